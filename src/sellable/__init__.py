@@ -1,0 +1,1 @@
+"""Keeps what a storefront offers equal to what can really ship."""

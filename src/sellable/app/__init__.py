@@ -1,0 +1,1 @@
+"""Assembly: settings in, running service out. The only place that names concrete parts."""

@@ -1,0 +1,125 @@
+"""Answers to "why is this number what it is" and "what happened to this order", from the facts alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sellable.app.layout import layout_of
+from sellable.book import book
+from sellable.config.settings import Settings
+from sellable.runtime import operations
+from sellable.runtime.database import ReadTx
+from sellable.runtime.queries import queries
+from sellable.stock import catalogue, entries, numbers
+
+sql = queries("sellable.app")
+FACTS = 20
+
+
+def explain(tx: ReadTx, settings: Settings, sku: str, channel: str | None, at: datetime | None, now: datetime) -> Any:
+    """Every term of a SKU's number on each of its channels, now or at an instant of the past, with the facts behind.
+
+    Returns a dict ready for JSON; `numbers` is empty when no entry of the SKU is known.
+    """
+    known = catalogue.known(tx, [sku])
+    found = _past(tx, settings, sku, at) if at else _present(tx, settings, sku, now)
+    moment = at or now
+    shown = [n for n in found if channel in (None, n["channel"])]
+    recipe = numbers.recipes_of(tx, [sku]).get(sku, {})
+    return {
+        "sku": sku,
+        "at": moment.isoformat(),
+        "known_to_master": sku in known.exact,
+        "twins": list(known.twins.get(sku, ())),
+        "recipe": recipe,
+        "numbers": shown,
+        "facts": {name: _facts(tx, name, moment) for name in [sku, *sorted(recipe)]},
+        "entry_facts": {
+            n["channel"]: _rows(
+                tx.all(entries.sql.entry_facts_of, sku=sku, channel=n["channel"], at=moment, limit=FACTS)
+            )
+            for n in shown
+        },
+    }
+
+
+def _present(tx: ReadTx, settings: Settings, sku: str, now: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "channel": n.channel,
+            "explanation": msgspec.to_builtins(n.explanation),
+            "e": n.e,
+            "d": n.d,
+            "last_seen": {"quantity": n.entry.q, "at": n.entry.q_at.isoformat(), "version": n.entry.version},
+            "told_to_show": n.entry.last_t,
+            "raise_waits_for": n.entry.parked,
+            "since": None,
+        }
+        for n in numbers.compute(tx, [sku], layout_of(settings), now)
+    ]
+
+
+def _past(tx: ReadTx, settings: Settings, sku: str, at: datetime) -> list[dict[str, Any]]:
+    found = []
+    for channel in settings.channels:
+        row = numbers.past(tx, sku, channel.key, at)
+        if row is not None:
+            since, terms = row
+            found.append({"channel": channel.key, **terms, "since": since.isoformat()})
+    return found
+
+
+def _facts(tx: ReadTx, sku: str, at: datetime) -> dict[str, Any]:
+    return {
+        "observations": _rows(tx.all(entries.sql.observations_of, sku=sku, at=at, limit=FACTS)),
+        "demand": _rows(tx.all(entries.sql.demand_events_of, sku=sku, at=at, limit=FACTS)),
+        "movements": _rows(tx.all(entries.sql.movements_of, sku=sku, at=at, limit=FACTS)),
+        "balances": _rows(tx.all(entries.sql.balances_of, sku=sku)),
+    }
+
+
+def order_story(tx: ReadTx, key: str) -> list[dict[str, Any]]:
+    """Every order of this id or number with its lines, parts, shipments, operations and story; empty when unknown."""
+    return [_story(tx, row) for row in tx.all(book.sql.find_orders, key=key)]
+
+
+def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
+    parts = [
+        {
+            "part": p.part, "location": p.location, "state": p.state, "ref": p.ref, "sale_id": p.sale_id,
+            "sale_number": p.sale_number, "expected": p.expected, "actual": p.actual, "told": p.told,
+            "lines": _rows(tx.all(book.sql.part_lines, order_id=row.order_id, part=p.part)),
+        }
+        for p in tx.all(book.sql.read_parts, order_id=row.order_id)
+    ]  # fmt: skip
+    return {
+        "order_id": row.order_id,
+        "number": row.number,
+        "stage": row.stage,
+        "stage_since": row.stage_since.isoformat(),
+        "waits_for": row.hold_cause,
+        "placed_at": row.placed_at.isoformat(),
+        "captured_at": row.captured_at.isoformat(),
+        "version": row.version,
+        "state": row.state,
+        "currency": row.currency,
+        "digits": row.digits,
+        "total": row.total,
+        "lines": _rows(tx.all(book.sql.lines_of, order_id=row.order_id)),
+        "parts": parts,
+        "shipments": _rows(tx.all(book.sql.shipments_of, order_id=row.order_id)),
+        "operations": [
+            {"id": op.id, "kind": op.kind, "state": op.state, "sends": op.sends, "cause": op.cause}
+            for op in operations.open_in_lane(tx, f"order:{row.order_id}")
+        ],
+        "cases": _rows(tx.all(sql.cases_of_order, subject=f"order:{row.order_id}")),
+        "story": _rows(tx.all(book.sql.events_of, order_id=row.order_id)),
+        "units": _rows(tx.all(entries.sql.demand_events_of_order, order_id=row.order_id)),
+    }
+
+
+def _rows(rows: list[Any]) -> list[dict[str, Any]]:
+    return [{k: (v.isoformat() if isinstance(v, datetime) else v) for k, v in row._asdict().items()} for row in rows]

@@ -1,0 +1,29 @@
+"""From settings to the shapes the rooms work with. Pure."""
+
+from __future__ import annotations
+
+from sellable.config.settings import Settings
+from sellable.stock.availability import BufferRule, ChannelRule, Layout
+
+
+def layout_of(settings: Settings) -> Layout:
+    """Channels on pools of locations, with every buffer."""
+    return Layout(
+        channels={
+            c.key: ChannelRule(key=c.key, pool=c.pool, buffer=c.buffer, cap=c.cap, low_mark=c.low_mark)
+            for c in settings.channels
+        },
+        pools={p.name: p.locations for p in settings.pools},
+        buffers=tuple(
+            BufferRule(units=b.units, sku=b.sku, location=b.location, channel=b.channel) for b in settings.buffers
+        ),
+        stale_buffer=settings.cin7_core.stale_buffer,
+    )
+
+
+def masters_of(settings: Settings) -> dict[str, dict[str, str]]:
+    """Master -> (its own location name -> our name)."""
+    found: dict[str, dict[str, str]] = {}
+    for location in settings.locations:
+        found.setdefault(location.master, {})[location.remote] = location.name
+    return found

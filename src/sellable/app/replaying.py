@@ -1,0 +1,55 @@
+"""What "try it again" means for each thing that can be parked behind a case."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sellable.app.desk import CaseDesk
+from sellable.app.layout import layout_of
+from sellable.config.settings import Settings
+from sellable.desk import quarantine
+from sellable.desk.cases import Case
+from sellable.desk.kinds import KINDS
+from sellable.desk.quarantine import Meaning
+from sellable.domain.orders import Order
+from sellable.orders import capture
+from sellable.orders.context import BACK_OFFICE, Context
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Tx
+from sellable.runtime.ids import Ids
+from sellable.runtime.wanted import want
+
+
+def replay_case(tx: Tx, settings: Settings, ref: str, actor: str, clock: Clock) -> int:
+    """Lets go on whatever stands behind a case and returns how much; idempotent, noted in the case's history."""
+    return quarantine.replay(tx, ref, actor, clock.now(), meanings(settings, clock)).total
+
+
+def meanings(settings: Settings, clock: Clock) -> dict[str, Meaning]:
+    """Kind of case -> what trying it again means beyond what the desk parked itself."""
+    desk = CaseDesk(settings)
+    context = Context(
+        settings=settings,
+        layout=layout_of(settings),
+        ids=Ids(clock),
+        translate=_untranslated,
+        open_case=desk.open_case,
+        clear_case=desk.clear_case,
+    )
+
+    def again(tx: Tx, case: Case, now: datetime) -> int:
+        count = 0
+        for reference in case.evidence:
+            what, _, key = reference.partition(":")
+            if what == "order":
+                count += capture.retry(tx, key, now, context)
+            elif what == "sale":
+                want(tx, BACK_OFFICE, "sale", [key], 1, now)
+                count += 1
+        return count
+
+    return dict.fromkeys(KINDS, again)
+
+
+def _untranslated(body: bytes) -> Order:
+    raise NotImplementedError("a replay works on orders that are in the book")

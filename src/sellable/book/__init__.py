@@ -1,0 +1,1 @@
+"""The order book: orders, lines, parts and shipments, their states, and what each system has been told."""

@@ -1,0 +1,294 @@
+-- name: lock_order
+-- One order, locked for this transaction.
+SELECT * FROM orders WHERE order_id = %(order_id)s FOR UPDATE;
+
+-- name: insert_order
+-- A new order; answers nothing when somebody was faster.
+INSERT INTO orders (order_id, number, version, state, stage, stage_since, placed_at, captured_at, captured_seq,
+    modified_at, store, country, currency, digits, total, cart_id, document)
+VALUES (%(order_id)s, %(number)s, %(version)s, %(state)s, %(stage)s, %(at)s, %(placed_at)s, %(at)s, nextval('causal_seq'),
+    %(modified_at)s, %(store)s, %(country)s, %(currency)s, %(digits)s, %(total)s, %(cart_id)s, %(document)s::jsonb)
+ON CONFLICT (order_id) DO NOTHING RETURNING captured_seq;
+
+-- name: insert_lines
+-- Its lines of goods.
+INSERT INTO order_line (order_id, line_id, sku, channel, mode, ordered)
+SELECT %(order_id)s, line_id, sku, channel, mode, units FROM unnest(%(line_id)s::text[], %(sku)s::text[],
+    %(channel)s::text[], %(mode)s::text[], %(units)s::bigint[]) AS t (line_id, sku, channel, mode, units)
+ON CONFLICT (order_id, line_id) DO NOTHING;
+
+-- name: update_order
+-- A newer version of an order.
+UPDATE orders SET number = %(number)s, version = %(version)s, state = %(state)s, modified_at = %(modified_at)s,
+    document = %(document)s::jsonb WHERE order_id = %(order_id)s AND version < %(version)s;
+
+-- name: set_stage
+-- Where the order is in its life.
+UPDATE orders SET stage = %(stage)s, hold_cause = %(cause)s,
+    stage_since = CASE WHEN stage = %(stage)s THEN stage_since ELSE %(at)s END WHERE order_id = %(order_id)s;
+
+-- name: told_version
+-- The version our own write-back made, so that the sweep need not fetch it again.
+UPDATE orders SET told_version = greatest(told_version, %(version)s) WHERE order_id = %(order_id)s;
+
+-- name: stale_orders
+-- Which of these (id, version) are newer than what the book has.
+SELECT t.order_id FROM unnest(%(order_id)s::text[], %(version)s::bigint[]) AS t (order_id, version)
+LEFT JOIN orders o USING (order_id)
+WHERE o.order_id IS NULL OR (t.version > o.version AND t.version > o.told_version);
+
+-- name: known_orders
+-- Which of these orders the book has.
+SELECT order_id FROM orders WHERE order_id = ANY (%(ids)s::text[]);
+
+-- name: lines_of
+-- Lines of an order.
+SELECT line_id, sku, channel, mode, ordered, shipped, cancelled, returned FROM order_line
+WHERE order_id = %(order_id)s ORDER BY line_id;
+
+-- name: cancel_lines
+-- Everything not shipped is cancelled.
+UPDATE order_line SET cancelled = greatest(cancelled, ordered - least(ordered, shipped)) WHERE order_id = %(order_id)s
+RETURNING line_id, sku, channel, mode, ordered, cancelled;
+
+-- name: ship_lines
+-- Units that left, by line.
+UPDATE order_line l SET shipped = l.shipped + t.units
+FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)
+WHERE l.order_id = %(order_id)s AND l.line_id = t.line_id
+RETURNING l.line_id, l.sku, l.ordered, l.shipped, l.cancelled;
+
+-- name: parts_of
+-- Parts of an order, locked.
+SELECT * FROM order_part WHERE order_id = %(order_id)s ORDER BY part FOR UPDATE;
+
+-- name: part
+-- One part.
+SELECT * FROM order_part WHERE order_id = %(order_id)s AND part = %(part)s FOR UPDATE;
+
+-- name: part_of_sale
+-- The part a sale belongs to.
+SELECT * FROM order_part WHERE lower(sale_id) = lower(%(sale_id)s);
+
+-- name: part_of_ref
+-- The part a reference belongs to.
+SELECT * FROM order_part WHERE ref = %(ref)s;
+
+-- name: insert_part
+-- A part of an order.
+INSERT INTO order_part (order_id, part, location, ref, state, draft, expected, at)
+VALUES (%(order_id)s, %(part)s, %(location)s, %(ref)s, 'planned', %(draft)s::jsonb, %(expected)s::jsonb, %(at)s)
+ON CONFLICT (order_id, part) DO NOTHING;
+
+-- name: drop_planned_parts
+-- Parts that have no sale are planned anew; only for who knows that no operation of theirs is open.
+DELETE FROM order_part WHERE order_id = %(order_id)s AND state IN ('planned', 'held') AND sale_id IS NULL;
+
+-- name: insert_part_lines
+-- What a part carries.
+INSERT INTO part_line (order_id, part, line_id, sku, units)
+SELECT %(order_id)s, %(part)s, line_id, sku, units
+FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[]) AS t (line_id, sku, units)
+ON CONFLICT DO NOTHING;
+
+-- name: part_lines
+-- What a part carries, in line order.
+SELECT line_id, sku, units, shipped FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
+
+-- name: ship_part_lines
+-- Units of a part that left.
+UPDATE part_line p SET shipped = p.shipped + t.units
+FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)
+WHERE p.order_id = %(order_id)s AND p.part = %(part)s AND p.line_id = t.line_id;
+
+-- name: set_part_state
+-- Moves a part on.
+UPDATE order_part SET state = %(state)s WHERE order_id = %(order_id)s AND part = %(part)s;
+
+-- name: record_sale
+-- The one sale of a part; a second id is never taken, and a part that is being cancelled stays so.
+UPDATE order_part SET sale_id = %(sale_id)s, sale_number = %(number)s,
+    state = CASE WHEN state = 'planned' THEN 'created' ELSE state END
+WHERE order_id = %(order_id)s AND part = %(part)s AND (sale_id IS NULL OR sale_id = %(sale_id)s);
+
+-- name: revise_part
+-- Another attempt: what the sale shall be is computed anew, and where its sale is gone a new one is made.
+UPDATE order_part SET draft = %(draft)s::jsonb, expected = %(expected)s::jsonb,
+    state = CASE WHEN sale_gone OR sale_id IS NULL THEN 'planned' ELSE 'created' END,
+    sale_id = CASE WHEN sale_gone THEN NULL ELSE sale_id END, sale_gone = false, told = told AND NOT sale_gone
+WHERE order_id = %(order_id)s AND part = %(part)s RETURNING state;
+
+-- name: sale_gone
+-- The sale was voided by somebody else.
+UPDATE order_part SET sale_gone = true WHERE order_id = %(order_id)s AND part = %(part)s;
+
+-- name: accept_totals
+-- A person takes the totals of the sale as they are.
+UPDATE order_part SET accepted = actual
+WHERE order_id = %(order_id)s AND state = 'held' AND actual IS NOT NULL AND sale_id IS NOT NULL
+RETURNING part, expected, actual;
+
+-- name: allocation_news
+-- Something was learnt or changed about what the sale holds: whatever was known before is out of date.
+UPDATE order_part SET allocation_seq = nextval('causal_seq') WHERE order_id = %(order_id)s AND part = %(part)s
+RETURNING allocation_seq;
+
+-- name: lock_operations
+-- What is open in an order's lane, locked: nobody can claim it until this transaction ends.
+SELECT id, kind, sends, payload FROM operation WHERE lane = %(lane)s AND state IN ('intent', 'unknown', 'held')
+ORDER BY created_seq FOR UPDATE;
+
+-- name: record_actual
+-- The totals the back office computed.
+UPDATE order_part SET actual = %(actual)s::jsonb, sale_number = %(number)s
+WHERE order_id = %(order_id)s AND part = %(part)s;
+
+-- name: set_told
+-- The sale's id is noted at the storefront.
+UPDATE order_part SET told = true WHERE order_id = %(order_id)s AND part = %(part)s;
+
+-- name: sale_read
+-- A full read of a part's sale: its change stamp, and that it was looked at from this causal number on.
+UPDATE order_part SET sale_updated = nullif(%(updated)s, '')::timestamptz, picked = %(picked)s,
+    verified_seq = CASE WHEN %(holds)s THEN greatest(verified_seq, %(a0)s) ELSE verified_seq END
+WHERE order_id = %(order_id)s AND part = %(part)s;
+
+-- name: sales_listed
+-- Change stamps of the list of sales; answers parts whose sale changed since its last full read.
+UPDATE order_part p SET list_updated = nullif(t.updated, '')::timestamptz
+FROM unnest(%(sale_id)s::text[], %(updated)s::text[]) AS t (sale_id, updated)
+WHERE lower(p.sale_id) = lower(t.sale_id)
+RETURNING p.order_id, p.part, p.sale_id, p.location, p.state, p.picked, p.sale_updated, p.list_updated;
+
+-- name: sales_holding
+-- Sales that a walk begun at this number showed authorised with every unit picked: they held their units when the list,
+-- which may lag, was last surely right (see sales_walked).
+UPDATE order_part p SET verified_seq = greatest(p.verified_seq, least(%(seq)s::bigint, w.seq))
+FROM unnest(%(sale_id)s::text[]) AS t (sale_id),
+    (SELECT coalesce(max(seq), 0) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes') AS w
+WHERE lower(p.sale_id) = lower(t.sale_id) AND p.state = 'authorised';
+
+-- name: sales_walked
+-- A complete walk of changed sales began at this number. The list knows a change later than the stock numbers do, so
+-- a sale it shows unchanged is known to have held its units when a walk two minutes ago began, not now.
+WITH noted AS (INSERT INTO sales_walk (seq, at) VALUES (%(seq)s, app_now()) ON CONFLICT DO NOTHING),
+forgotten AS (DELETE FROM sales_walk WHERE at < app_now() - interval '1 hour'),
+proved AS (SELECT max(seq) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes')
+UPDATE order_part SET verified_seq = proved.seq FROM proved
+WHERE state = 'authorised' AND verified_seq < proved.seq AND sale_updated IS NOT NULL
+    AND (list_updated IS NULL OR list_updated <= sale_updated);
+
+-- name: unverified
+-- Which of these parts have not been seen to hold their units after a causal number.
+SELECT p.order_id, p.location, p.sale_id FROM order_part p
+JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
+WHERE p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held') AND p.verified_seq <= %(after)s;
+
+-- name: sales_of_pairs
+-- Sales of these orders' parts.
+SELECT p.order_id, p.location, p.sale_id, p.state FROM order_part p
+JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
+WHERE p.sale_id IS NOT NULL;
+
+-- name: insert_shipment
+-- A shipment once.
+INSERT INTO shipment (shipment_id, order_id, part, root, document, items, at)
+VALUES (%(shipment_id)s, %(order_id)s, %(part)s, %(root)s, %(document)s::jsonb, %(items)s::jsonb, %(at)s)
+ON CONFLICT (shipment_id) DO NOTHING;
+
+-- name: shipment
+-- One shipment.
+SELECT * FROM shipment WHERE shipment_id = %(shipment_id)s;
+
+-- name: pieces_of
+-- What a part's shipments have been so far, oldest first.
+SELECT shipment_id, root, document, items, told FROM shipment WHERE order_id = %(order_id)s AND part = %(part)s
+ORDER BY at, shipment_id;
+
+-- name: recipes_of_part
+-- Units of each component in one unit of a line, as counted when the order was taken.
+SELECT line_id, sku, sum(quantity)::bigint AS units FROM demand WHERE order_id = %(order_id)s GROUP BY line_id, sku
+ORDER BY line_id, sku;
+
+-- name: ordered_units
+-- Units of each line as ordered.
+SELECT line_id, ordered FROM order_line WHERE order_id = %(order_id)s;
+
+-- name: change_lines
+-- The storefront's lines are others now: more is ordered, less is cancelled; nothing that was is forgotten.
+INSERT INTO order_line AS l (order_id, line_id, sku, channel, mode, ordered)
+SELECT %(order_id)s, line_id, sku, channel, mode, units FROM unnest(%(line_id)s::text[], %(sku)s::text[],
+    %(channel)s::text[], %(mode)s::text[], %(units)s::bigint[]) AS t (line_id, sku, channel, mode, units)
+ON CONFLICT (order_id, line_id) DO UPDATE SET ordered = greatest(l.ordered, excluded.ordered),
+    cancelled = greatest(l.cancelled, l.ordered - excluded.ordered);
+
+-- name: update_shipment
+-- The same shipment with later parcels or tracking.
+UPDATE shipment SET document = %(document)s::jsonb, told = false
+WHERE shipment_id = %(shipment_id)s AND document <> %(document)s::jsonb;
+
+-- name: shipments_of
+-- Shipments of an order.
+SELECT shipment_id, part, document, items, told, at FROM shipment WHERE order_id = %(order_id)s ORDER BY at, shipment_id;
+
+-- name: shipment_told
+-- The storefront knows this shipment.
+UPDATE shipment SET told = true WHERE shipment_id = %(shipment_id)s;
+
+-- name: add_event
+-- One step in an order's story.
+INSERT INTO order_event (order_id, at, seq, what, detail)
+VALUES (%(order_id)s, %(at)s, nextval('causal_seq'), %(what)s, %(detail)s::jsonb);
+
+-- name: events_of
+-- An order's story.
+SELECT at, seq, what, detail FROM order_event WHERE order_id = %(order_id)s ORDER BY id;
+
+-- name: find_orders
+-- Orders by id or number.
+SELECT * FROM orders WHERE order_id = %(key)s OR number = %(key)s ORDER BY placed_at DESC LIMIT 5;
+
+-- name: stage_counts
+-- How many orders are where, and since when the oldest is.
+SELECT stage, count(*) AS n, min(stage_since) AS oldest FROM orders GROUP BY stage ORDER BY stage;
+
+-- name: newest_orders
+-- The newest orders.
+SELECT order_id, number, stage, stage_since, placed_at, total, currency, digits, hold_cause FROM orders
+WHERE (%(stage)s::text IS NULL OR stage = %(stage)s) ORDER BY placed_at DESC, order_id LIMIT %(limit)s;
+
+-- name: waiting_too_long
+-- Orders that wait or are held past their age.
+SELECT order_id, number, stage, stage_since, hold_cause FROM orders
+WHERE stage IN ('waiting', 'held', 'exporting', 'cancelling') AND stage_since < %(before)s ORDER BY stage_since LIMIT 200;
+
+-- name: read_parts
+-- Parts of an order.
+SELECT * FROM order_part WHERE order_id = %(order_id)s ORDER BY part;
+
+-- name: move_part
+-- A part is served from another location.
+UPDATE order_part SET location = %(location)s WHERE order_id = %(order_id)s AND part = %(part)s;
+
+-- name: note_stray
+-- A draft that should not be there.
+INSERT INTO stray (sale_id, order_id, part, since) VALUES (%(sale_id)s, %(order_id)s, %(part)s, %(at)s)
+ON CONFLICT (sale_id) DO NOTHING;
+
+-- name: old_strays
+-- Strays that stayed, minutes after they were first seen.
+SELECT sale_id, order_id, part FROM stray WHERE NOT owed AND since <= %(before)s ORDER BY since LIMIT 20 FOR UPDATE SKIP LOCKED;
+
+-- name: stray_owed
+-- Its voiding is owed.
+UPDATE stray SET owed = true WHERE sale_id = %(sale_id)s;
+
+-- name: others_to_tell
+-- Other shipments of an order that the storefront does not know yet: until then it is not complete.
+SELECT count(*) FROM shipment
+WHERE order_id = %(order_id)s AND shipment_id <> %(shipment_id)s AND NOT told AND items <> '[]'::jsonb;
+
+-- name: units_to_ship
+-- Units that live parts of an order have not shipped yet.
+SELECT coalesce(sum(greatest(0, l.units - l.shipped)), 0)::bigint FROM part_line l
+JOIN order_part p USING (order_id, part) WHERE l.order_id = %(order_id)s AND p.state NOT IN ('voided', 'dropped');

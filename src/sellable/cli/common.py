@@ -1,0 +1,73 @@
+"""What commands share: finding the settings, opening the database, printing for people or for machines."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from sellable.config.load import load
+from sellable.config.settings import Settings
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Store
+from sellable.runtime.postgres import EmbeddedServer
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="Settings file.", envvar="SELLABLE_CONFIG")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+DEFAULT_CONFIG = Path("sellable.toml")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def opened(config: Path) -> Iterator[tuple[Settings, Store, Clock]]:
+    """Settings, a store on the configured database (the embedded one is started if nobody runs it), and the clock."""
+    settings = load(config)
+    clock = Clock.from_environment()
+    # A command says what went wrong in one line of its own; what was tried before is not news.
+    logging.getLogger("sellable").setLevel(logging.ERROR)
+    with database(settings, config) as url:
+        store = Store(url, clock, threads=2)
+        try:
+            yield settings, store, clock
+        finally:
+            store.close()
+
+
+@contextmanager
+def database(settings: Settings, config: Path) -> Iterator[str]:
+    """The URL of the configured database."""
+    if settings.service.database_url:
+        yield settings.service.database_url
+        return
+    folder = Path(settings.service.data_dir)
+    server = EmbeddedServer(folder if folder.is_absolute() else config.parent / folder)
+    url = server.start()
+    try:
+        yield url
+    finally:
+        server.stop()
+
+
+def emit(value: Any) -> None:
+    """One JSON object on standard output."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def who() -> str:
+    """The person at this terminal, as the record names them."""
+    return f"cli:{getpass.getuser()}"
+
+
+def fail(message: str, code: int = 1) -> typer.Exit:
+    """Says on standard error why a command ends with this exit code."""
+    err.print(message, style="red")
+    return typer.Exit(code)

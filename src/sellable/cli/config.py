@@ -1,0 +1,46 @@
+"""`sellable config`: is the settings file one that can work, and what will it cost in calls?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from sellable.app.check import checked, predicted
+from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, out
+from sellable.config import reference
+
+app = typer.Typer(help="The settings file.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also predict calls per hour against each budget.")
+    ] = False,
+    skus: Annotated[int, typer.Option(help="For the prediction: SKUs at the master.")] = 2000,
+    orders_per_hour: Annotated[int, typer.Option(help="For the prediction: orders in a busy hour.")] = 300,
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+) -> None:
+    """Refuse what cannot work, naming the line and the mend. Exit codes: 0 it can work, 2 it cannot."""
+    settings = checked(config)
+    rows = predicted(settings, skus=skus, orders_per_hour=orders_per_hour)
+    if json:
+        return emit({"ok": True, "calls_per_hour": rows})
+    out.print(f"{config}: can work")
+    if explain:
+        table = Table("flow", "budget", "calls per hour", "of budget", "", box=None)
+        for r in rows:
+            share = f"{100 * r['calls_per_hour'] / r['budget_per_hour']:.0f} %"
+            over = "over budget" if r["over"] else ""
+            table.add_row(r["flow"], r["budget"], f"{r['calls_per_hour']:,.0f}", share, over)
+        out.print(table)
+    return None
+
+
+@app.command()
+def example() -> None:
+    """Print a commented settings file with every setting, its default and its sentence."""
+    typer.echo(reference.example())

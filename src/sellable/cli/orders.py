@@ -1,0 +1,93 @@
+"""`sellable orders`: where each order is, and the whole story of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from sellable.app import answers
+from sellable.book import book
+from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, fail, opened, out
+
+app = typer.Typer(help="Orders: where each one is, and what happened to it.", no_args_is_help=True)
+
+
+@app.command("list")
+def listing(
+    stage: Annotated[
+        str | None, typer.Option(help="waiting, held, exporting, exported, shipped, cancelled ...")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 50,
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+) -> None:
+    """The newest orders with the stage they are in."""
+    with opened(config) as (_, store, _clock):
+        rows = store.read_now(lambda tx: tx.all(book.sql.newest_orders, stage=stage, limit=limit))
+    if json:
+        return emit([{k: str(v) if hasattr(v, "isoformat") else v for k, v in r._asdict().items()} for r in rows])
+    table = Table("order", "stage", "since", "placed", "total", "waits for", box=None)
+    for r in rows:
+        total = f"{Decimal(r.total).scaleb(-r.digits)} {r.currency}"
+        table.add_row(
+            r.number or r.order_id, r.stage, f"{r.stage_since:%m-%d %H:%M:%S}", f"{r.placed_at:%m-%d %H:%M:%S}", total,
+            r.hold_cause,
+        )  # fmt: skip
+    out.print(table)
+    return None
+
+
+@app.command()
+def show(
+    order: Annotated[str, typer.Argument(help="Order number or id.")],
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+) -> None:
+    """An order's whole story. Exit code 1 when the book does not know it."""
+    with opened(config) as (_, store, _clock):
+        found = store.read_now(answers.order_story, order)
+    if not found:
+        raise fail(f"no order {order!r} in the book")
+    if json:
+        return emit(found[0] if len(found) == 1 else found)
+    for story in found:
+        _print(story)
+    return None
+
+
+def _print(o: Mapping[str, Any]) -> None:
+    total = Decimal(o["total"]).scaleb(-o["digits"])
+    out.print(f"[bold]Order {o['number'] or o['order_id']}[/bold]  {o['stage']} since {o['stage_since'][:19]}", end="")
+    out.print(f", waits for: {o['waits_for']}" if o["waits_for"] else "")
+    out.print(
+        f"placed {o['placed_at'][:19]}, captured {o['captured_at'][:19]}, {total} {o['currency']}, id {o['order_id']}"
+    )
+    lines = Table("line", "sku", "channel", "mode", "ordered", "shipped", "cancelled", "returned", box=None)
+    for x in o["lines"]:
+        lines.add_row(
+            *(str(x[k]) for k in ("line_id", "sku", "channel", "mode", "ordered", "shipped", "cancelled", "returned"))
+        )
+    out.print(lines)
+    for p in o["parts"]:
+        out.print(
+            f"part {p['part']} from {p['location']}: {p['state']}, "
+            f"sale {p['sale_number'] or p['sale_id'] or '-'} ({p['ref']})"
+        )
+        if p["actual"]:
+            sides = ", ".join(f"{k} {p['expected'].get(k)} / {p['actual'].get(k)}" for k in ("net", "tax", "gross"))
+            out.print(f"  totals in minor units, ours / theirs: {sides}")
+    for s in o["shipments"]:
+        out.print(
+            f"shipment {s['shipment_id']} of part {s['part']}: {s['items']}, {'told' if s['told'] else 'not told yet'}"
+        )
+    for c in o["cases"]:
+        out.print(f"case {c['ref']} {c['kind']}: {c['state']}, {c['owner']}, seen {c['count']}")
+    for step in o["operations"]:
+        out.print(f"owed: {step['kind']} {step['state']}, sent {step['sends']} time(s) {step['cause'] or ''}")
+    for event in o["story"]:
+        detail = "  ".join(f"{k}={v}" for k, v in event["detail"].items())
+        out.print(f"  {event['at'][:19]}  {event['what']}  [dim]{detail}[/dim]")

@@ -1,0 +1,111 @@
+"""`sellable run`, `migrate` and `status`: the service itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from typing import Annotated, Any
+
+import msgspec
+import typer
+import uvicorn
+import uvloop
+
+from sellable.app.check import checked
+from sellable.app.service import Service, assemble
+from sellable.app.status import overview
+from sellable.cli.common import DEFAULT_CONFIG, Config, Json, database, emit, fail, opened, out
+from sellable.config.load import load
+from sellable.config.settings import Settings
+from sellable.runtime import migrate as migrations
+from sellable.runtime import telemetry
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Store
+from sellable.web.page import headline
+from sellable.web.server import application
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    config: Config = DEFAULT_CONFIG,
+    listen: Annotated[str, typer.Option(help="Overrides [service] listen; port 0 takes a free one.")] = "",
+) -> None:
+    """Do the job until stopped. Any number of these processes against one database share the work.
+
+    Stops cleanly on SIGTERM and SIGINT: nothing new is claimed, what is on its way is waited for.
+    Exit codes: 0 stopped as asked, 1 the database or port cannot be had, 2 the settings cannot work.
+    """
+    settings = checked(config)
+    telemetry.configure(settings.service.log_level, settings.service.log)
+    with database(settings, config) as url:
+        migrations.migrate(url)
+        uvloop.run(_serve(settings, url, listen or settings.service.listen))
+
+
+async def _serve(settings: Settings, url: str, listen: str) -> None:
+    clock = Clock.from_environment()
+    store = Store(url, clock, threads=6)
+    service = assemble(settings, store, clock)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    bound = _bind(listen)
+    server = _Server(uvicorn.Config(application(service.face()), log_config=None, access_log=False, lifespan="off"))
+    await service.start()
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    host, port = bound.getsockname()[:2]
+    typer.echo(msgspec.json.encode({"ready": f"http://{host}:{port}"}).decode())
+    await stop.wait()
+    server.should_exit = True
+    await serving
+    await _drain(service)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own: stopping is ours."""
+
+    def install_signal_handlers(self) -> None:
+        """Leaves signals alone."""
+
+
+async def _drain(service: Service) -> None:
+    late = await service.stop()
+    if late:
+        log.warning("loops had to be cancelled: %s", ", ".join(late))
+
+
+def _bind(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host.strip("[]") or "127.0.0.1", int(port)))
+    except OSError as error:
+        raise fail(f"cannot listen on {listen}: {error.strerror}") from error
+    return bound
+
+
+def migrate(config: Config = DEFAULT_CONFIG) -> None:
+    """Bring the database up to date; done at every start of `run` too."""
+    settings = load(config)
+    with database(settings, config) as url:
+        done = migrations.migrate(url)
+    out.print(f"{len(done)} migration(s) applied" if done else "nothing to do")
+
+
+def status(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
+    """What the service is doing: numbers right and settling, orders by stage, cases, feeds, what is owed."""
+    with opened(config) as (_, store, clock):
+        found: dict[str, Any] = store.read_now(overview, clock.now())
+    if json:
+        return emit(found)
+    out.print(headline(found))
+    for stage, o in found["orders"].items():
+        out.print(f"  orders {stage:<12} {o['count']:>8,}")
+    for kind, c in found["cases"].items():
+        out.print(f"  case   {kind:<24} open {c['open']:,} seen {c['count']:,}")
+    return None

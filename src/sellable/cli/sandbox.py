@@ -1,0 +1,98 @@
+"""`sellable sandbox`: the opponents on their own, and trouble for a running demo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import typer
+
+from sellable.cli.common import fail, out
+from sellable.sandbox.clock import Clock
+from sellable.sandbox.shop import Shop
+from sellable.simulation.demo import STAFF
+from sellable.simulation.faults import FAULTS, clear, put
+from sellable.simulation.processes import stand
+
+RUN_FILE = Path(".sellable/demo/run.json")
+app = typer.Typer(help="Simulators of the vendors, and trouble for a running demo.", no_args_is_help=True)
+faults = typer.Typer(help="Trouble for the running demo; it must survive all of it.", no_args_is_help=True)
+app.add_typer(faults, name="faults")
+
+For = Annotated[float, typer.Option("--for", help="Real seconds until it ends; 0 leaves it until `clear`.")]
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Option(help="Where logs and the settings file for the product go.")] = Path(
+        ".sellable/sandbox"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the shop and of every die.")] = 1,
+    skus: Annotated[int, typer.Option(help="How many SKUs the shop has.")] = 2000,
+) -> None:
+    """Serve both simulators with a made-up shop until Ctrl-C, and write the sellable.toml that fits them."""
+
+    async def go() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        clock = Clock.from_environment()
+        # A database is the product's business here: `sellable run` starts its own.
+        async with stand(folder, Shop.demo(seed, skus), clock, seed=seed, staff=STAFF, database_url=None) as found:
+            found.write_settings(clock.now().isoformat())
+            out.print(f"commercetools  {found.storefront.url}\nCin7 Core      {found.back_office.url}")
+            out.print(f"settings       {found.config}\nsellable run --config {found.config}")
+            await stop.wait()
+
+    folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(go())
+
+
+@faults.command("list")
+def listing() -> None:
+    """Every trouble there is, and which is in force."""
+    run = _run()
+    active = set(asyncio.run(_active(run))) | ({"flash-sale"} if Path(run["flash"]).exists() else set())
+    for name, trouble in FAULTS.items():
+        out.print(f"{'* ' if name in active else '  '}{name:<16} {trouble.says}")
+
+
+@faults.command("clear")
+def clear_all() -> None:
+    """End all trouble."""
+    asyncio.run(clear(_run()))
+    out.print("no more trouble")
+
+
+def _command(name: str) -> None:
+    says = FAULTS[name].says
+
+    @faults.command(name, help=says)
+    def trouble(seconds: For = 0.0) -> None:
+        asyncio.run(put(_run(), name, seconds))
+        out.print(says + (f" for {seconds:g} s" if seconds else ", until `sellable sandbox faults clear`"))
+
+
+for _name in FAULTS:
+    _command(_name)
+
+
+def _run() -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(RUN_FILE.read_text())
+    except (OSError, ValueError) as error:
+        raise fail(f"no demo is running here ({RUN_FILE} is missing); start one with `sellable demo`") from error
+    return found
+
+
+async def _active(run: dict[str, Any]) -> list[str]:
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        names: list[str] = []
+        for address in (run["commercetools"], run["cin7"]):
+            found = (await http.get(f"{address}/_sandbox/faults")).json()["active"]
+            names += [fault["name"].split(":")[0] for fault in found]
+    return names

@@ -1,0 +1,1 @@
+"""Settings: what a person writes in `sellable.toml`, as structs with a sentence for each field."""

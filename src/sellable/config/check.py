@@ -1,0 +1,346 @@
+"""What cannot work although it can be read, and how many calls it would cost. Pure: settings in, problems or rows out.
+
+Rule: refuse at the start what would make the storefront lie later: above all two owners of one number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from sellable.config.problems import Lines, Problem, child
+from sellable.config.settings import Settings, TaxMap
+from sellable.domain.stock import State
+
+MASTERS = ("cin7_core",)
+"""Systems that can own the stock of a location."""
+OUTSIDE = (State.SUPPLIER, State.CUSTOMER, State.UNEXPLAINED)
+CIN7_CALLS_PER_MINUTE_MAX = 60
+"""Calls in 60 s for each application key (Cin7 Core API documentation, "API limits")."""
+CIN7_PAGE_ROWS = 1000
+COMMERCETOOLS_PAGE_ROWS = 500
+"""Largest `limit` of a query (commercetools documentation, "Limits")."""
+MAY_BE_ZERO = {"visibility_lag_seconds", "search_settle_seconds", "adopt_minutes_after_birth"}
+ABOVE_ZERO = ("_seconds", "_minutes", "_hours", "_days", "_per_second", "_per_minute", "concurrency", "write_batch")
+
+H = TypeVar("H", bound=Hashable)
+Found = Iterator[tuple[str, str, str]]
+"""Key, message and mend of a problem."""
+
+
+def check(
+    settings: Settings,
+    lines: Lines | None = None,
+    *,
+    case_kinds: Collection[str] = (),
+    masters: Collection[str] = MASTERS,
+) -> list[Problem]:
+    """Everything that cannot work, in the order of the file. `case_kinds` are the kinds that need an owner."""
+    found = [
+        *_locations(settings, masters),
+        *_states(settings),
+        *_pools(settings),
+        *_channels(settings),
+        *_buffers(settings),
+        *_customers_and_taxes(settings),
+        *_owners(settings, case_kinds),
+        *_addresses(settings),
+        *_numbers(settings, ""),
+        *_rest(settings),
+    ]
+    lines = lines or Lines()
+    problems = [Problem(line=lines.of(key), key=key, message=says, mend=mend) for key, says, mend in found]
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def _locations(settings: Settings, masters: Collection[str]) -> Found:
+    for index, location in enumerate(settings.locations):
+        if location.master not in masters:
+            yield (
+                f"locations[{index}].master",
+                f'the location "{location.name}" has no master: "{location.master}" is no system that owns stock',
+                f"Name one of {_quoted(masters)}.",
+            )
+    for index, first, name in _twice(location.name for location in settings.locations):
+        yield (
+            f"locations[{index}].name",
+            f'the location "{name}" is declared twice, so its numbers would have two owners '
+            f"({settings.locations[first].master} and {settings.locations[index].master})",
+            "Keep the declaration of the one system that owns its stock.",
+        )
+    for index, first, (master, _) in _twice((place.master, _same(place.remote)) for place in settings.locations):
+        place, other = settings.locations[index], settings.locations[first]
+        if place.name != other.name:
+            yield (
+                f"locations[{index}].remote",
+                f'"{place.remote}" of {master} is already the location "{other.name}": its stock would count twice',
+                "Give each location of the master one name here.",
+            )
+
+
+def _states(settings: Settings) -> Found:
+    names = [location.name for location in settings.locations]
+    for index, rule in enumerate(settings.states):
+        if rule.location not in names:
+            yield (f"states[{index}].location", *_unknown("location", rule.location, names))
+        if rule.state in OUTSIDE:
+            inside = [state for state in State if state not in OUTSIDE]
+            says = f'"{rule.state}" is no state that stock on a shelf can be in'
+            yield f"states[{index}].state", says, f"Name one of {_quoted(inside)}."
+    for index, _, (place, bin_name) in _twice((rule.location, rule.bin) for rule in settings.states):
+        says = f'bin "{bin_name}" of "{place}" has two states'
+        yield f"states[{index}].bin", says, "Keep one rule for each bin."
+    ruled = {rule.location for rule in settings.states}
+    for index, location in enumerate(settings.locations):
+        if location.name not in ruled:
+            yield (
+                f"locations[{index}].name",
+                f'no state rule names the location "{location.name}", so nothing there would be sellable',
+                f'Add a [[states]] section with location = "{location.name}", bin = "*" and a state.',
+            )
+
+
+def _pools(settings: Settings) -> Found:
+    names = [location.name for location in settings.locations]
+    for index, pool in enumerate(settings.pools):
+        if not pool.locations:
+            yield f"pools[{index}].locations", f'the pool "{pool.name}" has no locations', "Name at least one location."
+        for place, name in enumerate(pool.locations):
+            if name not in names:
+                yield (f"pools[{index}].locations[{place}]", *_unknown("location", name, names))
+        for place, _, name in _twice(pool.locations):
+            says = f'"{name}" is in the pool "{pool.name}" twice, so its stock would count twice'
+            yield f"pools[{index}].locations[{place}]", says, "Name it once."
+    for index, _, name in _twice(pool.name for pool in settings.pools):
+        yield f"pools[{index}].name", f'two pools are called "{name}"', "Give each pool a name of its own."
+
+
+def _channels(settings: Settings) -> Found:
+    pools = {pool.name: pool for pool in settings.pools}
+    ships = {location.name for location in settings.locations if location.ships}
+    known = {location.name for location in settings.locations}
+    if not settings.channels:
+        yield "channels", "there is no channel, so nothing would be shown anywhere", "Add a [[channels]] section."
+    for index, channel in enumerate(settings.channels):
+        if channel.pool not in pools:
+            says = f'the channel "{channel.key}" has no pool: there is none called "{channel.pool}"'
+            yield f"channels[{index}].pool", says, f"Name one of {_quoted(pools)}."
+        elif ships.isdisjoint(places := pools[channel.pool].locations) and known.issuperset(places):
+            says = f'no location of the pool "{channel.pool}" ships, so orders of "{channel.key}" could not be sourced'
+            yield f"channels[{index}].pool", says, "Set `ships = true` for a location of the pool."
+    for index, _, key in _twice(channel.key for channel in settings.channels):
+        says = f'two channels have the key "{key}", so its entries would have two owners'
+        yield f"channels[{index}].key", says, "Keep one; a channel sells from one pool."
+
+
+def _buffers(settings: Settings) -> Found:
+    names = [location.name for location in settings.locations]
+    keys = [channel.key for channel in settings.channels]
+    for index, buffer in enumerate(settings.buffers):
+        if buffer.location and buffer.location not in names:
+            yield (f"buffers[{index}].location", *_unknown("location", buffer.location, names))
+        if buffer.channel is not None and buffer.channel not in keys:
+            yield (f"buffers[{index}].channel", *_unknown("channel", buffer.channel, keys))
+    marks = [
+        *((f"buffers[{index}].units", buffer.units) for index, buffer in enumerate(settings.buffers)),
+        *((f"channels[{index}].buffer", channel.buffer) for index, channel in enumerate(settings.channels)),
+        *((f"channels[{index}].cap", channel.cap or 0) for index, channel in enumerate(settings.channels)),
+        *((f"channels[{index}].low_mark", channel.low_mark) for index, channel in enumerate(settings.channels)),
+        ("cin7_core.stale_buffer", settings.cin7_core.stale_buffer),
+    ]
+    for key, units in marks:
+        if units < 0:
+            yield key, f"{units} units are fewer than none", "Write 0 or more."
+
+
+def _customers_and_taxes(settings: Settings) -> Found:
+    for index, first, (currency, store) in _twice((c.currency, c.store) for c in settings.customers):
+        says = f'orders in {currency} of store "{store}" have two customers, "{settings.customers[first].customer}" too'
+        yield f"customers[{index}].customer", says, "Keep one customer for each currency and store."
+    for index, tax in enumerate(settings.taxes):
+        fraction = _fraction(tax)
+        if fraction is None or not 0 <= fraction < 1:
+            says = f'"{tax.rate}" is no rate as a fraction'
+            yield f"taxes[{index}].rate", says, 'Write 19 % as "0.19", in quotes.'
+    for index, first, _ in _twice((_fraction(tax), tax.name, tax.country) for tax in settings.taxes):
+        says = f'this tax is mapped already, to the rule "{settings.taxes[first].rule}"'
+        yield f"taxes[{index}].rule", says, "Keep one rule for each rate, name and country."
+
+
+def _owners(settings: Settings, case_kinds: Collection[str]) -> Found:
+    owned = {owner.kind for owner in settings.owners if owner.owner.strip()}
+    if "*" not in owned and (missing := [kind for kind in case_kinds if kind not in owned]):
+        says = f"nobody owns the cases {', '.join(missing)}"
+        yield "owners", says, 'Add an [[owners]] section with kind = "*" for every kind not named.'
+    for index, owner in enumerate(settings.owners):
+        if not owner.owner.strip():
+            yield f"owners[{index}].owner", f'the owner of "{owner.kind}" has no name', "Name a person or a team."
+        if case_kinds and owner.kind != "*" and owner.kind not in case_kinds:
+            yield (f"owners[{index}].kind", *_unknown("kind of case", owner.kind, case_kinds))
+    for index, _, kind in _twice(owner.kind for owner in settings.owners):
+        yield f"owners[{index}].kind", f'cases of kind "{kind}" have two owners', "Keep the one who acts."
+
+
+def _addresses(settings: Settings) -> Found:
+    shop, office, alerts = settings.commercetools, settings.cin7_core, settings.alerts
+    for key, url, insecure in (
+        ("commercetools.api_url", shop.api_url, shop.insecure),
+        ("commercetools.auth_url", shop.auth_url, shop.insecure),
+        ("commercetools.webhook.public_url", shop.webhook.public_url, shop.insecure),
+        ("cin7_core.base_url", office.base_url, office.insecure),
+        ("cin7_core.webhook.public_url", office.webhook.public_url, office.insecure),
+        ("alerts.webhook_url", alerts.webhook_url, alerts.insecure),
+    ):
+        optional = key.endswith(("public_url", "webhook_url"))
+        if not url and optional:
+            continue
+        scheme, host = _scheme_and_host(url)
+        if scheme not in ("http", "https") or not host:
+            yield key, "is no address", "Write https://, the host and the path."
+        elif scheme == "http" and not insecure:
+            section = key.split(".")[0]
+            mend = f"Write https://, or set `insecure = true` in [{section}] for a simulator."
+            yield key, "http would carry secrets and orders in the open", mend
+
+
+def _numbers(section: msgspec.Struct, key: str) -> Found:
+    """Intervals and limits, wherever they stand."""
+    for field in msgspec.structs.fields(section):
+        name, value = child(key, field.name), getattr(section, field.name)
+        if isinstance(value, msgspec.Struct):
+            yield from _numbers(value, name)
+        elif field.name in MAY_BE_ZERO and not 0 <= value < math.inf:
+            yield name, f"{value} is no time to wait", "Write 0 or more."
+        elif field.name not in MAY_BE_ZERO and field.name.endswith(ABOVE_ZERO) and not 0 < value < math.inf:
+            yield name, f"with {value} this would never happen", "Write a number above 0."
+
+
+def _rest(settings: Settings) -> Found:
+    if settings.cin7_core.calls_per_minute > CIN7_CALLS_PER_MINUTE_MAX:
+        says = f"the vendor allows {CIN7_CALLS_PER_MINUTE_MAX} calls a minute for each key"
+        yield "cin7_core.calls_per_minute", says, f"Write {CIN7_CALLS_PER_MINUTE_MAX} or less; 50 leaves room."
+    if settings.orders.start_at.tzinfo is None:
+        mend = "Add the offset, as in 2026-01-31T00:00:00Z."
+        yield "orders.start_at", "is a local time, which means another instant on another machine", mend
+    host, _, port = settings.service.listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        yield "service.listen", "is no address with a port", 'Write for example "127.0.0.1:8080".'
+    alerts = settings.alerts
+    if alerts.webhook_url and not alerts.webhook_secret:
+        mend = "Set `webhook_secret`, so that the receiver can tell them from forged ones."
+        yield "alerts.webhook_url", "alerts would be sent unsigned", mend
+    if alerts.smtp_url and not alerts.mail_from:
+        yield "alerts.smtp_url", "alert mails have no sender", "Set `mail_from`."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """Predicted calls an hour of one flow against one budget; flow "total" sums the budget up."""
+
+    budget: str
+    flow: str
+    per_hour: int
+    budget_per_hour: int
+
+    @property
+    def over(self) -> bool:
+        """More than may be spent."""
+        return self.per_hour > self.budget_per_hour
+
+
+def predict(
+    settings: Settings,
+    *,
+    orders_per_hour: int,
+    catalogue_rows: int,
+    stock_rows: int | None = None,
+    lines_per_order: int = 3,
+    parts_per_order: int = 1,
+) -> list[Calls]:
+    """Calls an hour of each flow in steady work, rounded up; one row "total" ends each budget.
+
+    `catalogue_rows` are SKUs, `stock_rows` the rows of the availability list (by default each SKU at each location).
+    Without `read_key` all of Cin7 is paid from one budget.
+    """
+    shop, office = settings.commercetools, settings.cin7_core
+    rows = catalogue_rows * len(settings.locations) if stock_rows is None else stock_rows
+    parts = orders_per_hour * parts_per_order
+    writes = math.ceil(orders_per_hour * lines_per_order * max(len(settings.channels) - 1, 0) / shop.write_batch)
+    orders = {
+        f"order export ({settings.orders.form})": parts * (3 if settings.orders.form == "three_call" else 2),
+    }
+    reads = {
+        # Each sweep also asks once what was transferred meanwhile.
+        "stock sweep": _turns(office.sweep_seconds) * (math.ceil(rows / CIN7_PAGE_ROWS) + 1),
+        "changed sales": _turns(office.sales_poll_seconds),
+        "sale reads (shipments)": 2 * parts,
+        "changed products": _turns(office.catalogue_seconds),
+    }
+    storefront = {
+        "new messages": _turns(shop.hot_poll_seconds),
+        "trailing messages": _turns(shop.trail_poll_seconds),
+        "order sweep": _turns(shop.order_sweep_seconds),
+        "order reads": orders_per_hour,
+        "entry walk": math.ceil(
+            math.ceil(catalogue_rows * len(settings.channels) / COMMERCETOOLS_PAGE_ROWS) / shop.entry_walk_hours
+        ),
+        "stock writes to sibling channels": writes,
+        "write-back (sale, delivery, state)": 3 * parts,
+    }
+    per_key = office.calls_per_minute * 60
+    if office.read_key and office.read_key != office.key:
+        budgets = [("cin7_core key", per_key, orders), ("cin7_core read_key", per_key, reads)]
+    else:
+        budgets = [("cin7_core key", per_key, orders | reads)]
+    budgets.append(("commercetools", shop.calls_per_second * 3600, storefront))
+    return [
+        Calls(budget=budget, flow=flow, per_hour=calls, budget_per_hour=limit)
+        for budget, limit, flows in budgets
+        for flow, calls in [*flows.items(), ("total", sum(flows.values()))]
+    ]
+
+
+def _turns(seconds: float) -> int:
+    return math.ceil(3600 / seconds)
+
+
+def _twice(values: Iterable[H]) -> Iterator[tuple[int, int, H]]:
+    """(index, index of the first, value) of every value that was there before."""
+    first: dict[H, int] = {}
+    for index, value in enumerate(values):
+        if first.setdefault(value, index) != index:
+            yield index, first[value], value
+
+
+def _same(name: str) -> str:
+    """Names that differ only in case or blanks are one place to the eye, so they may not be two here."""
+    return " ".join(name.split()).casefold()
+
+
+def _fraction(tax: TaxMap) -> Decimal | None:
+    try:
+        return tax.fraction if tax.fraction.is_finite() else None
+    except InvalidOperation:
+        return None
+
+
+def _scheme_and_host(url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or ""
+    except ValueError:
+        return "", ""
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> tuple[str, str]:
+    return f'there is no {what} "{name}"', f"Name one of {_quoted(known)}."
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names) or "those you declare"

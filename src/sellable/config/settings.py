@@ -1,0 +1,238 @@
+"""The settings as structs. Each field carries its sentence (`Meta(description=...)`): file, docs and errors read it.
+
+One rule: a setting that can make the storefront lie has no default; it must be said.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from sellable.config.secrets import MARK, masked
+from sellable.domain.stock import State
+
+
+def _says(sentence: str) -> Meta:
+    return Meta(description=sentence)
+
+
+def _hides(sentence: str) -> Meta:
+    """Of a secret: it may be given by reference and is never shown."""
+    return Meta(description=sentence, extra={MARK: True})
+
+
+class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Common behaviour: immutable, named, a mistyped name is an error, and secrets stay out of every repr."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in masked(self))})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(masked(self))
+
+
+class Service(_Settings, frozen=True, kw_only=True):
+    """The process itself."""
+
+    data_dir: Annotated[str, _says("Folder of the embedded database and its backups.")] = ".sellable"
+    database_url: Annotated[str, _hides("PostgreSQL to use, or empty for the embedded one.")] = ""
+    listen: Annotated[str, _says("Address and port of webhooks, health, metrics and the status page.")] = (
+        "127.0.0.1:8080"
+    )
+    log: Annotated[Literal["json", "console"], _says("Format of the log on standard error.")] = "json"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _says("Least severe level that is logged.")] = (
+        "info"
+    )
+    redaction_key: Annotated[str, _hides("Secret that keys the hashes of personal fields in logs and audit.")] = ""
+    metrics_open: Annotated[bool, _says("Whether /metrics answers without a token.")] = True
+
+
+class Orders(_Settings, frozen=True, kw_only=True):
+    """When an order becomes a sale at the back office."""
+
+    start_at: Annotated[datetime, _says("Orders placed before this instant are adopted or ignored, never created.")]
+    trigger: Annotated[
+        Literal["created", "paid", "confirmed"], _says("What must be true of an order before it is exported.")
+    ] = "created"
+    form: Annotated[
+        Literal["three_call", "two_call"],
+        _says("three_call compares totals before authorising; two_call only where the tax pairing proved exact."),
+    ] = "three_call"
+    held_age_limit_hours: Annotated[int, _says("After this many hours a waiting order becomes a case.")] = 48
+    adopt_minutes_after_birth: Annotated[
+        int, _says("So long after birth or restore of the database nothing is created without a search.")
+    ] = 10
+
+
+class Channel(_Settings, frozen=True, kw_only=True):
+    """A place that sells: one supply channel of the storefront (or none) drawing on one pool."""
+
+    key: Annotated[str, _says("Key of the commercetools supply channel; empty for entries without a channel.")]
+    pool: Annotated[str, _says("Pool this channel sells from.")]
+    buffer: Annotated[int, _says("Units of every SKU never shown on this channel.")] = 0
+    cap: Annotated[int | None, _says("Most units of a SKU shown on this channel.")] = None
+    low_mark: Annotated[int, _says("At or below this number a lowering goes ahead of routine differences.")] = 3
+    create_entries: Annotated[bool, _says("Create missing stock entries for SKUs the master knows.")] = False
+
+
+class Pool(_Settings, frozen=True, kw_only=True):
+    """Locations that are sold together."""
+
+    name: Annotated[str, _says("Name of the pool.")]
+    locations: Annotated[tuple[str, ...], _says("Locations whose available stock is added up.")]
+
+
+class Location(_Settings, frozen=True, kw_only=True):
+    """A place that holds stock."""
+
+    name: Annotated[str, _says("Our name of the location.")]
+    master: Annotated[str, _says("The one system that owns this location's numbers, for example cin7_core.")]
+    remote: Annotated[str, _says("The location's exact name at its master.")]
+    ships: Annotated[bool, _says("Whether web orders may be sourced from here.")] = True
+
+
+class StateRule(_Settings, frozen=True, kw_only=True):
+    """Which state stock in a (location, bin) of the master is in. Unmapped bins are not sellable."""
+
+    location: Annotated[str, _says("Our name of the location.")]
+    bin: Annotated[str, _says("Bin name at the master; * for every bin and for stock without one.")]
+    state: Annotated[State, _says("available, inspection, damaged, quarantine, receiving ...")]
+
+
+class Buffer(_Settings, frozen=True, kw_only=True):
+    """Units held back, by SKU, location or channel; all that match are added up."""
+
+    units: Annotated[int, _says("Units to hold back.")]
+    sku: Annotated[str, _says("Only this SKU; empty for all.")] = ""
+    location: Annotated[str, _says("Only stock of this location; empty for the pool as a whole.")] = ""
+    channel: Annotated[str | None, _says("Only this channel; absent for all.")] = None
+
+
+class TaxMap(_Settings, frozen=True, kw_only=True):
+    """A storefront tax to a tax rule of the back office, one to one."""
+
+    rate: Annotated[str, _says('Rate as a fraction, in quotes: "0.19".')]
+    rule: Annotated[str, _says("Exact name of the back office's tax rule.")]
+    name: Annotated[str, _says("Storefront's tax name; empty for any.")] = ""
+    country: Annotated[str, _says("ISO country; empty for any.")] = ""
+
+    @property
+    def fraction(self) -> Decimal:
+        """The rate as Decimal."""
+        return Decimal(self.rate)
+
+
+class CustomerMap(_Settings, frozen=True, kw_only=True):
+    """The back office's customer that web orders are booked on; its card fixes the currency."""
+
+    customer: Annotated[str, _says("Exact customer name at the back office.")]
+    currency: Annotated[str, _says("ISO currency of that customer's card.")]
+    store: Annotated[str, _says("Only orders of this storefront store; empty for any.")] = ""
+
+
+class Webhook(_Settings, frozen=True, kw_only=True):
+    """An inbound webhook and its secret."""
+
+    path_token: Annotated[str, _hides("Unguessable part of the URL.")] = ""
+    secret: Annotated[str, _hides("Bearer secret, or signing secret where the source signs.")] = ""
+    public_url: Annotated[str, _says("How the vendor reaches us, for registration; empty to leave webhooks off.")] = ""
+
+
+class Commercetools(_Settings, frozen=True, kw_only=True):
+    """The storefront."""
+
+    project: Annotated[str, _says("Project key.")]
+    client_id: Annotated[str, _says("API client id.")]
+    client_secret: Annotated[str, _hides("API client secret.")]
+    restocks_on_cancel: Annotated[
+        Literal["yes", "no", "unknown"], _says("Whether cancelling an order puts stock back; unknown behaves as yes.")
+    ]
+    api_url: Annotated[str, _says("API host.")] = "https://api.europe-west1.gcp.commercetools.com"
+    auth_url: Annotated[str, _says("Authorisation host.")] = "https://auth.europe-west1.gcp.commercetools.com"
+    scopes: Annotated[tuple[str, ...], _says("Scopes to ask for; empty for all the client has.")] = ()
+    insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
+    calls_per_second: Annotated[int, _says("Most calls a second over all processes.")] = 50
+    concurrency: Annotated[int, _says("Most calls at once from one process.")] = 16
+    write_batch: Annotated[int, _says("Most differences in one GraphQL request; 1 writes one by one over REST.")] = 25
+    hot_poll_seconds: Annotated[float, _says("How often new messages are asked for.")] = 2.0
+    trail_poll_seconds: Annotated[float, _says("How often the trailing sweep of messages runs.")] = 30.0
+    order_sweep_seconds: Annotated[float, _says("How often orders by lastModifiedAt are swept.")] = 60.0
+    entry_walk_hours: Annotated[float, _says("In how many hours every stock entry is read once.")] = 24.0
+    export_channel: Annotated[str, _says("Channel key (role OrderExport) under which the sale's id is noted.")] = (
+        "sellable-export"
+    )
+    webhook: Annotated[Webhook, _says("Messages pushed to us by a queue or bus; only a hint.")] = Webhook()
+    payload_days: Annotated[int, _says("Days raw payloads are kept.")] = 15
+
+
+class Cin7Core(_Settings, frozen=True, kw_only=True):
+    """The back office: master of stock, and where orders become sales."""
+
+    account_id: Annotated[str, _says("Account id.")]
+    key: Annotated[str, _hides("Application key for order writes (and everything else when read_key is empty).")]
+    read_key: Annotated[str, _hides("A second application key for sweeps and reads; it has a limit of its own.")] = ""
+    base_url: Annotated[str, _says("API address.")] = "https://inventory.dearsystems.com/ExternalApi/v2/"
+    insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
+    calls_per_minute: Annotated[int, _says("Calls to spend a minute for each key; the vendor's limit is 60.")] = 50
+    sweep_seconds: Annotated[float, _says("How often all availability is read.")] = 300.0
+    sales_poll_seconds: Annotated[float, _says("How often changed sales are asked for.")] = 60.0
+    catalogue_seconds: Annotated[float, _says("How often changed products are asked for.")] = 3600.0
+    time_zone: Annotated[str, _says("IANA time zone of the company, for the calendar dates of sales.")] = "UTC"
+    visibility_lag_seconds: Annotated[
+        float, _says("How long after an acknowledged sale the availability view may still show the old number.")
+    ] = 5.0
+    search_settle_seconds: Annotated[
+        float, _says("How long after an unknown outcome a search by reference may still miss the sale.")
+    ] = 20.0
+    stray_draft_minutes: Annotated[float, _says("Age at which an unrecorded draft with our reference is voided.")] = (
+        10.0
+    )
+    max_age_minutes: Annotated[float, _says("Older numbers of the master freeze raises and alarm.")] = 30.0
+    stale_buffer: Annotated[int, _says("Units held back in addition while the master's numbers are too old.")] = 0
+    shipping_service: Annotated[str, _says("Service product under which shipping is charged.")] = "Shipping"
+    custom_service: Annotated[str, _says("Service product for custom lines.")] = "Custom charge"
+    discount_service: Annotated[str, _says("Service product for discounts on the total.")] = "Discount"
+    webhook: Annotated[Webhook, _says("Cin7's notifications; only a hint.")] = Webhook()
+
+
+class Alerts(_Settings, frozen=True, kw_only=True):
+    """Where a new or worse case is told."""
+
+    webhook_url: Annotated[str, _says("HTTPS address for signed alerts; empty for none.")] = ""
+    webhook_secret: Annotated[str, _hides("Standard Webhooks secret (whsec_...) that signs them.")] = ""
+    smtp_url: Annotated[str, _hides("smtp:// or smtps://user:password@host:port; empty for none.")] = ""
+    mail_from: Annotated[str, _says("Sender of alert mails.")] = ""
+    insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
+
+
+class Owner(_Settings, frozen=True, kw_only=True):
+    """Who owns a kind of case."""
+
+    kind: Annotated[str, _says("Kind of case; * for every kind not named.")]
+    owner: Annotated[str, _says("Name or team.")]
+    email: Annotated[str, _says("Where alerts of this kind are mailed.")] = ""
+
+
+class Settings(_Settings, frozen=True, kw_only=True):
+    """Everything. The order here is the order in the generated file."""
+
+    orders: Orders
+    commercetools: Commercetools
+    cin7_core: Cin7Core
+    locations: tuple[Location, ...]
+    states: tuple[StateRule, ...]
+    pools: tuple[Pool, ...]
+    channels: tuple[Channel, ...]
+    customers: tuple[CustomerMap, ...]
+    taxes: tuple[TaxMap, ...]
+    owners: tuple[Owner, ...]
+    service: Service = Service()
+    buffers: tuple[Buffer, ...] = ()
+    alerts: Alerts = Alerts()
+    carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
+        default_factory=dict
+    )

@@ -1,0 +1,59 @@
+"""Messages pushed to us by a queue or bus. One rule: what a subscription delivers is what the feed would have shown.
+
+The platform delivers to queues, never to a plain address, so something of the merchant's forwards to us: the Platform
+format as it is, or wrapped in CloudEvents, one or several at once (page "Subscriptions"). The same message has the same
+id in the feed, so it does not matter which comes first, or that both come.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+
+import msgspec
+
+from sellable.config.settings import Webhook
+from sellable.connectors.commercetools import translate, wire
+from sellable.connectors.port import RawMessage
+
+
+def verify(token: str, headers: Mapping[str, str], hook: Webhook) -> bool:
+    """Whether the address and the bearer token are ours. Where either is not configured: never."""
+    sent = {name.lower(): value for name, value in headers.items()}
+    scheme, _, bearer = sent.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hook.path_token or not hook.secret:
+        return False
+    # Both are compared, so that the time taken does not tell which one was near.
+    pairs = ((token, hook.path_token), (bearer.strip(), hook.secret))
+    return sum(hmac.compare_digest(ours.encode(), theirs.encode()) for theirs, ours in pairs) == len(pairs)
+
+
+def recognise(body: bytes) -> list[RawMessage]:
+    """The messages in a body; other resources' and test notifications are left out.
+
+    A change ("ResourceUpdated") is given as a message of that type whose id names the resource and its version.
+    Raises ValueError for a body that is neither format.
+    """
+    whole = msgspec.json.decode(body, type=msgspec.Raw)
+    parts = msgspec.json.decode(body, type=list[msgspec.Raw]) if bytes(whole).lstrip()[:1] == b"[" else [whole]
+    found = [_one(part) for part in parts]
+    return [each for each in found if each.resource_type in translate.MESSAGES_OF]
+
+
+def _one(raw: msgspec.Raw) -> RawMessage:
+    event = msgspec.json.decode(raw, type=wire.CloudEvent)
+    inner = event.data if event.specversion and bytes(event.data) else raw
+    note = msgspec.json.decode(inner, type=wire.Notification)
+    if not note.notification_type:
+        raise ValueError("neither a Platform notification nor a CloudEvent")
+    if note.notification_type == "Message":
+        return translate.message(inner)
+    resource = note.resource
+    return RawMessage(
+        message_id=f"{note.notification_type}:{resource.type_id}:{resource.id}@{note.version}",
+        type=note.notification_type,
+        resource_type=resource.type_id,
+        resource_id=resource.id,
+        created_at=note.modified_at or note.created_at,
+        body=bytes(inner),
+    )

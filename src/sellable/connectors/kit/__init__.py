@@ -1,0 +1,1 @@
+"""What connectors share: the form of their declaration, the reading of answers, lenient decoding."""

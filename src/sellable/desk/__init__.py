@@ -1,0 +1,1 @@
+"""The desk: what a person must own. Cases, what is parked behind them, and how they are told."""

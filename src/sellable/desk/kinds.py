@@ -1,0 +1,433 @@
+"""The closed table of kinds of case. Rule: a kind says what it means and what a person does next, or it is no kind.
+
+`python -m sellable.desk.kinds` prints the page docs/reference/cases.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+
+
+class Area(StrEnum):
+    """Where on the desk a case lies."""
+
+    STOCK = "stock"
+    ORDERS = "orders"
+    STOREFRONT = "storefront"
+    CATALOGUE = "catalogue"
+    FINANCE = "finance"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What all cases of a kind share. `severity` 1 is worst of 4; after `age_hours` an open case is overdue."""
+
+    name: str
+    area: Area
+    severity: int
+    age_hours: int
+    title: str
+    means: str
+    next_step: str
+
+
+def _kind(name: str, area: Area, severity: int, age_hours: int, title: str, means: str, next_step: str) -> Kind:
+    return Kind(
+        name=name, area=area, severity=severity, age_hours=age_hours, title=title, means=means, next_step=next_step
+    )
+
+
+_TABLE = (
+    # Stock: the storefront may promise what is not there, or hide what is.
+    _kind(
+        "oversold",
+        Area.STOCK,
+        1,
+        1,
+        "Sold more than there is",
+        "Orders were accepted for units that no location can ship.",
+        "Decide which orders wait and which are cancelled, tell those customers, then count the SKU at its locations.",
+    ),
+    _kind(
+        "drift_many",
+        Area.STOCK,
+        1,
+        1,
+        "Many numbers differ at once",
+        "More than 1 % of the keys in one comparison differ from the account; raises are stopped.",
+        "Look for a bulk import at the storefront or a mistake in a setting; let raises go on only when it is found.",
+    ),
+    _kind(
+        "sweep_suspicious",
+        Area.STOCK,
+        1,
+        2,
+        "A stock list misses too much",
+        "A complete list of the master lacks more than 1 % of the keys it had; they are kept as unknown.",
+        "Check at the master whether locations, bins or products were removed; correct them or the settings.",
+    ),
+    _kind(
+        "master_stale",
+        Area.STOCK,
+        2,
+        2,
+        "The master's numbers are too old",
+        "No usable stock numbers arrived for longer than the age limit; raises are frozen.",
+        "Check that the master answers and that its key is valid; numbers go on by themselves when it does.",
+    ),
+    _kind(
+        "foreign_writer",
+        Area.STOCK,
+        2,
+        8,
+        "Someone else writes stock",
+        "A stock entry was changed at the storefront by a person or program other than this service.",
+        "Find the client named under actual and stop it from writing stock; the number itself is already repaired.",
+    ),
+    _kind(
+        "drift",
+        Area.STOCK,
+        2,
+        8,
+        "A number drifted",
+        "The storefront showed another number than all known orders and writes add up to; it was corrected.",
+        "Compare the time with changes made by hand and with imports; tell the owner of the program that made them.",
+    ),
+    _kind(
+        "stock_row_invalid",
+        Area.STOCK,
+        2,
+        8,
+        "Unusable stock row",
+        "The master sent a quantity that is missing, fractional or no number; the old number is kept.",
+        "Correct the quantity or the unit of the SKUs named under actual at the master.",
+    ),
+    _kind(
+        "stock_unknown_state",
+        Area.STOCK,
+        3,
+        24,
+        "Stock in an unmapped place",
+        "Stock lies in a bin or state that no rule names, so it is not offered.",
+        "Add a [[states]] rule for the places named under actual and restart, or move the stock.",
+    ),
+    _kind(
+        "fact_conflict",
+        Area.STOCK,
+        2,
+        8,
+        "One fact, two contents",
+        "A movement arrived again under the same identity with different content; the first one counts.",
+        "Compare both contents at the source; correct the stock there, which arrives as a new fact.",
+    ),
+    # Orders: a customer waits for something.
+    _kind(
+        "two_sales_one_order",
+        Area.ORDERS,
+        1,
+        2,
+        "Two sales for one order",
+        "The back office holds more than one live sale with the reference of one order.",
+        "Void the sale that is not picked yet at the back office; if both are picked, stop one shipment first.",
+    ),
+    _kind(
+        "cancel_too_late",
+        Area.ORDERS,
+        1,
+        2,
+        "Cancelled too late",
+        "The order was cancelled at the storefront when its sale was already picked or shipped.",
+        "Ask the warehouse to stop the parcel; else refund and expect it back as a return.",
+    ),
+    _kind(
+        "over_shipped",
+        Area.ORDERS,
+        2,
+        8,
+        "Shipped more than ordered",
+        "A shipment holds more units of a line than the order still wanted.",
+        "Ask the warehouse what left; correct the shipment or agree with the customer on keeping or returning it.",
+    ),
+    _kind(
+        "shipment_unmatched",
+        Area.ORDERS,
+        2,
+        8,
+        "Shipment fits no line",
+        "A shipment at the back office holds a SKU that the order's sale does not have.",
+        "Compare the sale with the order and correct the shipment, or add the line at both sides.",
+    ),
+    _kind(
+        "sale_changed_by_staff",
+        Area.ORDERS,
+        2,
+        8,
+        "Sale changed by hand",
+        "The sale was voided, undone, moved or edited at the back office while its order lives.",
+        "Ask who changed it and why; put the sale back, or cancel the order at the storefront.",
+    ),
+    _kind(
+        "order_refused",
+        Area.ORDERS,
+        2,
+        4,
+        "Back office refuses an order",
+        "The back office answered that it will not take this order; the order is held.",
+        "Read the refusal under actual, correct what it names at the back office or in the settings, then replay.",
+    ),
+    _kind(
+        "order_stuck",
+        Area.ORDERS,
+        2,
+        4,
+        "Order does not move",
+        "An export or write-back of the order has been under way for too long.",
+        "Check whether the other system answers; then replay the case or settle the order by hand.",
+    ),
+    _kind(
+        "order_waiting_too_long",
+        Area.ORDERS,
+        3,
+        24,
+        "Order waits too long",
+        "An order waits for payment, confirmation or a person longer than the age limit; its units are held.",
+        "Release it, or cancel it at the storefront so that others can buy the units.",
+    ),
+    _kind(
+        "backordered",
+        Area.ORDERS,
+        3,
+        24,
+        "Order waits for stock",
+        "The back office could not allocate every unit of the order.",
+        "Check the expected delivery of the lines under actual; tell the customer, move the sale or cancel the line.",
+    ),
+    _kind(
+        "line_changed",
+        Area.ORDERS,
+        2,
+        8,
+        "Lines changed after capture",
+        "The order's lines at the storefront are no longer those that were captured.",
+        "Compare expected and actual; change the sale to match, or cancel it and let the customer order anew.",
+    ),
+    _kind(
+        "missing_sku_on_line",
+        Area.ORDERS,
+        2,
+        4,
+        "Line without a SKU",
+        "An order line names no SKU, so nobody knows what to ship; the order is held.",
+        "Give the product variant its SKU at the storefront, then replay; or cancel the order.",
+    ),
+    _kind(
+        "channel_unmapped",
+        Area.ORDERS,
+        2,
+        4,
+        "Unknown channel on a line",
+        "An order line sells from a supply channel that the settings do not name; the order is held.",
+        "Add a [[channels]] section for it, or correct the channel at the storefront, then replay.",
+    ),
+    _kind(
+        "carrier_unmapped",
+        Area.ORDERS,
+        3,
+        8,
+        "Unknown shipping method",
+        "The order's shipping method has no carrier in the settings.",
+        "Add it to [carriers] with the exact name of the back office, then replay.",
+    ),
+    # Finance: the books would differ.
+    _kind(
+        "totals_differ",
+        Area.FINANCE,
+        2,
+        4,
+        "Totals differ",
+        "The amounts of the order and of its sale, or of its own lines, do not agree to the cent; the order is held.",
+        "Find the line named under actual; correct tax or price where it is wrong, then replay.",
+    ),
+    _kind(
+        "tax_unmapped",
+        Area.FINANCE,
+        2,
+        4,
+        "Tax without a rule",
+        "An order carries a tax that maps to no rule, or to several; the order is held.",
+        "Add or correct the [[taxes]] section for this rate, name and country, then replay.",
+    ),
+    _kind(
+        "currency_unmapped",
+        Area.FINANCE,
+        2,
+        4,
+        "No customer for a currency",
+        "No back office customer is set for the order's currency and store; the order is held.",
+        "Add a [[customers]] section whose customer's card has this currency, then replay.",
+    ),
+    # Storefront: a number cannot be shown.
+    _kind(
+        "entry_backorder_flag",
+        Area.STOREFRONT,
+        1,
+        4,
+        "Entry sells without stock",
+        "The stock entry has restockableInDays set, so the storefront accepts orders without stock.",
+        "Remove restockableInDays at the storefront unless this SKU may be sold without limit.",
+    ),
+    _kind(
+        "write_refused",
+        Area.STOREFRONT,
+        2,
+        4,
+        "A write is refused",
+        "The other system permanently refused a write; it was not applied.",
+        "Read the refusal under actual, correct what it names (often a right or a missing type), then replay.",
+    ),
+    _kind(
+        "entry_missing",
+        Area.STOREFRONT,
+        3,
+        24,
+        "No stock entry",
+        "The storefront has no stock entry for a SKU and channel that should be shown.",
+        "Create the entry, set create_entries on the channel, or take the SKU out of the pool.",
+    ),
+    # Catalogue: the systems do not mean the same thing.
+    _kind(
+        "unknown_sku",
+        Area.CATALOGUE,
+        2,
+        4,
+        "Unknown SKU",
+        "An order or a stock number names a SKU that the master of the catalogue does not have.",
+        "Create the SKU at the back office or correct it at the storefront, then replay.",
+    ),
+    _kind(
+        "sku_ambiguous",
+        Area.CATALOGUE,
+        2,
+        4,
+        "SKUs differ only in spelling",
+        "A SKU is not known exactly, but others differ from it only in case or blanks.",
+        "Make both systems spell it alike, then replay; nothing is guessed.",
+    ),
+    _kind(
+        "bundle_recipe_invalid",
+        Area.CATALOGUE,
+        2,
+        8,
+        "Unusable bundle recipe",
+        "A bundle's recipe is empty, fractional or names unknown components, so the bundle is not offered.",
+        "Correct the recipe at the master.",
+    ),
+    _kind(
+        "catalogue_mismatch",
+        Area.CATALOGUE,
+        3,
+        48,
+        "Catalogues differ",
+        "The comparison of the catalogues found SKUs that only one side has.",
+        "Create or retire the SKUs named under actual at the side that is wrong.",
+    ),
+    # System: the machinery itself needs a hand.
+    _kind(
+        "vendor_misconfigured",
+        Area.SYSTEM,
+        1,
+        2,
+        "Wrong key, address or right",
+        "A system refuses our credential or answers from a wrong address; nothing can be written there.",
+        "Correct the key, its rights or the address in the settings and restart.",
+    ),
+    _kind(
+        "vendor_down",
+        Area.SYSTEM,
+        2,
+        2,
+        "A system does not answer",
+        "A system has been unreachable for longer than a short pause; work for it waits in order.",
+        "Look at the vendor's status page; work goes on by itself when it is back.",
+    ),
+    _kind(
+        "webhook_inactive",
+        Area.SYSTEM,
+        3,
+        8,
+        "Notifications stopped",
+        "A system stopped sending notifications, so changes are seen only by the slower sweeps.",
+        "Check that the public address is reachable, then activate the webhook or subscription again.",
+    ),
+    _kind(
+        "budget_exceeded",
+        Area.SYSTEM,
+        2,
+        4,
+        "Too many calls",
+        "A system says that its call limit is reached, although our own count stayed below it.",
+        "Find who else uses this key and give it one of its own, or lower the calls in the settings.",
+    ),
+    _kind(
+        "poison_payload",
+        Area.SYSTEM,
+        2,
+        4,
+        "Something that arrived cannot be handled",
+        "A message or record could not be understood, again and again; it is parked unharmed.",
+        "Read the cause under actual, correct the record at its source or update this service, then replay.",
+    ),
+    _kind(
+        "operation_exhausted",
+        Area.SYSTEM,
+        2,
+        4,
+        "A task failed too often",
+        "A write to another system used up its attempts; it and what follows in its lane wait.",
+        "Read the cause under actual, mend it, then replay: what may have been applied is looked up first.",
+    ),
+    _kind(
+        "setup_incomplete",
+        Area.SYSTEM,
+        2,
+        8,
+        "Set-up is incomplete",
+        "Something that the service needs at another system is missing, such as a type, a channel or a right.",
+        "Run `sellable config check` and `sellable setup commercetools --dry-run`, and do what they list.",
+    ),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _TABLE}
+"""Every kind by its name."""
+
+INTRODUCTION = """\
+# Kinds of case
+
+<!-- Generated: python -m sellable.desk.kinds > docs/reference/cases.md -->
+
+A case is what a person must own. Equal troubles (same kind, same subject) are one case with a count, however many
+there are. Severity 1 is worst and is told at once; cases are ranked by severity, then by age. A case that is open
+longer than its age limit is overdue. Each kind needs an owner in `[[owners]]`; `kind = "*"` owns every kind not named.
+"""
+
+
+def page() -> str:
+    """The reference of kinds in Markdown, by area."""
+    return "\n".join([INTRODUCTION, *_sections()])
+
+
+def _sections() -> Iterator[str]:
+    areas = list(Area)
+    for area, kinds in groupby(sorted(_TABLE, key=lambda kind: areas.index(kind.area)), key=lambda kind: kind.area):
+        yield f"## {area.value.capitalize()}\n"
+        for kind in sorted(kinds, key=lambda kind: (kind.severity, kind.name)):
+            facts = f"Severity {kind.severity}, age limit {kind.age_hours} h."
+            yield f"### `{kind.name}`: {kind.title}\n\n{kind.means} {facts}\n\n**Next step:** {kind.next_step}\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

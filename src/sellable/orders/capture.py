@@ -1,0 +1,393 @@
+"""Capture: an order seen at the storefront becomes demand, entry facts and parts, in one transaction.
+
+One rule: whatever else is wrong with an order, its units are sold; they leave ATS before anything is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from sellable.book import book
+from sellable.domain.orders import InventoryMode, Line, Order, OrderState
+from sellable.domain.stock import Priority
+from sellable.orders import cancel, rules, sales, totals
+from sellable.orders.context import BACK_OFFICE, Context, lane_of
+from sellable.orders.rules import Finding
+from sellable.runtime import operations
+from sellable.runtime.database import Tx
+from sellable.runtime.inbox import InboxRow
+from sellable.stock import catalogue, demand, entries, numbers
+
+
+def on_order(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
+    """Inbox handler: an order document as fetched or swept."""
+    take(tx, context.translate(row.body), now, context)
+
+
+def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
+    """Takes an order at some version: new, newer than known, or known already."""
+    row = book.lock(tx, order.order_id)
+    if row is None and not book.add(tx, order, "waiting", now):
+        row = book.lock(tx, order.order_id)
+    if row is None:
+        _first(tx, order, now, context)
+    elif order.version > row.version:
+        _changed(tx, row, order, now, context)
+
+
+def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
+    if order.placed_at < context.settings.orders.start_at:
+        noted = any(s.channel == context.settings.commercetools.export_channel for s in order.sync)
+        book.stage(tx, order.order_id, "adopted" if noted else "ignored", now, "placed before orders.start_at")
+        return
+    took(tx, order, now)
+    if order.state is OrderState.CANCELLED:
+        cancel.give_back(tx, order, now, context)
+        tx.run(book.sql.cancel_lines, order_id=order.order_id)
+        book.stage(tx, order.order_id, "cancelled", now)
+        book.tell(tx, order.order_id, "cancelled before we saw it", now, version=order.version)
+        return
+    sold = units_in_flight(tx, order)
+    demand.capture(tx, sold, now)
+    book.tell(tx, order.order_id, "captured", now, version=order.version, lines=len(order.lines), total=order.total)
+    proceed(tx, order, now, context)
+
+
+def took(tx: Tx, order: Order, now: datetime) -> None:
+    """What the storefront has done to its own entries by taking this order: E follows."""
+    facts = [
+        _fact(order, line, "taken", -line.quantity, order.placed_at)
+        for line in order.lines
+        if line.sku and line.quantity and line.mode is not InventoryMode.NONE
+    ]
+    entries.record(tx, facts, now, priority=Priority.ORDER_LOWER, reason=f"order {order.label}")
+
+
+def _fact(order: Order, line: Line, kind: str, units: int, at: datetime) -> entries.EntryFact:
+    return entries.EntryFact(
+        sku=line.sku or "",
+        channel=line.channel or "",
+        kind=kind,
+        quantity=units,
+        source="order",
+        resource=order.order_id,
+        line=line.line_id,
+        seq=0,
+        remote_at=at,
+    )
+
+
+def units_in_flight(tx: Tx, order: Order) -> list[demand.Sold]:
+    """The order's demand by component; kits are exploded with today's recipe."""
+    recipes = numbers.recipes_of(tx, sorted({line.sku for line in order.lines if line.sku}))
+    return [
+        demand.Sold(
+            order_id=order.order_id,
+            line_id=unit.line_id,
+            sku=unit.sku,
+            label=order.label,
+            channel=unit.channel,
+            units=unit.units,
+        )
+        for unit in rules.units_of(order, recipes, own_kits=True)
+    ]
+
+
+# --- From captured to exporting --------------------------------------------------------------------------------------
+
+
+def proceed(tx: Tx, order: Order, now: datetime, context: Context) -> None:
+    """Checks the order at the boundary, sources it and owes its sales; or says what it waits for, or opens cases."""
+    waits_for = _not_triggered(order, context)
+    if waits_for:
+        book.stage(tx, order.order_id, "waiting", now, waits_for)
+        book.tell(tx, order.order_id, "waits", now, cause=waits_for)
+        return
+    known = catalogue.known(tx, sorted({line.sku for line in order.lines if line.sku}))
+    found = [*rules.findings(order, known, context.settings), *totals.recompute(order)]
+    if not found:
+        kits = numbers.recipes_of(tx, sorted({line.sku for line in order.lines if line.sku}))
+        found = _plan(tx, order, kits, now, context)
+    if found:
+        hold(tx, order, found, now, context)
+
+
+def hold(tx: Tx, order: Order, found: Sequence[Finding], now: datetime, context: Context) -> None:
+    """The order waits behind a case for each finding; its units stay in flight."""
+    for finding in found:
+        context.open_case(
+            tx,
+            finding.kind,
+            finding.subject,
+            now,
+            expected=finding.expected,
+            actual=finding.actual,
+            evidence=[f"order:{order.order_id}"],
+        )
+    causes = ", ".join(sorted({f.kind for f in found}))
+    book.stage(tx, order.order_id, "held", now, causes)
+    book.tell(tx, order.order_id, "held", now, causes=causes)
+
+
+def _not_triggered(order: Order, context: Context) -> str:
+    trigger = context.settings.orders.trigger
+    if trigger == "paid" and order.payment_state != "Paid":
+        return "payment"
+    if trigger == "confirmed" and order.state is OrderState.OPEN:
+        return "confirmation"
+    return ""
+
+
+def _plan(tx: Tx, order: Order, kits: dict[str, dict[str, int]], now: datetime, context: Context) -> list[Finding]:
+    goods = rules.goods(order, kits)
+    assignment = rules.source(
+        goods,
+        stock_by_location(tx, order.order_id, goods, kits, now),
+        {line.channel or "": context.places(line.channel or "") for line in goods},
+        kits,
+    )
+    zone = ZoneInfo(context.settings.cin7_core.time_zone)
+    parts = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
+    trouble = [p for p in parts if isinstance(p, Finding)]
+    if trouble:
+        return trouble
+    # What was refused before may have left something behind, so its next attempt searches.
+    again = tx.run(book.sql.drop_planned_parts, order_id=order.order_id) > 0
+    demand.assign(tx, order.order_id, _slots(tx, order, assignment, kits), now)
+    search = again or _needs_search(tx, order, now, context)
+    planned = [p for p in parts if not isinstance(p, Finding)]
+    for part in planned:
+        _write_part(tx, order, part, search, now, context)
+    book.stage(tx, order.order_id, "exporting", now)
+    book.tell(
+        tx, order.order_id, "sourced", now, parts=[[p.part, p.location] for p in planned],
+        totals=[msgspec.to_builtins(p.expected) for p in planned],
+    )  # fmt: skip
+    return []
+
+
+def _write_part(tx: Tx, order: Order, part: sales.Part, search: bool, now: datetime, context: Context) -> None:
+    tx.run(
+        book.sql.insert_part,
+        order_id=order.order_id,
+        part=part.part,
+        location=part.location,
+        ref=part.draft.ref,
+        draft=book.text(part.draft),
+        expected=book.text(part.expected),
+        at=now,
+    )
+    tx.run(
+        book.sql.insert_part_lines,
+        order_id=order.order_id,
+        part=part.part,
+        line_id=[line for line, _, _ in part.lines],
+        sku=[sku for _, sku, _ in part.lines],
+        units=[units for _, _, units in part.lines],
+    )
+    context.owe(tx, order.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": search}, now)
+
+
+def _needs_search(tx: Tx, order: Order, now: datetime, context: Context) -> bool:
+    """Creating without a search is allowed only when this database has been awake long enough to know better."""
+    birth = tx.value(numbers.sql.birth)
+    young = birth is None or now - birth < timedelta(minutes=context.settings.orders.adopt_minutes_after_birth)
+    noted = any(s.channel == context.settings.commercetools.export_channel for s in order.sync)
+    return young or noted
+
+
+def stock_by_location(
+    tx: Tx, order_id: str, goods: Sequence[Line], kits: dict[str, dict[str, int]], now: datetime
+) -> dict[tuple[str, str], int]:
+    """What each location could ship of each component, other orders' units in flight subtracted."""
+    skus = {c for line in goods for c in kits.get(line.sku or "", {line.sku or "": 1})}
+    left: dict[tuple[str, str], int] = {}
+    for sku, facts in numbers.facts_of(tx, sorted(skus), now).items():
+        for reading in facts.readings:
+            promised = sum(
+                d.in_flight(reading.a0)
+                for d in facts.demand
+                if d.location == reading.location and d.order_id != order_id
+            )
+            left[(sku, reading.location)] = reading.available - promised
+    return left
+
+
+def _slots(
+    tx: Tx, order: Order, assignment: dict[str, list[tuple[str, int]]], kits: dict[str, dict[str, int]]
+) -> list[demand.Sold]:
+    """Demand rows with their location, one slot for each location of a line."""
+    by_line = {line.line_id: line for line in order.lines}
+    return [
+        demand.Sold(
+            order_id=order.order_id,
+            line_id=line_id,
+            sku=component,
+            label=order.label,
+            channel=by_line[line_id].channel or "",
+            units=units * per_kit,
+            slot=slot,
+            location=location,
+        )
+        for line_id, places in assignment.items()
+        for slot, (location, units) in enumerate(places)
+        for component, per_kit in kits.get(by_line[line_id].sku or "", {by_line[line_id].sku or "": 1}).items()
+        if units
+    ]
+
+
+# --- Changes ---------------------------------------------------------------------------------------------------------
+
+
+def _changed(tx: Tx, row: Any, order: Order, now: datetime, context: Context) -> None:
+    before = book.order_of(row)
+    book.renew(tx, order)
+    if row.stage in ("ignored", "adopted", "cancelled"):
+        return
+    if order.state is OrderState.CANCELLED:
+        if before.state is not OrderState.CANCELLED:
+            cancel.begin(tx, row, order, now, context)
+        return
+    parts = tx.all(book.sql.parts_of, order_id=order.order_id)
+    if _goods(before) != _goods(order):
+        _edited(tx, before, order, parts, now, context)
+    if row.stage in ("waiting", "held") and not _begun(tx, order.order_id, parts):
+        proceed(tx, order, now, context)
+
+
+def _begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
+    """Whether any of the order's sales exists, or may be on its way: then nothing is planned anew."""
+    if any(p.sale_id is not None for p in parts):
+        return True
+    return bool(parts) and any(op.kind.startswith("sale.") for op in operations.open_in_lane(tx, lane_of(order_id)))
+
+
+def _goods(order: Order) -> list[list[Any]]:
+    return sorted([line.line_id, line.sku, line.quantity] for line in order.lines)
+
+
+def _edited(
+    tx: Tx, before: Order, order: Order, parts: Sequence[Any], now: datetime, context: Context
+) -> None:  # fmt: skip
+    """More units are in flight at once; fewer only where nobody was told of them. A person changes the sale."""
+    old = {(u.line_id, u.sku): u.units for u in units_in_flight(tx, before)}
+    new = units_in_flight(tx, order)
+    if parts:
+        more = [
+            msgspec.structs.replace(
+                u, units=u.units - old.get((u.line_id, u.sku), 0), slot=order.version, location=parts[0].location
+            )
+            for u in new
+            if u.units > old.get((u.line_id, u.sku), 0)
+        ]
+        demand.capture(tx, more, now)
+        actual = {"lines": _goods(order)}
+        context.open_case(
+            tx, "line_changed", f"order:{order.order_id}", now, expected={"lines": _goods(before)}, actual=actual
+        )
+    else:
+        demand.release(tx, order.order_id, None, "lines changed", now)
+        demand.capture(tx, [msgspec.structs.replace(u, slot=order.version) for u in new], now)
+    goods = [line for line in order.lines if line.sku]
+    gone = [line for line in before.lines if line.sku and line.line_id not in {x.line_id for x in goods}]
+    tx.run(
+        book.sql.change_lines,
+        order_id=order.order_id,
+        line_id=[line.line_id for line in (*goods, *gone)],
+        sku=[line.sku for line in (*goods, *gone)],
+        channel=[line.channel or "" for line in (*goods, *gone)],
+        mode=[line.mode.value for line in (*goods, *gone)],
+        units=[line.quantity for line in goods] + [0] * len(gone),
+    )
+    book.tell(tx, order.order_id, "lines changed", now, before=_goods(before), after=_goods(order))
+
+
+# --- Tried again, by a person ----------------------------------------------------------------------------------------
+
+
+def retry(tx: Tx, order_id: str, now: datetime, context: Context) -> bool:
+    """Lets a waiting or held order go on (a case was replayed); False when it does not wait for that.
+
+    What has no sale is planned anew. Where a draft is recorded its lines are written and compared again, as they
+    follow from the order and the settings of today; where staff voided the sale another one is made.
+    """
+    row = book.lock(tx, order_id)
+    if row is None or row.stage not in ("waiting", "held"):
+        return False
+    order, parts = book.order_of(row), tx.all(book.sql.parts_of, order_id=order_id)
+    if not _begun(tx, order_id, parts):
+        proceed(tx, order, now, context)
+        return True
+    held = [p for p in parts if p.state == "held"]
+    if not held:
+        return False
+    revised = _revised(tx, order, parts, context)
+    if isinstance(revised, list):
+        hold(tx, order, revised, now, context)
+        return True
+    book.stage(tx, order_id, "exporting", now)
+    for part in held:
+        _again(tx, part, revised.get(part.location), now, context)
+    book.tell(tx, order_id, "tried again", now, parts=[p.part for p in held])
+    return True
+
+
+def accept_totals(tx: Tx, order_id: str, actor: str, now: datetime, context: Context) -> list[int]:
+    """A person takes the sales of a held order at the totals the back office has; returns the parts let go.
+
+    Only these very totals are accepted: if the next comparison shows others, the order is held again.
+    """
+    row = book.lock(tx, order_id)
+    if row is None or row.stage != "held":
+        return []
+    parts = tx.all(book.sql.accept_totals, order_id=order_id)
+    for part in parts:
+        book.tell(
+            tx, order_id, "totals accepted", now, part=part.part, actor=actor, expected=part.expected,
+            accepted=part.actual,
+        )  # fmt: skip
+    if parts:
+        retry(tx, order_id, now, context)
+    return [p.part for p in parts]
+
+
+def _revised(
+    tx: Tx, order: Order, parts: Sequence[Any], context: Context
+) -> dict[str, sales.Part] | list[Finding]:  # fmt: skip
+    """What the parts' sales shall be by today's settings, by location; or why there can be none."""
+    skus = sorted({line.sku for line in order.lines if line.sku})
+    found = [*rules.findings(order, catalogue.known(tx, skus), context.settings), *totals.recompute(order)]
+    if found:
+        return found
+    assignment: dict[str, list[tuple[str, int]]] = {}
+    for part in parts:
+        for line in tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part):
+            assignment.setdefault(line.line_id, []).append((part.location, line.units))
+    if len({p.location for p in parts}) < len(parts) or any(
+        sum(units for _, units in assignment.get(line.line_id, ())) != line.quantity
+        for line in rules.goods(order, numbers.recipes_of(tx, skus))
+    ):
+        return {}  # Moved or edited by hand: the sales stay as they were planned.
+    zone = ZoneInfo(context.settings.cin7_core.time_zone)
+    planned = sales.drafts(
+        order, assignment, context.settings, kits=numbers.recipes_of(tx, skus), today_zone=zone
+    )  # fmt: skip
+    trouble = [p for p in planned if isinstance(p, Finding)]
+    return trouble or {p.location: p for p in planned if isinstance(p, sales.Part)}
+
+
+def _again(tx: Tx, part: Any, revised: sales.Part | None, now: datetime, context: Context) -> None:
+    draft = book.text(msgspec.structs.replace(revised.draft, ref=part.ref) if revised else part.draft)
+    expected = book.text(revised.expected if revised else part.expected)
+    state = tx.value(
+        book.sql.revise_part, order_id=part.order_id, part=part.part, draft=draft, expected=expected
+    )  # fmt: skip
+    if state == "planned":
+        context.owe(tx, part.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": True}, now)
+    else:
+        context.owe(tx, part.order_id, BACK_OFFICE, "sale.lines", {"part": part.part}, now)

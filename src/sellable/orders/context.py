@@ -1,0 +1,83 @@
+"""What every process of an order needs to know, and the small verbs they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sellable.config.settings import Settings
+from sellable.desk.opening import OpenCase
+from sellable.domain.orders import Order
+from sellable.runtime import operations
+from sellable.runtime.database import Tx
+from sellable.runtime.ids import Ids
+from sellable.runtime.operations import Intent
+from sellable.stock.availability import Layout
+
+STOREFRONT = "commercetools"
+BACK_OFFICE = "cin7_core"
+ORDER_PRIORITY = 1
+SETTLED_BY_CANCEL = (
+    "backordered", "line_changed", "missing_sku_on_line", "order_refused", "order_stuck", "order_waiting_too_long",
+    "sale_changed_by_staff", "tax_unmapped", "totals_differ",
+)  # fmt: skip
+"""Cases of one order that nobody must work on once the order is cancelled."""
+
+SETTLED_BY_EXPORT = ("order_refused", "order_waiting_too_long", "sale_changed_by_staff", "totals_differ")
+"""Cases that are over when every part of the order is an authorised sale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Settings and functions of other rooms, handed in by the assembly."""
+
+    settings: Settings
+    layout: Layout
+    ids: Ids
+    translate: Callable[[bytes], Order]
+    open_case: OpenCase
+    clear_case: Callable[[Tx, str, str, datetime], None]
+
+    def owe(self, tx: Tx, order_id: str, system: str, kind: str, payload: Mapping[str, Any], now: datetime) -> str:
+        """One more operation at the end of the order's lane."""
+        intent = Intent(
+            system=system,
+            kind=kind,
+            lane=lane_of(order_id),
+            budget="orders",
+            priority=ORDER_PRIORITY,
+            payload={"order_id": order_id, **payload},
+            correlation=order_id,
+        )
+        return operations.owe(tx, [intent], now, self.ids)[0]
+
+    def settled(self, tx: Tx, order_id: str, now: datetime, kinds: Sequence[str] = SETTLED_BY_CANCEL) -> None:
+        """What an order's cases were about is over."""
+        for kind in kinds:
+            self.clear_case(tx, kind, f"order:{order_id}", now)
+
+    def owe_visible(self, tx: Tx, order_id: str, payload: Mapping[str, Any], now: datetime) -> None:
+        """Evidence counts only after the master's view had time to show it; waited for apart from the order's lane."""
+        intent = Intent(
+            system="self",
+            kind="sale.visible",
+            lane=f"visible:{order_id}:{payload['part']}",
+            budget="self",
+            priority=ORDER_PRIORITY,
+            payload={"order_id": order_id, **payload},
+            correlation=order_id,
+        )
+        operations.owe(tx, [intent], now, self.ids)
+
+    def places(self, channel: str) -> tuple[str, ...]:
+        """Locations a channel's orders may ship from, in configured order."""
+        ships = {x.name for x in self.settings.locations if x.ships}
+        rule = self.layout.channels.get(channel)
+        return tuple(x for x in self.layout.pools[rule.pool] if x in ships) if rule else ()
+
+
+def lane_of(order_id: str) -> str:
+    """The serial lane of one order."""
+    return f"order:{order_id}"

@@ -1,0 +1,53 @@
+"""From what a sale says it holds, by SKU, to units of demand, by component. One rule: what is lost is lost at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sellable.book import book
+from sellable.runtime.database import Tx
+from sellable.stock import demand
+
+
+def allocated(lines: Iterable[tuple[str, int, int]]) -> dict[str, int]:
+    """Units by SKU that a sale's lines (SKU, units, units on backorder) hold; a SKU may come in several lines."""
+    held: dict[str, int] = defaultdict(int)
+    for sku, units, short in lines:
+        held[sku] += units - short
+    return dict(held)
+
+
+def spread(lines: Sequence[Any], units_by_sku: Mapping[str, int]) -> dict[str, int]:
+    """Units by SKU spread over a part's lines in order, each up to what it carries; the excess is left out."""
+    left = dict(units_by_sku)
+    found: dict[str, int] = {}
+    for line in lines:
+        units = min(line.units, left.get(line.sku, 0))
+        if units:
+            left[line.sku] -= units
+            found[line.line_id] = units
+    return found
+
+
+def components_of(tx: Tx, part: Any, units_by_sku: Mapping[str, int]) -> dict[str, int]:
+    """Units by SKU as sold, translated to units by component as counted in demand for this part's location."""
+    lines = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
+    by_line = spread(lines, units_by_sku)
+    carried = {line.line_id: line.units for line in lines}
+    wanted: dict[tuple[str, str], int] = defaultdict(int)
+    for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
+        wanted[(row.line_id, row.sku)] += row.open_units + row.evidenced_units
+    found: dict[str, int] = defaultdict(int)
+    for (line_id, sku), units in wanted.items():
+        if line_id in by_line:
+            found[sku] += units * by_line[line_id] // carried[line_id]
+    return dict(found)
+
+
+def revoke(tx: Tx, part: Any, reason: str, now: datetime) -> None:
+    """The part's units are in flight again, and evidence that is on its way counts no more."""
+    demand.revoke(tx, part.order_id, part.location, reason, now)
+    book.allocation_news(tx, part.order_id, part.part)

@@ -1,0 +1,380 @@
+"""What the back office did with a sale: allocations kept or lost, shipments out, and telling the storefront once.
+
+A sale is read whole whenever something hints that it changed; what it says now is compared with what we know. One
+rule: evidence that is gone puts its units back in flight before anything else is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sellable.book import book
+from sellable.connectors.port import (
+    Conflict,
+    DeliveryDraft,
+    RawOrder,
+    Refused,
+    Sale,
+    StorefrontOrders,
+)
+from sellable.domain.orders import Parcel, Shipment
+from sellable.domain.stock import OUTSIDE, Kind, Movement, State
+from sellable.orders import despatch
+from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context
+from sellable.orders.evidence import allocated, components_of, revoke
+from sellable.orders.export import differing, went_out
+from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.inbox import InboxRow
+from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected
+from sellable.runtime.wanted import want
+from sellable.stock import demand, ledger
+
+
+def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
+    """Inbox handler: a sale as read, with the causal numbers around the reading in the row's meta."""
+    sale = msgspec.json.decode(row.body, type=Sale)
+    a0, a1 = row.meta["a0"], row.meta["a1"]
+    part = tx.one(book.sql.part_of_sale, sale_id=sale.sale_id)
+    if part is None:
+        return
+    head = book.lock(tx, part.order_id)
+    part = book.part_of(tx, part.order_id, part.part)
+    if part.state in ("voided", "dropped", "voiding", "planned", "created"):
+        return
+    if a0 < part.allocation_seq:
+        # It began before the newest thing we know of this sale: it may show what was, so it is read once more.
+        want(tx, BACK_OFFICE, "sale", [sale.sale_id], 2, now)
+        return
+    if sale.faults:
+        context.open_case(
+            tx, "shipment_unmatched", f"order:{part.order_id}", now, expected={"sale": "readable"},
+            actual={"unreadable": list(sale.faults)}, evidence=[f"sale:{part.sale_id}"],
+        )  # fmt: skip
+    holds = False
+    if sale.status == "authorised":
+        holds = _follow_allocation(tx, part, sale, now, context)
+        part = book.part_of(tx, part.order_id, part.part)
+        if part.state == "held":
+            _back_again(tx, part, sale, now, context)
+    elif part.state in ("authorised", "shipped", "held"):
+        _changed_by_staff(tx, part, sale, now, context)
+    tx.run(
+        book.sql.sale_read,
+        order_id=part.order_id,
+        part=part.part,
+        updated=sale.updated,
+        picked=sale.picked,
+        holds=holds,
+        a0=a0,
+    )
+    for shipment in sale.shipments:
+        _shipped(tx, part, shipment, now, context)
+    if sale.picked and not part.picked and not sale.shipments:
+        _picked(tx, part, now, context)
+    _finish(tx, head, part, a1, now)
+
+
+def _picked(tx: Tx, part: Any, now: datetime, context: Context) -> None:
+    book.tell(tx, part.order_id, "picked", now, part=part.part)
+    live = [p for p in tx.all(book.sql.parts_of, order_id=part.order_id) if p.state not in ("voided", "dropped")]
+    if all(p.picked for p in live):
+        context.owe(tx, part.order_id, STOREFRONT, "order.ready", {"part": part.part}, now)
+
+
+# --- Allocation ------------------------------------------------------------------------------------------------------
+
+
+def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> bool:
+    """Compares what the sale holds with our evidence; losses count at once, gains wait for visibility.
+
+    False when less is held than we had evidence of.
+    """
+    if sale.location and sale.location != part.location:
+        if not _relocated(tx, part, sale, now, context):
+            return False
+        part = book.part_of(tx, part.order_id, part.part)
+    lines = [(line.sku, line.quantity, line.backorder) for line in sale.lines]
+    by_component = components_of(tx, part, allocated(lines))
+    have = _evidenced(tx, part)
+    kept = {sku: min(units, by_component.get(sku, 0)) for sku, units in have.items()}
+    lost = kept != have
+    if lost:
+        demand.evidence(tx, part.order_id, part.location, kept, 0, now)
+        _report(tx, part, {"lines": [list(line) for line in lines]}, now, context)
+    gained = any(units > kept.get(sku, 0) for sku, units in by_component.items())
+    if lost or gained:
+        seq = book.allocation_news(tx, part.order_id, part.part)
+        payload = {"part": part.part, "location": part.location, "what": "allocated", "lines": lines, "seq": seq}
+        context.owe_visible(tx, part.order_id, payload, now)
+    if not any(line.backorder for line in sale.lines):
+        context.clear_case(tx, "backordered", f"order:{part.order_id}", now)
+    return not lost
+
+
+def _evidenced(tx: Tx, part: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
+        found[row.sku] = found.get(row.sku, 0) + row.evidenced_units
+    return found
+
+
+def _relocated(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> bool:
+    """Staff moved the sale: its units weigh on the new location, in flight until seen there; False if not ours."""
+    revoke(tx, part, "sale moved by staff", now)
+    ours = sale.location in {place.name for place in context.settings.locations}
+    if ours:
+        demand.relocate(tx, part.order_id, part.location, sale.location, now)
+        tx.run(book.sql.move_part, order_id=part.order_id, part=part.part, location=sale.location)
+    _report(tx, part, {"location": sale.location}, now, context)
+    return ours
+
+
+def _back_again(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> None:
+    """A held part whose sale is authorised after all, by staff or in a former life: right totals let it go on."""
+    if sale.totals is None:
+        return
+    actual = book.text(sale.totals)
+    tx.run(book.sql.record_actual, order_id=part.order_id, part=part.part, actual=actual, number=sale.number)
+    differences = differing(part, sale.totals)
+    if differences:
+        context.open_case(
+            tx, "totals_differ", f"order:{part.order_id}", now, expected={f: w for f, w, _ in differences},
+            actual={f: got for f, _, got in differences}, evidence=[f"order:{part.order_id}", f"sale:{part.sale_id}"],
+        )  # fmt: skip
+        book.stage(tx, part.order_id, "held", now, "totals_differ")
+        return
+    tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="authorised")
+    book.tell(tx, part.order_id, "sale is authorised", now, part=part.part, sale=part.sale_id, number=sale.number)
+    went_out(tx, part.order_id, part.part, now, context)
+
+
+def _changed_by_staff(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> None:
+    """Undone or voided over there: the order lives, so its units go back in flight and a person decides."""
+    if sale.status == "voided":
+        tx.run(book.sql.sale_gone, order_id=part.order_id, part=part.part)
+    if part.state == "held":
+        return
+    revoke(tx, part, f"sale is {sale.status}", now)
+    tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="held")
+    book.stage(tx, part.order_id, "held", now, "sale_changed_by_staff")
+    _report(tx, part, {"status": sale.raw_status or sale.status}, now, context)
+
+
+def _report(tx: Tx, part: Any, actual: dict[str, Any], now: datetime, context: Context) -> None:
+    context.open_case(
+        tx, "sale_changed_by_staff", f"order:{part.order_id}", now,
+        expected={"status": "authorised", "location": part.location}, actual=actual,
+        evidence=[f"order:{part.order_id}", f"sale:{part.sale_id}"],
+    )  # fmt: skip
+    book.tell(tx, part.order_id, "sale changed by staff", now, part=part.part, **actual)
+
+
+# --- Shipments -------------------------------------------------------------------------------------------------------
+
+
+def _shipped(tx: Tx, part: Any, shipment: Shipment, now: datetime, context: Context) -> None:
+    """Takes what is new of a shipment: facts once, a delivery owed to the storefront, cases for what does not fit."""
+    pieces = tx.all(book.sql.pieces_of, order_id=part.order_id, part=part.part)
+    known = [msgspec.convert(p.document, Shipment) for p in pieces if p.root == shipment.shipment_id]
+    for old in known:
+        _renew(tx, part, old, shipment, now, context)
+    piece = despatch.news(shipment, known)
+    if piece is None:
+        return
+    carried = _carried(tx, part)
+    so_far = despatch.summed([*(msgspec.convert(p.document, Shipment) for p in pieces), piece])
+    placed = despatch.place(carried, so_far)
+    items = [(c.line_id, placed.units[c.line_id] - c.shipped) for c in carried if placed.units[c.line_id] > c.shipped]
+    book.add_shipment(tx, part.order_id, part.part, shipment.shipment_id, piece, items, now)
+    columns = {"line_id": [line for line, _ in items], "units": [units for _, units in items]}
+    tx.run(book.sql.ship_part_lines, order_id=part.order_id, part=part.part, **columns)
+    tx.all(book.sql.ship_lines, order_id=part.order_id, **columns)
+    ledger.post(tx, _movements(part, piece, carried), now)
+    book.tell(
+        tx, part.order_id, "shipped", now, part=part.part, shipment=piece.shipment_id,
+        items=[list(i) for i in piece.items], parcels=[p.tracking for p in piece.parcels],
+    )  # fmt: skip
+    for kind, found in (("over_shipped", placed.over), ("shipment_unmatched", placed.strange)):
+        if found:
+            context.open_case(
+                tx, kind, f"order:{part.order_id}", now, expected={"lines": [[c.sku, c.units] for c in carried]},
+                actual={"shipment": piece.shipment_id, "items": found}, evidence=[f"sale:{part.sale_id}"],
+            )  # fmt: skip
+    if items:
+        _deliver(tx, part, piece, now, context)
+
+
+def _renew(tx: Tx, part: Any, piece: Shipment, shipment: Shipment, now: datetime, context: Context) -> None:
+    """A parcel we know has another tracking number by now."""
+    parcels = {p.parcel_id: p for p in shipment.parcels}
+    renewed = tuple(
+        msgspec.structs.replace(parcels.get(p.parcel_id, p), items=p.items) for p in piece.parcels
+    )  # fmt: skip
+    if renewed == piece.parcels:
+        return
+    tx.run(
+        book.sql.update_shipment, shipment_id=piece.shipment_id,
+        document=book.text(msgspec.structs.replace(piece, parcels=renewed)),
+    )  # fmt: skip
+    book.tell(
+        tx, part.order_id, "tracking changed", now, shipment=piece.shipment_id, parcels=[p.tracking for p in renewed]
+    )  # fmt: skip
+    _deliver(tx, part, piece, now, context)
+
+
+def _deliver(tx: Tx, part: Any, shipment: Shipment, now: datetime, context: Context) -> None:
+    payload = {"part": part.part, "shipment": shipment.shipment_id}
+    context.owe(tx, part.order_id, STOREFRONT, "order.deliver", payload, now)
+
+
+def _carried(tx: Tx, part: Any) -> list[despatch.Carried]:
+    """The part's lines with what one unit is made of, as counted when the order was taken."""
+    made: dict[str, dict[str, int]] = {}
+    for row in tx.all(book.sql.recipes_of_part, order_id=part.order_id):
+        made.setdefault(row.line_id, {})[row.sku] = row.units
+    ordered = {r.line_id: r.ordered for r in tx.all(book.sql.ordered_units, order_id=part.order_id)}
+    return [
+        despatch.Carried(
+            line_id=line.line_id,
+            sku=line.sku,
+            units=line.units,
+            shipped=line.shipped,
+            recipe={
+                sku: units // ordered[line.line_id]
+                for sku, units in made.get(line.line_id, {}).items()
+                if sku != line.sku and ordered.get(line.line_id)
+            },
+        )
+        for line in tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
+    ]
+
+
+def _movements(part: Any, shipment: Shipment, carried: Sequence[despatch.Carried]) -> list[Movement]:
+    """What left, by component: a kit has no stock of its own."""
+    recipes = {c.sku: c.recipe for c in carried if c.recipe}
+    left: dict[str, int] = {}
+    for sku, units in shipment.items:
+        for component, per_kit in (recipes.get(sku) or {sku: 1}).items():
+            left[component] = left.get(component, 0) + units * per_kit
+    return [
+        Movement(
+            source="cin7_core",
+            resource=shipment.shipment_id,
+            line=sku,
+            kind=Kind.SHIPPED,
+            sku=sku,
+            quantity=units,
+            from_location=part.location,
+            from_state=State.ALLOCATED,
+            to_location=OUTSIDE,
+            to_state=State.CUSTOMER,
+        )
+        for sku, units in left.items()
+    ]
+
+
+def _finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
+    order_id, number = part.order_id, part.part
+    lines = tx.all(book.sql.part_lines, order_id=order_id, part=number)
+    if not lines or any(line.shipped < line.units for line in lines):
+        return
+    part = book.part_of(tx, order_id, number)
+    if part.state != "shipped":
+        tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="shipped")
+        demand.shipped(tx, order_id, part.location, a1, now)
+    parts = tx.all(book.sql.parts_of, order_id=order_id)
+    if head.stage != "shipped" and all(p.state in ("shipped", "dropped", "voided") for p in parts):
+        book.stage(tx, order_id, "shipped", now)
+        book.tell(tx, order_id, "all shipped", now)
+
+
+# --- Telling the storefront ------------------------------------------------------------------------------------------
+
+
+class Delivering:
+    """Writes deliveries, parcels and states to the storefront's order."""
+
+    def __init__(self, store: Store, storefront: StorefrontOrders, context: Context) -> None:
+        self._store = store
+        self._storefront = storefront
+        self._context = context
+
+    async def deliver(self, op: Operation) -> Outcome:
+        """Adds the delivery and its parcels unless their keys are there; repeating it changes nothing."""
+        shipment, lines, done = await self._store.read(_to_tell, op.payload)
+        draft = delivery_of(op.payload["order_id"], shipment, lines, complete=done)
+        return await self._change(op, lambda order: self._storefront.add_delivery(order, draft, lane="orders"))
+
+    async def ready(self, op: Operation) -> Outcome:
+        """Everything is picked and nothing has left yet."""
+        return await self._change(
+            op,
+            lambda order: self._storefront.set_states(order, order_state=None, shipment_state="Ready", lane="orders"),
+        )
+
+    async def _change(self, op: Operation, change: Any) -> Outcome:
+        try:
+            order: RawOrder = await self._storefront.read_order(op.payload["order_id"], lane="orders")
+            after: RawOrder = await change(order)
+        except Conflict as conflict:
+            return NotApplied(str(conflict))
+        except Refused as refusal:
+            return Rejected(str(refusal), {"code": refusal.code})
+        return Done({"version": after.version})
+
+    def told(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
+        """The storefront shows the shipment, or a case says why not."""
+        order_id = op.payload["order_id"]
+        if isinstance(outcome, Rejected):
+            self._context.open_case(
+                tx, "write_refused", f"order:{order_id}", now, expected={"step": op.kind},
+                actual={"cause": outcome.cause, **outcome.detail}, evidence=[f"operation:{op.id}"],
+            )  # fmt: skip
+        elif isinstance(outcome, Done):
+            if op.kind == "order.deliver":
+                tx.run(book.sql.shipment_told, shipment_id=op.payload["shipment"])
+            if outcome.result.get("version"):
+                tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
+            book.tell(tx, order_id, f"storefront told: {op.kind}", now, part=op.payload["part"])
+
+
+def delivery_of(
+    order_id: str, shipment: Shipment, lines: Sequence[tuple[str, str, int]], *, complete: bool
+) -> DeliveryDraft:
+    """A shipment as a delivery; `lines` are (line id, sku, units of this shipment)."""
+    return DeliveryDraft(
+        order_id=order_id,
+        delivery_key=shipment.shipment_id,
+        items=tuple((line, units) for line, _, units in lines),
+        parcels=tuple(
+            (p.parcel_id, p.carrier, p.tracking, p.tracking_url, _parcel_items(p, lines)) for p in shipment.parcels
+        ),
+        shipment_state="Shipped" if complete else "Partial",
+        order_state="Complete" if complete else None,
+    )
+
+
+def _parcel_items(parcel: Parcel, lines: Sequence[tuple[str, str, int]]) -> tuple[tuple[str, int], ...]:
+    left = dict(parcel.items)
+    found = []
+    for line, sku, units in lines:
+        count = min(units, left.get(sku, 0))
+        if count:
+            left[sku] -= count
+            found.append((line, count))
+    return tuple(found)
+
+
+def _to_tell(tx: ReadTx, payload: dict[str, Any]) -> tuple[Shipment, list[tuple[str, str, int]], bool]:
+    row = tx.one(book.sql.shipment, shipment_id=payload["shipment"])
+    if row is None:
+        raise LookupError(f"shipment {payload['shipment']} is not in the book")
+    skus = {line.line_id: line.sku for line in tx.all(book.sql.lines_of, order_id=payload["order_id"])}
+    lines = [(line, skus[line], units) for line, units in row.items]
+    others = tx.value(book.sql.others_to_tell, order_id=payload["order_id"], shipment_id=payload["shipment"])
+    complete = not others and not tx.value(book.sql.units_to_ship, order_id=payload["order_id"])
+    return msgspec.convert(row.document, Shipment), lines, complete

@@ -1,0 +1,1 @@
+"""Durable machinery and the edge of the machine: database, inbox, operations, budgets, HTTP, telemetry."""

@@ -1,0 +1,346 @@
+"""The store: short synchronous functions in transactions on a few threads.
+
+Rule: a transaction never spans an await or a remote call. Its function may run again after a conflict or a lost
+connection, so it has no effect but through `tx`; what must happen outside is registered with `tx.after_commit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import namedtuple_row
+
+from sellable.runtime.clock import Clock
+from sellable.runtime.queries import Query
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Row = Any
+"""A named tuple with the columns of the statement."""
+
+TRIES = 5
+CONFLICT_PAUSE_SECONDS = 0.01
+LOST_PAUSE_SECONDS = 0.1
+LOCK_SECONDS = 5.0
+STATEMENT_SECONDS = 30.0
+IDLE_SECONDS = 60.0
+LISTEN_READY_SECONDS = 5.0
+
+_CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_NETWORK: dict[str, Any] = {
+    # A dead network path must not hold a worker for the kernel's default of many minutes.
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+log = logging.getLogger(__name__)
+
+
+class OutcomeUnknown(Exception):
+    """The connection was lost during COMMIT: the transaction may have happened or not. Read back before repeating."""
+
+
+class ErrorSwallowed(Exception):
+    """A transaction function caught a database error without a savepoint; nothing of it was committed."""
+
+
+class ReadTx:
+    """A transaction that may only read. Parameters are the query's %(name)s."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def all(self, query: Query, /, **params: Any) -> list[Row]:
+        """Every row."""
+        return self._execute(query, params).fetchall()
+
+    def one(self, query: Query, /, **params: Any) -> Row | None:
+        """The first row, or None."""
+        return self._execute(query, params).fetchone()
+
+    def value(self, query: Query, /, **params: Any) -> Any:
+        """The first column of the first row, or None."""
+        row = self.one(query, **params)
+        return None if row is None else row[0]
+
+    def _execute(self, query: Query, params: Mapping[str, Any]) -> psycopg.Cursor[Row]:
+        return self._connection.cursor(row_factory=namedtuple_row).execute(query.text.encode(), params)
+
+
+class Tx(ReadTx):
+    """A transaction that may write."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        super().__init__(connection)
+        self.committed_hooks: list[Callable[[], object]] = []
+
+    def run(self, query: Query, /, **params: Any) -> int:
+        """Execute and return the number of rows touched."""
+        return self._execute(query, params).rowcount
+
+    def many(self, query: Query, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Execute once for each mapping of parameters and return the rows touched. Prefer one statement on arrays."""
+        cursor = self._connection.cursor()
+        cursor.executemany(query.text.encode(), rows)
+        return cursor.rowcount
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo only what is done inside when it raises; the exception goes on."""
+        before = len(self.committed_hooks)
+        try:
+            with self._connection.transaction():
+                yield
+        except BaseException:
+            del self.committed_hooks[before:]
+            raise
+
+    def notify(self, channel: str, payload: str = "") -> None:
+        """Wake listeners of a channel when this commits. A hint: it may be lost, equal ones are merged."""
+        self._connection.execute("SELECT pg_notify(%s, %s)", [channel, payload])
+
+    def after_commit(self, fn: Callable[[], object]) -> None:
+        """Call `fn` after the commit: on the event loop for `write`, on the same thread for `write_now`.
+
+        A hint only, lost when the process dies; what must happen is a row.
+        """
+        self.committed_hooks.append(fn)
+
+
+class Store:
+    """A PostgreSQL database behind `threads` connections.
+
+    Besides a function's own errors, reads and writes raise psycopg.OperationalError when the database stays away
+    and psycopg errors of a conflict that outlived 5 tries.
+    """
+
+    def __init__(self, url: str, clock: Clock, *, threads: int = 4) -> None:
+        self.url = url
+        self.clock = clock
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
+        # Last in, first out: a quiet service keeps using the one warm connection.
+        self._links: queue.LifoQueue[_Link] = queue.LifoQueue()
+        for _ in range(threads):
+            self._links.put(_Link(url, clock))
+        self._jitter = secrets.SystemRandom().random
+        self._ears: _Ears | None = None
+
+    async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run fn(tx, ...) in one READ COMMITTED transaction on a worker thread and return its result once committed.
+
+        Conflicts and connections lost before COMMIT are tried again; raises OutcomeUnknown for one lost during it.
+        Cancelling the caller does not stop a transaction under way.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, self._write, lambda tx: fn(tx, *args, **kwargs), loop.call_soon_threadsafe
+        )
+
+    async def read(self, fn: Callable[Concatenate[ReadTx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run fn(tx, ...) on a worker thread against one snapshot (READ ONLY, REPEATABLE READ)."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._read, lambda tx: fn(tx, *args, **kwargs))
+
+    def write_now(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` on the calling thread, for the command line."""
+        return self._write(lambda tx: fn(tx, *args, **kwargs), lambda hook: hook())
+
+    def read_now(self, fn: Callable[Concatenate[ReadTx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read` on the calling thread, for the command line."""
+        return self._read(lambda tx: fn(tx, *args, **kwargs))
+
+    async def listen(self, channel: str, callback: Callable[[str], object]) -> None:
+        """Call `callback(payload)` on this event loop for each notification of a channel until the store is closed.
+
+        A hint only. After each connect it is called with "" because something may have been missed. Returns when
+        listening, or after 5 s while the database is away (it keeps trying).
+        """
+        if self._ears is None or self._ears.deaf:
+            self._ears = _Ears(self.url)
+        await self._ears.add(channel, callback)
+
+    def close(self) -> None:
+        """Stop listening, finish what runs, close the connections."""
+        if self._ears is not None:
+            self._ears.close()
+        self._threads.shutdown()
+        while not self._links.empty():
+            self._links.get().close()
+
+    def _write(self, work: Callable[[Tx], T], call: Callable[[Callable[[], object]], object]) -> T:
+        result, hooks = self._persist(lambda link: link.write(work))
+        for hook in hooks:
+            call(hook)
+        return result
+
+    def _read(self, work: Callable[[ReadTx], T]) -> T:
+        return self._persist(lambda link: link.read(work))
+
+    def _persist(self, attempt: Callable[[_Link], T]) -> T:
+        """Try up to 5 times with growing, jittered pauses."""
+        for tried in range(1, TRIES + 1):
+            link = self._links.get()
+            try:
+                return attempt(link)
+            except _CONFLICTS:
+                pause = CONFLICT_PAUSE_SECONDS
+                if tried == TRIES:
+                    raise
+            except psycopg.OperationalError as error:
+                pause = LOST_PAUSE_SECONDS
+                if link.alive or tried == TRIES:
+                    raise
+                log.warning("database connection lost, trying again: %s", type(error).__name__)
+            finally:
+                self._links.put(link)
+            time.sleep(pause * 2 ** (tried - 1) * (0.5 + self._jitter()))
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+class _Link:
+    """One connection, opened when first needed and again after a loss, that carries the clock's session settings."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._connection: psycopg.Connection | None = None
+        self._told: dict[str, str] = {}
+
+    @property
+    def alive(self) -> bool:
+        return self._connection is not None and not self._connection.closed
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def write(self, work: Callable[[Tx], T]) -> tuple[T, Sequence[Callable[[], object]]]:
+        connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=False)
+        tx = Tx(connection)
+        with _undone_on_error(connection):
+            result = work(tx)
+            if connection.info.transaction_status == TransactionStatus.INERROR:
+                # PostgreSQL answers COMMIT of a failed transaction with a quiet rollback: never report it as done.
+                raise ErrorSwallowed("a database error was caught inside the transaction without a savepoint")
+            try:
+                connection.commit()
+            except psycopg.OperationalError as error:
+                # A server that is shut down says so before the connection breaks; asking again shows the break.
+                with contextlib.suppress(psycopg.Error):
+                    connection.rollback()
+                if connection.closed:
+                    raise OutcomeUnknown("connection lost during COMMIT") from error
+                raise
+        return result, tx.committed_hooks
+
+    def read(self, work: Callable[[ReadTx], T]) -> T:
+        connection = self._ready(psycopg.IsolationLevel.REPEATABLE_READ, read_only=True)
+        with _undone_on_error(connection):
+            result = work(ReadTx(connection))
+            connection.rollback()
+        return result
+
+    def _ready(self, isolation: psycopg.IsolationLevel, *, read_only: bool) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection, self._told = _connect(self._url), {}
+        connection = self._connection
+        settings = self._clock.settings()
+        if settings != self._told:
+            # Virtual time moves between transactions; an accelerated clock is told once.
+            for name, value in settings.items():
+                connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+            connection.commit()
+            self._told = settings
+        if (connection.isolation_level, connection.read_only) != (isolation, read_only):
+            connection.isolation_level, connection.read_only = isolation, read_only
+        return connection
+
+
+class _Ears:
+    """One connection that listens, and connects again when it is lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._callbacks: dict[str, list[Callable[[str], object]]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+
+    @property
+    def deaf(self) -> bool:
+        """The event loop these callbacks belonged to is gone."""
+        return self._loop.is_closed()
+
+    async def add(self, channel: str, callback: Callable[[str], object]) -> None:
+        self._callbacks.setdefault(channel, []).append(callback)
+        self.close()
+        self._ready.clear()
+        self._task = asyncio.create_task(self._keep_listening(), name="database listener")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), LISTEN_READY_SECONDS)
+
+    def close(self) -> None:
+        if self._task is not None and not self.deaf:
+            self._task.cancel()
+
+    async def _keep_listening(self) -> None:
+        pause = LOST_PAUSE_SECONDS
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, application_name="sellable listener", **_NETWORK
+                ) as connection:
+                    for channel in self._callbacks:
+                        await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
+                    pause = LOST_PAUSE_SECONDS
+                    self._hear(self._callbacks, "")
+                    self._ready.set()
+                    async for notice in connection.notifies():
+                        self._hear([notice.channel], notice.payload)
+            except psycopg.OperationalError as error:
+                log.warning("database listener lost, connecting again: %s", type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LISTEN_READY_SECONDS)
+
+    def _hear(self, channels: Iterable[str], payload: str) -> None:
+        for channel in channels:
+            for callback in self._callbacks[channel]:
+                callback(payload)
+
+
+@contextlib.contextmanager
+def _undone_on_error(connection: psycopg.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        # The error itself is what matters; a connection that cannot even roll back is replaced before its next use.
+        with contextlib.suppress(psycopg.Error):
+            connection.rollback()
+        raise
+
+
+def _connect(url: str) -> psycopg.Connection:
+    connection = psycopg.connect(url, application_name="sellable", **_NETWORK)
+    for name, seconds in {
+        "lock_timeout": LOCK_SECONDS,
+        "statement_timeout": STATEMENT_SECONDS,
+        # A process that was paused in a transaction must not hold its locks until it wakes.
+        "idle_in_transaction_session_timeout": IDLE_SECONDS,
+    }.items():
+        connection.execute("SELECT set_config(%s, %s, false)", [name, f"{round(seconds * 1000)}ms"])
+    connection.execute("SELECT set_config('timezone', 'UTC', false)")
+    connection.commit()
+    return connection

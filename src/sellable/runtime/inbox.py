@@ -1,0 +1,254 @@
+"""The inbox: everything that arrives is stored before anybody thinks about it, and handled once.
+
+Rule: a handler decides inside the transaction that marks its row done; it does no I/O outside the database. A row that
+cannot be handled is quarantined with its cause, never dropped, and stops nothing but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from sellable.runtime import telemetry
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import ReadTx, Row, Store, Tx
+from sellable.runtime.queries import queries
+from sellable.runtime.schedule import Bell, beat
+
+CHANNEL = "sellable_inbox"
+IDLE_SECONDS = 1.0
+BATCH = 50
+ATTEMPTS_MAX = 3
+RETRY_SECONDS = (5.0, 60.0)
+"""Pauses after the first, second ... failed attempt; the last one repeats."""
+NOT_YET_SECONDS = 2.0
+NOT_YET_SECONDS_MAX = 900.0
+"""So old may a row be that still waits for something to be looked up; then a person is asked."""
+CAUSE_CHARACTERS_MAX = 300
+
+sql = queries("sellable.runtime")
+log = logging.getLogger(__name__)
+handled = telemetry.counter("inbox_rows", "Rows of the inbox by what became of them.", ["kind", "end"])
+
+
+class Poison(ValueError):
+    """This row can never be handled, so trying again is pointless. The message is the cause, in words for a person."""
+
+
+class NotYet(Exception):
+    """What the row needs to be understood is still being looked up. Costs no attempt: the row only waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """Something that arrived. Its identity is (source, message_id); a repeat of a stored identity is ignored.
+
+    Rows of one `lane` are handled one after the other in order of arrival; lane "" promises no order.
+    `meta` is what was known around the body: causal numbers, chosen headers; JSON values.
+    """
+
+    source: str
+    message_id: str
+    kind: str
+    lane: str
+    body: bytes
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxRow:
+    """An arrival as stored. `state` is new, done or quarantined; `due_at` delays the next attempt."""
+
+    id: int
+    source: str
+    message_id: str
+    kind: str
+    lane: str
+    body: bytes
+    meta: dict[str, Any]
+    received_at: datetime
+    received_seq: int
+    due_at: datetime
+    state: str
+    attempts: int
+    cause: str | None
+    settled_at: datetime | None
+    case_ref: str | None
+
+
+Handler = Callable[[Tx, InboxRow, datetime], None]
+OnPoison = Callable[[Tx, InboxRow, Exception, datetime], str | None]
+"""Opens the case of a quarantined row in the same transaction; returns the case's reference."""
+
+
+def put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> int:
+    """Store what arrived and return how many were new. Equal identities are kept once, the first wins."""
+    if not arrivals:
+        return 0
+    new = tx.run(
+        sql.put_arrivals,
+        sources=[a.source for a in arrivals],
+        message_ids=[a.message_id for a in arrivals],
+        kinds=[a.kind for a in arrivals],
+        lanes=[a.lane for a in arrivals],
+        bodies=[a.body for a in arrivals],
+        metas=[json.dumps(dict(a.meta)) for a in arrivals],
+        now=now,
+    )
+    if new:
+        tx.notify(CHANNEL)
+    return new
+
+
+def requeue(tx: Tx, inbox_id: int) -> bool:
+    """Let a quarantined row be handled again, with fresh attempts. False when it is not quarantined (any more)."""
+    done = tx.run(sql.requeue_arrival, id=inbox_id) == 1
+    if done:
+        tx.notify(CHANNEL)
+    return done
+
+
+def prune(tx: Tx, before: datetime) -> int:
+    """Delete rows done before a moment and return how many. Quarantined rows stay until somebody decides."""
+    return tx.run(sql.prune_inbox, before=before)
+
+
+def find(tx: ReadTx, inbox_id: int) -> InboxRow | None:
+    """A stored arrival by id."""
+    row = tx.one(sql.find_arrival, id=inbox_id)
+    return None if row is None else _row(row)
+
+
+class Inbox:
+    """Hands stored arrivals to the handler of their kind, a batch in one transaction, each row in its own savepoint.
+
+    An exception of a handler undoes its row only; after `attempts_max` of them, or at once for any ValueError, the row
+    is quarantined. Until then a row that waits for its next attempt holds back its lane; a quarantined one does not.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        handlers: Mapping[str, Handler],
+        on_poison: OnPoison,
+        *,
+        attempts_max: int = ATTEMPTS_MAX,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._handlers = handlers
+        self._on_poison = on_poison
+        self._attempts_max = attempts_max
+        self._batch = BATCH
+
+    async def work_once(self, limit: int = BATCH) -> int:
+        """Handle up to `limit` due rows and return how many were tried; 0 means nothing was due and free."""
+        tries = itertools.count(1)
+        first, now = min(limit, self._batch), self._clock.now()
+        # Batches of two processes may want the same rows in opposite order; one row after the other cannot.
+        ends = await self._store.write(lambda tx: self._work(tx, first if next(tries) <= 3 else 1, now))
+        self._batch = min(BATCH, 2 * self._batch) if next(tries) <= 4 else 1
+        for kind, end in ends:
+            handled.labels(kind, end).inc()
+        return len(ends)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop: at each notification, and every second of the clock in case one was lost."""
+        bell = Bell(self._clock)
+        await self._store.listen(CHANNEL, bell.ring)
+        while not stop.is_set():
+            beat()
+            if not await self.work_once():
+                await bell.wait(IDLE_SECONDS, stop)
+
+    def _work(self, tx: Tx, limit: int, now: datetime) -> list[tuple[str, str]]:
+        # Two statements: only what is read after the lanes are locked is sure to be the lanes' present state.
+        lanes = [row.lane for row in tx.all(sql.lock_inbox_lanes, now=now, limit=limit)]
+        stalled: set[str] = set()
+        done: list[int] = []
+        ends: list[tuple[str, str]] = []
+        for row in map(_row, tx.all(sql.claim_arrivals, lanes=lanes, now=now, limit=limit)):
+            if row.lane in stalled:
+                continue
+            error = self._handle(tx, row, now)
+            if error is None:
+                done.append(row.id)
+                ends.append((row.kind, "done"))
+            elif self._give_up(row, error, now):
+                self._quarantine(tx, row, error, now)
+                ends.append((row.kind, "quarantined"))
+            else:
+                self._postpone(tx, row, error, now)
+                ends.append((row.kind, "postponed"))
+                stalled |= {row.lane} - {""}
+        if done:
+            tx.run(sql.arrivals_done, ids=done, now=now)
+        return ends
+
+    def _handle(self, tx: Tx, row: InboxRow, now: datetime) -> Exception | None:
+        """What went wrong with the row, if anything. Troubles of the database itself are nobody's poison: they rise."""
+        try:
+            with tx.savepoint():
+                if row.kind not in self._handlers:
+                    raise Poison(f"no handler for kind {row.kind!r}")
+                self._handlers[row.kind](tx, row, now)
+        except Exception as error:
+            if isinstance(error, psycopg.Error) and not _blames_the_row(error):
+                raise
+            # A value that does not fit is told by its cause; anything else is a mistake of ours and needs its trace.
+            trace = None if isinstance(error, (ValueError, NotYet)) else error
+            log.warning("inbox row %s (%s) failed: %s", row.id, row.kind, type(error).__name__, exc_info=trace)
+            return error
+        return None
+
+    def _give_up(self, row: InboxRow, error: Exception, now: datetime) -> bool:
+        if isinstance(error, NotYet):
+            return (now - row.received_at).total_seconds() > NOT_YET_SECONDS_MAX
+        return isinstance(error, ValueError) or row.attempts + 1 >= self._attempts_max
+
+    def _quarantine(self, tx: Tx, row: InboxRow, error: Exception, now: datetime) -> None:
+        case_ref = None
+        try:
+            with tx.savepoint():
+                case_ref = self._on_poison(tx, row, error, now)
+        except Exception as failure:
+            if isinstance(failure, psycopg.Error) and not _blames_the_row(failure):
+                raise
+            # A case that cannot be opened must not stop the inbox; the row is still found by its state.
+            log.exception("no case could be opened for inbox row %s", row.id)
+        tx.run(sql.quarantine_arrival, id=row.id, cause=cause_of(error), case_ref=case_ref, now=now)
+
+    def _postpone(self, tx: Tx, row: InboxRow, error: Exception, now: datetime) -> None:
+        counted = 0 if isinstance(error, NotYet) else 1
+        pause = RETRY_SECONDS[min(row.attempts, len(RETRY_SECONDS) - 1)] if counted else NOT_YET_SECONDS
+        due_at = now + timedelta(seconds=pause)
+        tx.run(sql.postpone_arrival, id=row.id, cause=cause_of(error), counted=counted, due_at=due_at)
+
+
+def cause_of(error: Exception) -> str:
+    """An exception as a short cause; PostgreSQL's own words are left out because they quote the data."""
+    if isinstance(error, psycopg.Error):
+        return f"{type(error).__name__} ({error.sqlstate})"
+    return f"{type(error).__name__}: {error}"[:CAUSE_CHARACTERS_MAX].replace("\x00", "")
+
+
+def _blames_the_row(error: psycopg.Error) -> bool:
+    """Whether a database error comes from what the row says (bad value, broken constraint, endless statement).
+
+    The others (conflict, lock, lost connection, full disk, read-only server) would hit any row: the batch is repeated.
+    """
+    data = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.errors.RaiseException)
+    return isinstance(error, (*data, psycopg.errors.QueryCanceled))
+
+
+def _row(row: Row) -> InboxRow:
+    return InboxRow(**row._asdict())

@@ -1,0 +1,40 @@
+"""What will happen later, on the simulated clock. Rule: due work runs before any call is answered."""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+from sellable.sandbox.clock import Clock
+
+
+class Agenda:
+    """Callbacks by due time; equal times keep their order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._changed = asyncio.Event()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run `action` once, `seconds` of simulated time from now."""
+        self._count += 1
+        heapq.heappush(self._due, (self._clock.time() + seconds, self._count, action))
+        if self._due[0][1] == self._count:
+            self._changed.set()
+
+    def run_due(self) -> None:
+        """Run what is due, oldest first."""
+        while self._due and self._due[0][0] <= self._clock.time():
+            heapq.heappop(self._due)[2]()
+
+    async def run(self) -> None:
+        """Run due work for ever; calls that arrive between two wake-ups run it themselves."""
+        while True:
+            self.run_due()
+            self._changed.clear()
+            wait = (self._due[0][0] - self._clock.time()) / self._clock.speed if self._due else None
+            try:
+                await asyncio.wait_for(self._changed.wait(), None if wait is None else max(wait, 0.0))
+            except TimeoutError:
+                continue

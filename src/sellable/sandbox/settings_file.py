@@ -1,0 +1,100 @@
+"""The product's settings file for a made-up shop. Rule: every line a newcomer would ask about has its sentence."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sellable.sandbox.shop import ACCOUNT, CARRIER, ORDER_KEY, READ_KEY, SECRET, SERVICE_CLIENT, SHIPPING_METHOD, toml
+
+if TYPE_CHECKING:
+    from sellable.sandbox.shop import Shop
+
+
+def settings_toml(
+    shop: "Shop", where: Mapping[str, str], *, start_at: str, listen: str, tempo: Mapping[str, Any]
+) -> str:
+    """The file's text; see Shop.settings_toml. `where` has ct_url, cin7_url, data_dir and database_url."""
+    return "\n".join((_systems(shop, where, start_at, listen, tempo), _layout(shop), _mapping(shop)))
+
+
+def _systems(shop: "Shop", where: Mapping[str, str], start_at: str, listen: str, tempo: Mapping[str, Any]) -> str:
+    faster = "\n".join(f"{name} = {toml(value)}" for name, value in tempo.items())
+    restocks = "yes" if shop.restocks_on_cancel else "no"
+    return f"""\
+# Settings of a sandbox shop, made by its simulators. Secrets stand here in clear only because they open nothing real;
+# on a live shop write "env:NAME" or "file:/path" in their place.
+
+[service]
+data_dir = {toml(where["data_dir"])}
+# Empty for the embedded PostgreSQL.
+database_url = {toml(where["database_url"])}
+# Webhooks, health, metrics and the status page.
+listen = {toml(listen)}
+log = "json"
+redaction_key = "sandbox-redaction-key"
+
+[orders]
+# Orders placed before this instant are never created at the back office.
+start_at = {start_at}
+trigger = "created"
+
+[commercetools]
+project = {toml(shop.project)}
+client_id = {toml(SERVICE_CLIENT)}
+client_secret = {toml(SECRET)}
+api_url = {toml(where["ct_url"])}
+auth_url = {toml(where["ct_url"])}
+# A simulator on this machine: http and loopback addresses are allowed.
+insecure = true
+# Whether cancelling an order puts stock back; on a real project: unknown until measured.
+restocks_on_cancel = "{restocks}"
+# How often new messages are asked for: the delay before a sale is seen on sibling channels.
+hot_poll_seconds = 2.0
+
+[cin7_core]
+account_id = {toml(ACCOUNT)}
+# Two application keys: a limit of 60 calls a minute is kept per key, so reading never holds up orders.
+key = {toml(ORDER_KEY)}
+read_key = {toml(READ_KEY)}
+base_url = {toml(where["cin7_url"] + "/ExternalApi/v2/")}
+insecure = true
+{faster}
+"""
+
+
+def _layout(shop: "Shop") -> str:
+    parts = ["# --- where stock lies ------------------------------------------------------------------\n"]
+    for place in shop.places:
+        ships = "true" if place.ships else "false"
+        location = f'name = {toml(place.name)}\nmaster = "cin7_core"\nremote = {toml(place.remote)}\nships = {ships}'
+        parts.append(f"[[locations]]\n{location}\n")
+    parts.append("# --- which of it may be sold: a bin nobody maps is not sellable ------------------------\n")
+    for place in shop.places:
+        parts.append(_state(place.name, "*", "available" if place.sellable else "inspection"))
+        if place.inspects:
+            parts.append(_state(place.name, "INSPECTION", "inspection"))
+    parts.append("# --- who sells from where ---------------------------------------------------------------\n")
+    for name, places in {channel.pool: channel.places for channel in shop.channels}.items():
+        parts.append(f"[[pools]]\nname = {toml(name)}\nlocations = {toml(list(places))}\n")
+    for channel in shop.channels:
+        cap = "" if channel.cap is None else f"\ncap = {channel.cap}"
+        rule = f"key = {toml(channel.key)}\npool = {toml(channel.pool)}\nbuffer = {channel.buffer}{cap}"
+        parts.append(f"[[channels]]\n{rule}\n")
+    for sku, units in shop.held_back.items():
+        parts.append(f"[[buffers]]\nsku = {toml(sku)}\nunits = {units}\n")
+    return "\n".join(parts)
+
+
+def _state(place: str, bin_name: str, state: str) -> str:
+    return f"[[states]]\nlocation = {toml(place)}\nbin = {toml(bin_name)}\nstate = {toml(state)}\n"
+
+
+def _mapping(shop: "Shop") -> str:
+    parts = ["# --- how an order becomes a sale ---------------------------------------------------------\n"]
+    for currency in dict.fromkeys((shop.currency, "EUR", "GBP")):
+        parts.append(f'[[customers]]\ncustomer = "Web {currency}"\ncurrency = {toml(currency)}\n')
+    for tax in shop.taxes:
+        where = f"rate = {toml(tax.fraction)}\ncountry = {toml(tax.country)}\nrule = {toml(tax.rule)}"
+        parts.append(f"[[taxes]]\n{where}\n")
+    parts.append(f"[carriers]\n{toml(SHIPPING_METHOD)} = {toml(CARRIER)}\n")
+    parts.append('# Every case has an owner.\n[[owners]]\nkind = "*"\nowner = "operations"\n')
+    return "\n".join(parts)

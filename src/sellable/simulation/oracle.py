@@ -1,0 +1,281 @@
+"""Judges a run from both journals and truths: who oversold, what was lost or doubled, which numbers are wrong.
+
+Rule: no word of the product's own is heard, neither its tables nor its code.
+
+An acceptance of n units is oversold by what it exceeds the sellable number just before it, the number *known to
+everybody at once*. It is caused by us as far as an ideal publisher would have refused it, whatever it did not know yet:
+going back in time from the acceptance, each reduction younger than its own D may be unknown and is given back; the
+entry's own orders never are, for the storefront counts those itself. Units the storefront took although its own counter
+did not have them (a lagging number, or a mode that does not look) are the platform's. The rest is inherent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from sellable.simulation.picture import Acceptance, Key, Picture, Row, assignments, order_of
+from sellable.simulation.rules import MASTER, SALE, Declared, Rules, source_of
+
+LIVE = "AUTHORISED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Units of one acceptance by class; `fine` are those that were there."""
+
+    acceptance: Acceptance
+    fine: int
+    ours: int
+    inherent: int
+    platform: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tie:
+    """Orders of the storefront against sales of the back office. Every list holds order ids but `deliveries_*`, which
+    are units by (order id, sku)."""
+
+    captured: int
+    exported_once: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    cancelled_but_live: list[str] = field(default_factory=list)
+    cancelled_too_late: list[str] = field(default_factory=list)
+    totals_differ: list[str] = field(default_factory=list)
+    deliveries_missing: dict[Key, int] = field(default_factory=dict)
+    deliveries_extra: dict[Key, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongKey:
+    """An entry that does not show what it should (a range where an order's place is not decided)."""
+
+    sku: str
+    channel: str
+    counter: int
+    visible: int
+    should: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Everything found. Seconds are simulated."""
+
+    acceptances: list[Judged]
+    tie: Tie
+    wrong: list[WrongKey]
+    keys: int
+    undersell_unit_seconds: float
+    late: dict[str, list[float]]
+    writes_spent: int
+    writes_needed: int
+
+    def oversold(self, kind: str) -> int:
+        """Units oversold: kind is ours, inherent or platform."""
+        return sum(getattr(judged, kind) for judged in self.acceptances)
+
+    @property
+    def oversold_by_us(self) -> list[Judged]:
+        return [judged for judged in self.acceptances if judged.ours]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the simulators gave: truths before anything happened and at the end, and the journals of all between.
+
+    `began` and `ended` are simulated unix seconds: when arrivals began, and when all had converged.
+    """
+
+    storefront_before: Row
+    back_office_before: Row
+    storefront_after: Row
+    back_office_after: Row
+    storefront: Sequence[Row]
+    back_office: Sequence[Row]
+    began: float
+    ended: float
+    client: str = ""
+
+
+def judge(evidence: Evidence, rules: Rules, declared: Declared) -> Verdict:
+    """The verdict on one run."""
+    picture = picture_of(evidence, rules)
+    now_shown = {(e["sku"], e["channel"] or ""): e for e in _project(evidence.storefront_after, rules)["entries"]}
+    wrong = [
+        WrongKey(sku=key[0], channel=key[1], counter=entry.internal, visible=now_shown[key]["visible"],
+                 should=(entry.low, entry.high))
+        for key, entry in picture.entries.items()
+        if key in now_shown and key[1] in rules.pools
+        and not (entry.right and entry.internal == now_shown[key]["visible"] == now_shown[key]["internal"])
+    ]  # fmt: skip
+    return Verdict(
+        acceptances=[classified(a, picture, declared) for a in picture.acceptances],
+        tie=tie(_project(evidence.storefront_after, rules)["orders"], evidence.back_office_after["sales"], rules),
+        wrong=wrong,
+        keys=len(now_shown),
+        undersell_unit_seconds=sum(entry.undersell for entry in picture.entries.values()),
+        late=dict(picture.counts.late),
+        writes_spent=picture.counts.writes,
+        writes_needed=picture.counts.writes - picture.counts.wasted,
+    )
+
+
+def picture_of(evidence: Evidence, rules: Rules) -> Picture:
+    """The whole run put together, with the knowledge of where each order was taken from in the end."""
+    picture = Picture(
+        rules,
+        evidence.back_office_before["levels"],
+        _project(evidence.storefront_before, rules)["entries"],
+        start=evidence.back_office_before["time"],
+        client=evidence.client,
+        assignments=assignments(evidence.back_office, rules),
+    )
+    began = evidence.began
+    picture.feed(*([r for r in rows if r["t"] < began] for rows in (evidence.storefront, evidence.back_office)))
+    picture.begin(began)
+    picture.feed(*([r for r in rows if r["t"] >= began] for rows in (evidence.storefront, evidence.back_office)))
+    picture.until(evidence.ended)
+    return picture
+
+
+def _project(truth: Row, rules: Rules) -> Any:
+    return truth["projects"][rules.project]
+
+
+# --- oversell --------------------------------------------------------------------------------------------------------
+
+
+def classified(a: Acceptance, picture: Picture, declared: Declared) -> Judged:
+    """Units of an acceptance by class, for a bundle by its worst component in whole bundles."""
+    parts = picture.rules.parts(a.key[0])
+    over = max(_short(a.units, pieces, a.numbers[c]) for c, pieces in parts.items())
+    if not over:
+        return Judged(acceptance=a, fine=a.units, ours=0, inherent=0, platform=0)
+    platform = min(over, a.units - min(a.units, max(0, a.internal)))
+    asked = a.units - platform
+    ours = max(_short(asked, pieces, _most(a, c, picture, declared)) for c, pieces in parts.items())
+    ours = min(ours, over - platform)
+    return Judged(acceptance=a, fine=a.units - over, ours=ours, inherent=over - platform - ours, platform=platform)
+
+
+def _short(units: int, pieces: int, number: int) -> int:
+    """Of `units` of `pieces` each, how many are not covered by `number`."""
+    return units - min(units, max(0, number) // pieces)
+
+
+def _most(a: Acceptance, component: str, picture: Picture, declared: Declared) -> int:
+    """The highest number an ideal publisher may have shown for a component: now, or at any earlier moment from when on
+    it need not know what has happened since."""
+    since = {source: declared.known_since(source, a.t) for source in (SALE, MASTER)}
+    net, promised, until = a.scenes[component]
+    net, promised, most = dict(net), dict(promised), a.numbers[component]
+    for change in reversed(picture.history[component][:until]):
+        if change.t <= min(since.values()):
+            break
+        own = change.entry == a.key and change.counted
+        if change.delta < 0 and (own or change.t <= since[source_of(change.cause)]):
+            continue
+        if change.place is None:
+            promised[change.channel] = promised.get(change.channel, 0) + change.delta
+        else:
+            net[change.place] = net.get(change.place, 0) - change.delta
+        most = max(most, picture.rules.sellable(net, promised, a.key[1]))
+    return most
+
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+
+def tie(orders: Iterable[Row], sales: Iterable[Row], rules: Rules) -> Tie:
+    """Each order against its live sales: one for each part, together the order's lines and its gross total."""
+    by_order: dict[str, list[Row]] = defaultdict(list)
+    for sale in sales:
+        order = order_of(sale["external_id"], rules.project)
+        if order is not None and sale["order_status"] == LIVE:
+            by_order[order].append(sale)
+    rows = list(orders)
+    found = Tie(captured=len(rows))
+    for row in rows:
+        _tie_one(row, by_order.get(row["id"], []), found)
+    return found
+
+
+def _tie_one(order: Row, sales: list[Row], found: Tie) -> None:
+    identity = order["id"]
+    if order["orderState"] == "Cancelled":
+        found.cancelled.append(identity)
+        if sales:
+            shipped = any(line["shipped"] for sale in sales for line in sale["lines"])
+            (found.cancelled_too_late if shipped else found.cancelled_but_live).append(identity)
+        return
+    wanted = _units((line["sku"], line["quantity"]) for line in order["lines"])
+    given = _units((line["sku"], line["quantity"]) for sale in sales for line in sale["lines"])
+    parts = Counter(sale["external_id"] for sale in sales)
+    if max(parts.values(), default=0) > 1 or given - wanted:
+        found.doubled.append(identity)
+    elif wanted - given:
+        found.missing.append(identity)
+    else:
+        found.exported_once.append(identity)
+        if sales and _cents(sales) != order["taxedPrice"]["totalGross"]["centAmount"]:
+            found.totals_differ.append(identity)
+    _tie_deliveries(order, sales, found)
+
+
+def _units(rows: Iterable[tuple[str, int]]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for sku, units in rows:
+        found[sku] += int(units)
+    return found
+
+
+def _cents(sales: list[Row]) -> int:
+    return int(sum((Decimal(sale["total"]) for sale in sales), Decimal(0)).scaleb(2).to_integral_value())
+
+
+def _tie_deliveries(order: Row, sales: list[Row], found: Tie) -> None:
+    """What has left the warehouse is told as deliveries, once."""
+    skus = {line["line"]: line["sku"] for line in order["lines"]}
+    items = [item for delivery in order["deliveries"] for item in delivery["items"]]
+    told = _units((skus.get(item["id"], item["id"]), item["quantity"]) for item in items)
+    left = _units((line["sku"], line["shipped"]) for sale in sales for line in sale["lines"])
+    for sku, units in (left - told).items():
+        found.deliveries_missing[order["id"], sku] = units
+    for sku, units in (told - left).items():
+        found.deliveries_extra[order["id"], sku] = units
+
+
+def percentiles(values: Iterable[float], *wanted: int) -> dict[str, float]:
+    """{"p50": ...} by nearest rank, 0.0 where there are no values."""
+    ordered = sorted(values) or [0.0]
+    return {f"p{p}": round(ordered[min(len(ordered) - 1, len(ordered) * p // 100)], 3) for p in wanted}
+
+
+def summary(verdict: Verdict, declared: Declared) -> Mapping[str, Any]:
+    """The figures that a demo and a replay print."""
+    tie = verdict.tie
+    return {
+        "orders_captured": tie.captured,
+        "orders_exported_once": len(tie.exported_once),
+        "orders_doubled": len(tie.doubled),
+        "orders_cancelled": len(tie.cancelled),
+        "cancelled_too_late": len(tie.cancelled_too_late),
+        "cancelled_but_live": len(tie.cancelled_but_live),
+        "totals_differ": len(tie.totals_differ),
+        "deliveries_missing": sum(tie.deliveries_missing.values()),
+        "deliveries_extra": sum(tie.deliveries_extra.values()),
+        "oversold_by_us": verdict.oversold("ours"),
+        "oversold_inherent": verdict.oversold("inherent"),
+        "oversold_platform_lag": verdict.oversold("platform"),
+        "declared_d": {"sale_seconds": declared.sale, "master_seconds": declared.master},
+        "undersell_unit_seconds": round(verdict.undersell_unit_seconds, 1),
+        "keys": verdict.keys,
+        "keys_wrong_at_end": len(verdict.wrong),
+        "writes_spent": verdict.writes_spent,
+        "writes_needed": verdict.writes_needed,
+    }

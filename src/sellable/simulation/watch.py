@@ -1,0 +1,136 @@
+"""Follows a running stand: pulls both journals, keeps the evidence, knows when everything has come to rest.
+
+Rule: each journal row is fetched once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from sellable.sandbox.shop import SERVICE_CLIENT
+from sellable.simulation.oracle import Evidence
+from sellable.simulation.picture import Picture, order_of
+from sellable.simulation.processes import Stand
+from sellable.simulation.rules import Rules
+
+
+class Watch:
+    """What has happened so far. `picture` knows only what can be known at the time.
+
+    `untold` are units that have left the warehouse for our orders and are no delivery at the storefront yet.
+    """
+
+    def __init__(self, stand: Stand, rules: Rules) -> None:
+        self.stand, self.rules = stand, rules
+        self.storefront: list[dict[str, Any]] = []
+        self.back_office: list[dict[str, Any]] = []
+        self._ct, self._cin7 = stand.storefront_control, stand.back_office_control
+        self._before: tuple[Any, Any] = ({}, {})
+        self.began = 0.0
+        self.untold = 0
+        self._allocated: Counter[str] = Counter()
+        self._looking = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Note the world as it is before anything has happened."""
+        self._before = await self._ct.get("truth"), await self._cin7.get("truth")
+        entries = self._before[0]["projects"][self.rules.project]["entries"]
+        stock, start = self._before[1]["levels"], self._before[1]["time"]
+        self.picture = Picture(self.rules, stock, entries, start=start, client=SERVICE_CLIENT)
+
+    def begin(self) -> None:
+        """From now on it counts."""
+        self.began = self.stand.clock.time()
+        self.picture.begin(self.began)
+
+    async def look(self) -> Picture:
+        """Catch up with both journals."""
+        async with self._looking:
+            storefront, back_office = await self._ct.news(), await self._cin7.news()
+            self.storefront += storefront
+            self.back_office += back_office
+            self._count(storefront, back_office)
+            self.picture.feed(storefront, back_office)
+            self.picture.until(self.stand.clock.time())
+        return self.picture
+
+    async def close(self) -> Evidence:
+        """Everything an oracle needs."""
+        await self.look()
+        after = await self._ct.get("truth"), await self._cin7.get("truth")
+        await self.look()
+        evidence = Evidence(
+            storefront_before=self._before[0],
+            back_office_before=self._before[1],
+            storefront_after=after[0],
+            back_office_after=after[1],
+            storefront=self.storefront,
+            back_office=self.back_office,
+            began=self.began,
+            ended=self.stand.clock.time(),
+            client=SERVICE_CLIENT,
+        )
+        # Kept beside the logs, so that a verdict can be looked into afterwards.
+        (self.stand.folder / "evidence.json").write_bytes(msgspec.json.encode(evidence))
+        return evidence
+
+    async def wrong_now(self) -> int:
+        """Entries whose number is not what it should be at this moment."""
+        return len((await self.look()).wrong())
+
+    def _count(self, storefront: list[dict[str, Any]], back_office: list[dict[str, Any]]) -> None:
+        for row in back_office:
+            order = order_of(row.get("external_id"), self.rules.project)
+            if order is None:
+                continue
+            if row["what"] == "shipped":
+                self.untold += sum(line["quantity"] for line in row["lines"])
+            elif row["what"] == "stock":
+                self._allocated[order] += row["allocated_delta"]
+        for row in storefront:
+            if row["what"] == "delivery_added":
+                self.untold -= sum(item["quantity"] for item in row["items"])
+
+    def to_ship(self) -> int:
+        """Allocated units still in the warehouse, of orders that wait for nothing more to be allocated."""
+        complete = (o for o in self.picture.orders.values() if not any(any(o.open(c)[0].values()) for c in o.need))
+        return sum(self._allocated[order.id] for order in complete)
+
+    def unexported(self) -> int:
+        """Live orders with units that no authorised sale takes."""
+        orders = self.picture.orders.values()
+        return sum(1 for o in orders if any(o.open(component)[1] for component in o.need))
+
+
+class Rest:
+    """Has everything come to rest? It has when nothing is wrong or owed, and stayed so for `seconds` simulated."""
+
+    def __init__(self, watch: Watch, seconds: float, *, waiting: int = 0) -> None:
+        """`waiting` orders may stay unexported (they wait for a person)."""
+        self._watch, self._seconds, self._waiting = watch, seconds, waiting
+        self._since: float | None = None
+        self.what = ""
+
+    async def reached(self) -> bool:
+        """Look once more."""
+        wrong, orders = await self._watch.wrong_now(), max(0, self._watch.unexported() - self._waiting)
+        status = await self._watch.stand.status()
+        owed = sum(row["count"] for row in status.get("operations", []) if row["state"] in ("intent", "unknown"))
+        counts = {
+            "numbers wrong": wrong,
+            "orders not exported": orders,
+            "units to ship": self._watch.to_ship(),
+            "units not told": self._watch.untold,
+            "operations owed": owed,
+        }
+        self.what = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        now = self._watch.stand.clock.time()
+        if any(counts.values()) or not status:
+            self._since = None
+            return False
+        self._since = now if self._since is None else self._since
+        return now - self._since >= self._seconds

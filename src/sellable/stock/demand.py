@@ -1,0 +1,196 @@
+"""Sold units on their way into the master's number. One rule: what lowers counts at once, raises need evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sellable.domain.stock import Priority
+from sellable.runtime.database import ReadTx, Tx
+from sellable.runtime.queries import queries
+from sellable.stock import dirty
+
+sql = queries("sellable.stock")
+
+
+class Sold(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of one component of one order line, sold on `channel` ('' for none)."""
+
+    order_id: str
+    line_id: str
+    sku: str
+    label: str
+    channel: str
+    units: int
+    slot: int = 0
+    location: str | None = None
+
+
+def capture(tx: Tx, sold: Sequence[Sold], now: datetime) -> None:
+    """Counts newly sold units as in flight; lines already counted are left alone."""
+    if not sold:
+        return
+    rows = tx.all(
+        sql.insert_demand,
+        order_id=[s.order_id for s in sold],
+        line_id=[s.line_id for s in sold],
+        sku=[s.sku for s in sold],
+        slot=[s.slot for s in sold],
+        label=[s.label for s in sold],
+        channel=[s.channel for s in sold],
+        location=[s.location for s in sold],
+        units=[s.units for s in sold],
+        at=now,
+    )
+    _log(tx, "captured", rows, now)
+    dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, f"order {sold[0].label}", now)
+
+
+def assign(tx: Tx, order_id: str, slots: Sequence[Sold], now: datetime) -> None:
+    """Replaces the slots of an order's lines by ones with locations. Only for units nobody has been told of yet."""
+    lines = sorted({(s.line_id, s.sku) for s in slots})
+    tx.run(sql.drop_demand, order_id=order_id, line_id=[a for a, _ in lines], sku=[b for _, b in lines])
+    rows = tx.all(
+        sql.insert_demand,
+        order_id=[s.order_id for s in slots],
+        line_id=[s.line_id for s in slots],
+        sku=[s.sku for s in slots],
+        slot=[s.slot for s in slots],
+        label=[s.label for s in slots],
+        channel=[s.channel for s in slots],
+        location=[s.location for s in slots],
+        units=[s.units for s in slots],
+        at=now,
+    )
+    _log(tx, "assigned", rows, now)
+    dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, f"sourcing of {slots[0].label}", now)
+
+
+def evidence(
+    tx: Tx, order_id: str, location: str, allocated: Mapping[str, int], seq: int, now: datetime
+) -> tuple[int, int]:
+    """Records how many units of each SKU the master holds for this order at this location, seen at causal `seq`.
+
+    More than before: the whole row counts as evidenced at the later number (brief undersell, never the reverse).
+    Fewer than before: the missing units are in flight again at once. Returns (gained, lost) units.
+    """
+    rows = tx.all(sql.demand_of_part, order_id=order_id, location=location)
+    left = dict(allocated)
+    updates: list[tuple[Any, int]] = []
+    gained = lost = 0
+    for row in rows:
+        have = min(row.open_units + row.evidenced_units, left.get(row.sku, 0))
+        left[row.sku] = left.get(row.sku, 0) - have
+        if have != row.evidenced_units:
+            updates.append((row, have))
+            gained += max(0, have - row.evidenced_units)
+            lost += max(0, row.evidenced_units - have)
+    for row, have in updates:
+        more = have > row.evidenced_units
+        tx.run(
+            sql.set_evidence,
+            order_id=order_id,
+            line_id=row.line_id,
+            sku=row.sku,
+            slot=row.slot,
+            open_units=row.open_units + row.evidenced_units - have,
+            evidenced_units=have,
+            evidence_seq=(seq if more else row.evidence_seq) if have else None,
+        )
+        _log_one(tx, "evidenced" if more else "revoked", row, abs(have - row.evidenced_units), seq, now)
+    if updates:
+        dirty.mark(tx, {r.sku for r, _ in updates}, Priority.LOWER, "allocation seen", now)
+    return gained, lost
+
+
+def revoke(tx: Tx, order_id: str, location: str | None, reason: str, now: datetime) -> int:
+    """Puts an order's evidenced units back in flight, before any call that can free them. Returns units revoked."""
+    rows = tx.all(sql.revoke_evidence, order_id=order_id, location=location)
+    _log(tx, "revoked", rows, now)
+    dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, reason, now)
+    return sum(r.units for r in rows)
+
+
+def release(tx: Tx, order_id: str, units: Mapping[tuple[str, str], int] | None, reason: str, now: datetime) -> None:
+    """Drops never-sent units at once: all of the order, or `units` by (line id, component sku)."""
+    if units is None:
+        rows = tx.all(sql.release_order, order_id=order_id)
+    else:
+        keys = sorted(units)
+        rows = tx.all(
+            sql.release_units,
+            order_id=order_id,
+            line_id=[line for line, _ in keys],
+            sku=[sku for _, sku in keys],
+            units=[units[k] for k in keys],
+        )
+    _log(tx, "released", rows, now)
+    dirty.mark(tx, {r.sku for r in rows}, Priority.RAISE, reason, now)
+
+
+def cancelled(tx: Tx, order_id: str, location: str, seq: int, reason: str, now: datetime) -> None:
+    """A cancel was acknowledged: its units stay subtracted until a page read after causal `seq` shows the number."""
+    rows = tx.all(sql.cancel_demand, order_id=order_id, location=location, seq=seq)
+    _log(tx, "cancelled", rows, now)
+    dirty.mark(tx, {r.sku for r in rows}, Priority.RAISE, reason, now)
+
+
+def shipped(tx: Tx, order_id: str, location: str, seq: int, now: datetime) -> None:
+    """The part has left the building: what it took is gone from the master's number as seen at causal `seq`."""
+    rows = tx.all(sql.ship_demand, order_id=order_id, location=location, seq=seq)
+    _log(tx, "shipped", rows, now)
+    dirty.mark(tx, {r.sku for r in rows}, Priority.LOWER, "shipped", now)
+
+
+def relocate(tx: Tx, order_id: str, before: str, after: str, now: datetime) -> None:
+    """The units of an order at one location are now served from another."""
+    rows = tx.all(sql.relocate_demand, order_id=order_id, before=before, after=after)
+    _log(tx, "assigned", rows, now)
+    dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, "sale moved by staff", now)
+
+
+def settle(tx: Tx, skus: Sequence[str], locations: Sequence[str]) -> int:
+    """Retires finished rows that every reading of their SKU at these locations contains; returns how many."""
+    return tx.run(sql.settle_demand, skus=list(skus), locations=list(locations))
+
+
+def contained_and_open(tx: ReadTx, skus: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(sku, order id, location) of unfinished units that count as contained: a raise of these needs proof."""
+    return [(r.sku, r.order_id, r.location) for r in tx.all(sql.contained_and_open, skus=list(skus))]
+
+
+def waiting_for_allocation(tx: ReadTx, skus: Sequence[str]) -> list[tuple[str, str]]:
+    """(order id, location) with units the master had not allocated when last seen, for the given SKUs."""
+    return [(r.order_id, r.location) for r in tx.all(sql.waiting_for_allocation, skus=list(skus))]
+
+
+def _log(tx: Tx, kind: str, rows: Sequence[Any], now: datetime) -> None:
+    if rows:
+        tx.run(
+            sql.log_demand,
+            kind=kind,
+            order_id=[r.order_id for r in rows],
+            line_id=[r.line_id for r in rows],
+            sku=[r.sku for r in rows],
+            units=[r.units for r in rows],
+            location=[r.location for r in rows],
+            evidence_seq=[r.evidence_seq for r in rows],
+            at=now,
+        )
+
+
+def _log_one(tx: Tx, kind: str, row: Any, units: int, seq: int, now: datetime) -> None:
+    tx.run(
+        sql.log_demand,
+        kind=kind,
+        order_id=[row.order_id],
+        line_id=[row.line_id],
+        sku=[row.sku],
+        units=[units],
+        location=[row.location],
+        evidence_seq=[seq],
+        at=now,
+    )

@@ -1,0 +1,199 @@
+"""What masters say about their numbers, believed in the right order.
+
+A lower number counts at once, page by page. A higher number, or an absence, counts only from a complete set, and the
+row's causal number (which decides what it contains) moves only then. An older page never replaces a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sellable.domain.stock import OUTSIDE, Kind, Movement, Priority, State
+from sellable.runtime.database import ReadTx, Tx
+from sellable.runtime.queries import queries
+from sellable.stock import demand, dirty, ledger
+
+sql = queries("sellable.stock")
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of one (sku, location, part) in `state` ('' unknown), signed for available stock."""
+
+    sku: str
+    location: str
+    part: str
+    state: str
+    value: int
+    allocated: int
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finished walk proves: `raises` are SKUs that wait for proof, `suspects` had a number and were absent."""
+
+    complete: bool
+    cause: str
+    raises: tuple[str, ...]
+    suspects: tuple[str, ...]
+    keys: int
+    a1: int
+
+
+def start(tx: Tx, sweep: str, master: str, scope: str, now: datetime) -> None:
+    """Opens a sweep; running ones of the same scope are abandoned (their lowers stay)."""
+    tx.run(sql.abandon_sweeps, master=master, scope=scope, states=["running"], cause="superseded", at=now)
+    tx.run(sql.start_sweep, id=sweep, master=master, scope=scope, at=now)
+
+
+def see_page(tx: Tx, sweep: str, rows: Sequence[Row], *, a0: int, a1: int, now: datetime) -> list[str]:
+    """Stores a page of the sweep and applies its lowers at once. Returns the SKUs lowered."""
+    columns = {
+        "sku": [r.sku for r in rows],
+        "location": [r.location for r in rows],
+        "part": [r.part for r in rows],
+        "state": [r.state for r in rows],
+        "value": [r.value for r in rows],
+        "allocated": [r.allocated for r in rows],
+    }
+    tx.run(sql.touch_sweep, id=sweep, a0=a0, a1=a1, rows=len(rows))
+    tx.run(sql.add_sweep_rows, sweep=sweep, a0=a0, a1=a1, **columns)
+    lowered = tx.all(sql.apply_lowers, sweep=sweep, a0=a0, at=now)
+    _follow(tx, sweep, lowered, now)
+    return sorted({r.sku for r in lowered})
+
+
+def close(tx: Tx, sweep: str, *, complete: bool, cause: str, locations: Sequence[str], now: datetime) -> Closing:
+    """Ends a walk. A complete set moves to `proving`; anything else is abandoned and proves nothing more."""
+    head = tx.one(sql.sweep_head, id=sweep)
+    if head is None or head.state != "running":
+        return Closing(complete=False, cause="not running", raises=(), suspects=(), keys=0, a1=0)
+    if complete and head.duplicates and head.scope == "":
+        complete, cause = False, f"{head.duplicates} row(s) came twice"
+    if not complete:
+        tx.run(sql.set_sweep_state, id=sweep, state="abandoned", cause=cause, at=now)
+        return Closing(complete=False, cause=cause, raises=(), suspects=(), keys=0, a1=head.last_a1 or 0)
+    tx.run(sql.abandon_sweeps, master=head.master, scope=head.scope, states=["proving"], cause="superseded", at=now)
+    tx.run(sql.set_sweep_state, id=sweep, state="proving", cause="", at=now)
+    suspects = tuple(r.sku for r in tx.all(sql.sweep_suspects, sweep=sweep, locations=list(locations)))
+    tx.run(sql.seen_again, sweep=sweep, suspects=list(suspects))
+    raises = tuple(r.sku for r in tx.all(sql.sweep_raises, sweep=sweep))
+    keys = int(tx.value(sql.observed_keys, locations=list(locations)) or 0)
+    return Closing(complete=True, cause="", raises=raises, suspects=suspects, keys=keys, a1=head.last_a1 or 0)
+
+
+def drop(tx: Tx, sweep: str, skus: Sequence[str]) -> None:
+    """Takes SKUs out of a set: they are read again on their own, so this set proves nothing about them."""
+    if skus:
+        tx.run(sql.forget_sweep_rows, sweep=sweep, skus=list(skus))
+
+
+def apply(
+    tx: Tx, sweep: str, *, waiting: Sequence[str], dropped: Sequence[str], locations: Sequence[str], now: datetime
+) -> list[str]:
+    """Believes a proving set, except for the SKUs `waiting` for proof. Returns SKUs whose rows moved.
+
+    Rows take the set's value and causal number; rows that were zero and stayed absent move theirs too, except for
+    SKUs `dropped` from the set (waiting ones included). The set stays `proving` until nothing waits.
+    """
+    head = tx.one(sql.sweep_head, id=sweep)
+    if head is None or head.state != "proving":
+        return []
+    changed = tx.all(sql.apply_set, sweep=sweep, without=list(waiting), at=now)
+    if head.scope:
+        if head.scope not in waiting:
+            changed += tx.all(sql.zero_absent, sweep=sweep, sku=head.scope, at=now)
+            tx.run(sql.clear_suspect, sku=head.scope)
+    else:
+        absent = {"sweep": sweep, "locations": list(locations), "without": list(dropped)}
+        changed += tx.all(sql.gone_unsold, **absent)
+        tx.run(sql.absent_still_zero, **absent)
+    _follow(tx, sweep, [r for r in changed if r.value != r.value_before], now)
+    moved = sorted({r.sku for r in changed})
+    tx.run(sql.forget_applied_rows, sweep=sweep, waiting=list(waiting))
+    if not waiting:
+        tx.run(sql.set_sweep_state, id=sweep, state="applied", cause="", at=now)
+    if moved:
+        demand.settle(tx, moved, locations)
+        dirty.mark(tx, moved, Priority.RAISE, "master's number", now)
+    return moved
+
+
+def lower_to_zero(tx: Tx, skus: Sequence[str], reason: str, now: datetime) -> None:
+    """Shows nothing of these SKUs until they are read again: absent from a complete set and not readable in time."""
+    rows = tx.all(sql.zero_skus, skus=list(skus), at=now)
+    _follow(tx, reason, rows, now)
+
+
+def suspect(tx: Tx, skus: Sequence[str], sweep: str, *, now: datetime, deadline: datetime) -> None:
+    """Notes SKUs that must be read again before their absence is believed."""
+    if skus:
+        tx.run(sql.add_suspects, skus=list(skus), sweep=sweep, at=now, deadline=deadline)
+
+
+def overdue_suspects(tx: ReadTx, now: datetime) -> list[str]:
+    """Suspects whose re-reading did not succeed within the time allowed."""
+    return [r.sku for r in tx.all(sql.overdue_suspects, now=now)]
+
+
+def last_applied(tx: ReadTx, master: str) -> Any:
+    """The newest complete sweep of everything of a master (id, finished_at, last_a1), or None."""
+    return tx.one(sql.last_applied, master=master)
+
+
+def proving(tx: ReadTx, master: str) -> list[Any]:
+    """Complete sets whose raises still wait for proof: (id, scope, last_a1)."""
+    return tx.all(sql.proving_sweeps, master=master)
+
+
+def waiting_raises(tx: ReadTx, sweep: str) -> list[str]:
+    """SKUs of a proving set that would rise."""
+    return [r.sku for r in tx.all(sql.sweep_raises, sweep=sweep)]
+
+
+def _follow(tx: Tx, sweep: str, rows: Sequence[Any], now: datetime) -> None:
+    """Keeps the history of changed numbers and lets the ledger follow in the observation's own transaction."""
+    if not rows:
+        return
+    tx.run(
+        sql.log_observations,
+        sku=[r.sku for r in rows],
+        location=[r.location for r in rows],
+        part=[r.part for r in rows],
+        state=[r.state for r in rows],
+        value_before=[r.value_before for r in rows],
+        value=[r.value for r in rows],
+        a0=[r.a0 for r in rows],
+        a1=[r.a1 for r in rows],
+        sweep=sweep,
+        at=now,
+    )
+    ledger_follows(tx, sorted({r.sku for r in rows}), sweep, now)
+    lowered = {r.sku for r in rows if r.value < r.value_before}
+    dirty.mark(tx, lowered, Priority.LOWER, "master's number fell", now)
+
+
+def ledger_follows(tx: Tx, skus: Sequence[str], sweep: str, now: datetime) -> None:
+    """Posts the unexplained gap between balances and what is observed, so that the ledger never lies about a count."""
+    ledger.post(tx, [_gap(r, sweep) for r in tx.all(sql.ledger_gaps, skus=list(skus))], now)
+
+
+def _gap(row: Any, sweep: str) -> Movement:
+    inside = (row.location, State(row.state))
+    outside = (OUTSIDE, State.UNEXPLAINED)
+    source, sink = (outside, inside) if row.gap > 0 else (inside, outside)
+    return Movement(
+        source="observation",
+        resource=sweep,
+        line=f"{row.location}/{row.state}/{row.sku}",
+        kind=Kind.OBSERVED_GAP,
+        seq=row.seq,
+        sku=row.sku,
+        quantity=abs(row.gap),
+        from_location=source[0],
+        from_state=source[1],
+        to_location=sink[0],
+        to_state=sink[1],
+    )

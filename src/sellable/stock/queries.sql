@@ -1,0 +1,553 @@
+-- name: post_movements
+-- Appends movements whose identity is new and moves their balances, locked in key order; answers how many were new.
+WITH input AS (
+    SELECT * FROM unnest(%(source)s::text[], %(resource)s::text[], %(line)s::text[], %(kind)s::text[],
+        %(seq)s::bigint[], %(sku)s::text[], %(quantity)s::bigint[], %(from_location)s::text[], %(from_state)s::text[],
+        %(to_location)s::text[], %(to_state)s::text[], %(content)s::text[])
+        AS t (source, resource, line, kind, seq, sku, quantity, from_location, from_state, to_location, to_state, content)
+), added AS (
+    INSERT INTO movement (source, resource, line, kind, seq, sku, quantity, from_location, from_state, to_location,
+        to_state, content, at, causal_seq)
+    SELECT source, resource, line, kind, seq, sku, quantity, from_location, from_state, to_location, to_state, content,
+        %(at)s, nextval('causal_seq')
+    FROM input ON CONFLICT (source, resource, line, kind, seq) DO NOTHING
+    RETURNING id, sku, quantity, from_location, from_state, to_location, to_state
+), moved AS (
+    SELECT sku, location, state, sum(units) AS units, max(id) AS id FROM (
+        SELECT sku, from_location AS location, from_state AS state, -quantity AS units, id FROM added
+        UNION ALL SELECT sku, to_location, to_state, quantity, id FROM added) AS sides
+    GROUP BY sku, location, state ORDER BY sku, location, state
+), balanced AS (
+    INSERT INTO balance (sku, location, state, quantity, last_movement_id)
+    SELECT sku, location, state, units, id FROM moved
+    ON CONFLICT (sku, location, state) DO UPDATE SET quantity = balance.quantity + excluded.quantity,
+        last_movement_id = greatest(balance.last_movement_id, excluded.last_movement_id)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM added) AS new, (SELECT count(*) FROM balanced) AS touched;
+
+-- name: movement_contents
+-- What was recorded under these identities.
+SELECT m.source, m.resource, m.line, m.kind, m.seq, m.content FROM movement m
+JOIN unnest(%(source)s::text[], %(resource)s::text[], %(line)s::text[], %(kind)s::text[], %(seq)s::bigint[])
+    AS t (source, resource, line, kind, seq) USING (source, resource, line, kind, seq);
+
+-- name: balances_that_differ
+-- Balances that are not the sum of their movements (I1).
+WITH sums AS (
+    SELECT sku, location, state, sum(units) AS units FROM (
+        SELECT sku, from_location AS location, from_state AS state, -quantity AS units FROM movement
+        UNION ALL SELECT sku, to_location, to_state, quantity FROM movement) AS sides
+    GROUP BY sku, location, state)
+SELECT sku, location, state, coalesce(b.quantity, 0) AS quantity, coalesce(s.units, 0)::bigint AS units
+FROM balance b FULL JOIN sums s USING (sku, location, state)
+WHERE coalesce(b.quantity, 0) <> coalesce(s.units, 0) LIMIT 100;
+
+-- name: skus_not_zero
+-- SKUs whose accounts do not cancel (I1).
+SELECT sku FROM balance GROUP BY sku HAVING sum(quantity) <> 0 LIMIT 100;
+
+-- name: ledger_gaps
+-- Where balances and observed numbers of these SKUs differ, with a causal number for the movement that closes the gap.
+WITH seen AS (
+    SELECT sku, location, CASE state WHEN '' THEN 'quarantine' ELSE state END AS state, sum(value) AS units
+    FROM observed WHERE sku = ANY (%(skus)s::text[]) GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT sku, location, 'allocated', sum(allocated) FROM observed WHERE sku = ANY (%(skus)s::text[]) GROUP BY 1, 2
+), summed AS (SELECT sku, location, state, sum(units) AS units FROM seen GROUP BY 1, 2, 3)
+SELECT s.sku, s.location, s.state, (s.units - coalesce(b.quantity, 0))::bigint AS gap, nextval('causal_seq') AS seq
+FROM summed s LEFT JOIN balance b ON b.sku = s.sku AND b.location = s.location AND b.state = s.state
+WHERE s.units <> coalesce(b.quantity, 0) ORDER BY s.sku, s.location, s.state;
+
+-- name: mark_dirty
+-- Notes SKUs to look at; waits for nobody.
+INSERT INTO dirty (sku, priority, reason, seq, since)
+SELECT sku, %(priority)s, %(reason)s, nextval('causal_seq'), %(at)s FROM unnest(%(skus)s::text[]) AS t (sku);
+
+-- name: take_dirty
+-- Claims the most urgent names with every mark of theirs this snapshot shows; gone when the transaction commits.
+DELETE FROM dirty WHERE id = ANY (ARRAY(
+    SELECT id FROM dirty WHERE sku = ANY (ARRAY(SELECT sku FROM dirty ORDER BY priority, seq LIMIT %(limit)s))
+    FOR UPDATE SKIP LOCKED))
+RETURNING sku, priority, reason, seq;
+
+-- name: kits_of
+-- Kits that contain one of the SKUs.
+SELECT DISTINCT sku FROM recipe WHERE component = ANY (%(skus)s::text[]);
+
+-- name: count_dirty
+-- How many names wait, and since when the oldest does.
+SELECT count(DISTINCT sku) AS n, min(since) AS oldest FROM dirty;
+
+-- name: insert_demand
+-- Counts units as in flight; a line already counted is left alone.
+INSERT INTO demand (order_id, line_id, sku, slot, label, channel, location, quantity, open_units, at)
+SELECT order_id, line_id, sku, slot, label, channel, location, units, units, %(at)s
+FROM unnest(%(order_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(slot)s::int[], %(label)s::text[],
+    %(channel)s::text[], %(location)s::text[], %(units)s::bigint[])
+    AS t (order_id, line_id, sku, slot, label, channel, location, units)
+ORDER BY order_id, line_id, sku, slot
+ON CONFLICT (order_id, line_id, sku, slot) DO NOTHING
+RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
+
+-- name: drop_demand
+-- Takes back the slots of lines that are about to be assigned anew; refuses to touch units with evidence.
+DELETE FROM demand WHERE order_id = %(order_id)s AND evidenced_units = 0 AND (line_id, sku) IN (
+    SELECT line_id, sku FROM unnest(%(line_id)s::text[], %(sku)s::text[]) AS t (line_id, sku));
+
+-- name: demand_of_part
+-- An order's unfinished units at one location, locked.
+SELECT order_id, line_id, sku, slot, location, open_units, evidenced_units, evidence_seq FROM demand
+WHERE order_id = %(order_id)s AND location = %(location)s AND NOT finished AND NOT settled
+ORDER BY sku, line_id, slot FOR UPDATE;
+
+-- name: set_evidence
+-- Splits a row into units in flight and units the master holds.
+UPDATE demand SET open_units = %(open_units)s, evidenced_units = %(evidenced_units)s, evidence_seq = %(evidence_seq)s
+WHERE order_id = %(order_id)s AND line_id = %(line_id)s AND sku = %(sku)s AND slot = %(slot)s;
+
+-- name: revoke_evidence
+-- Puts evidenced units of an order (at one location, or everywhere) back in flight.
+WITH before AS (
+    SELECT order_id, line_id, sku, slot, evidenced_units FROM demand
+    WHERE order_id = %(order_id)s AND (%(location)s::text IS NULL OR location = %(location)s)
+        AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY sku, line_id, slot FOR UPDATE)
+UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_units = 0, evidence_seq = NULL
+FROM before b WHERE (d.order_id, d.line_id, d.sku, d.slot) = (b.order_id, b.line_id, b.sku, b.slot)
+RETURNING d.order_id, d.line_id, d.sku, b.evidenced_units AS units, d.location, d.evidence_seq;
+
+-- name: release_order
+-- Drops every unit of an order that no master was ever told of.
+UPDATE demand SET open_units = 0, finished = true, settled = true
+WHERE order_id = %(order_id)s AND NOT settled AND evidenced_units = 0
+RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
+
+-- name: release_units
+-- Drops never-sent units of some components of some lines.
+WITH input AS (SELECT * FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[]) AS t (line_id, sku, units)),
+old AS (SELECT d.line_id, d.sku, d.slot, least(i.units, d.open_units) AS units FROM demand d JOIN input i USING (line_id, sku)
+    WHERE d.order_id = %(order_id)s AND NOT d.settled ORDER BY d.sku, d.line_id, d.slot FOR UPDATE OF d)
+UPDATE demand d SET open_units = d.open_units - o.units, quantity = d.quantity - o.units FROM old o
+WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (o.line_id, o.sku, o.slot)
+RETURNING d.order_id, d.line_id, d.sku, o.units, d.location, d.evidence_seq;
+
+-- name: cancel_demand
+-- A cancel at the master was confirmed: all units count until a page read after it.
+UPDATE demand SET evidenced_units = quantity, open_units = 0, finished = true,
+    evidence_seq = CASE WHEN quantity > 0 THEN %(seq)s::bigint END
+WHERE order_id = %(order_id)s AND location = %(location)s AND NOT settled AND NOT finished
+RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
+
+-- name: ship_demand
+-- All units of the part are shipped: what was not evidenced yet is evidenced by the shipment.
+UPDATE demand SET finished = true, open_units = 0, evidenced_units = open_units + evidenced_units,
+    evidence_seq = CASE WHEN open_units > 0 THEN %(seq)s::bigint ELSE evidence_seq END
+WHERE order_id = %(order_id)s AND location = %(location)s AND NOT settled AND NOT finished
+RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
+
+-- name: settle_demand
+-- Retires finished rows that every reading of their SKU contains; places no longer read do not count.
+UPDATE demand d SET settled = true
+WHERE d.sku = ANY (%(skus)s::text[]) AND d.finished AND NOT d.settled AND d.open_units = 0
+    AND (d.evidence_seq IS NULL OR d.evidence_seq < (SELECT min(o.a0) FROM observed o WHERE o.sku = d.sku
+        AND o.location = ANY (%(locations)s::text[])));
+
+-- name: contained_and_open
+-- Unfinished units that count as contained, or will once newer readings are believed.
+SELECT DISTINCT sku, order_id, location FROM demand
+WHERE sku = ANY (%(skus)s::text[]) AND NOT finished AND NOT settled AND evidenced_units > 0 AND location IS NOT NULL;
+
+-- name: waiting_for_allocation
+-- Orders with units at a location that no evidence covers.
+SELECT DISTINCT order_id, location FROM demand
+WHERE sku = ANY (%(skus)s::text[]) AND NOT finished AND NOT settled AND open_units > 0 AND location IS NOT NULL;
+
+-- name: log_demand
+-- Keeps the history of units in flight.
+INSERT INTO demand_event (order_id, line_id, sku, kind, units, location, evidence_seq, at, causal_seq)
+SELECT order_id, line_id, sku, %(kind)s, units, location, evidence_seq, %(at)s, nextval('causal_seq')
+FROM unnest(%(order_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[], %(location)s::text[],
+    %(evidence_seq)s::bigint[]) AS t (order_id, line_id, sku, units, location, evidence_seq);
+
+-- name: record_entry_facts
+-- Appends facts of E that are new, on entries that exist. What a judged look already showed is in E by then.
+WITH input AS (
+    SELECT t.* FROM unnest(%(sku)s::text[], %(channel)s::text[], %(kind)s::text[], %(quantity)s::bigint[],
+        %(source)s::text[], %(resource)s::text[], %(line)s::text[], %(seq)s::bigint[], %(remote_at)s::timestamptz[])
+        AS t (sku, channel, kind, quantity, source, resource, line, seq, remote_at)
+    JOIN entry e USING (sku, channel)
+    WHERE t.kind IN ('baseline', 'delta', 'drift') OR (t.remote_at > e.baseline_at
+        AND (t.kind NOT IN ('foreign', 'restocked') OR e.judged_at IS NULL
+            OR t.remote_at > e.judged_at - CASE t.kind WHEN 'restocked' THEN interval '12 seconds' ELSE interval '0' END))
+), added AS (
+    INSERT INTO entry_fact (sku, channel, kind, quantity, source, resource, line, seq, remote_at, at, causal_seq)
+    SELECT sku, channel, kind, quantity, source, resource, line, seq, remote_at, %(at)s, nextval('causal_seq')
+    FROM input ON CONFLICT DO NOTHING RETURNING sku, channel, quantity
+), moved AS (
+    INSERT INTO entry_pending (sku, channel, quantity) SELECT sku, channel, quantity FROM added RETURNING 1
+)
+SELECT sku, channel, quantity FROM added;
+
+-- name: begin_anew
+-- The entry was made anew: what counts begins with its first number, and raises wait for newer readings.
+UPDATE entry SET baseline_at = %(at)s, last_t = NULL, parked = 'base', parked_seq = nextval('causal_seq')
+WHERE sku = %(sku)s AND channel = %(channel)s;
+
+-- name: fold_entries
+-- Moves pending quantities into their entries, locked in key order.
+WITH gone AS (
+    DELETE FROM entry_pending WHERE id = ANY (ARRAY(SELECT id FROM entry_pending LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    RETURNING sku, channel, quantity
+), sums AS (SELECT sku, channel, sum(quantity) AS units FROM gone GROUP BY 1, 2
+), locked AS (
+    SELECT e.sku, e.channel, s.units FROM sums s JOIN entry e USING (sku, channel) ORDER BY 1, 2 FOR UPDATE OF e
+)
+UPDATE entry e SET e = e.e + l.units FROM locked l WHERE (e.sku, e.channel) = (l.sku, l.channel);
+
+-- name: see_entries
+-- Notes what entries showed; an older look never replaces a newer one.
+WITH input AS (
+    SELECT * FROM unnest(%(sku)s::text[], %(channel)s::text[], %(remote_id)s::text[], %(version)s::bigint[],
+        %(quantity)s::bigint[], %(reserved)s::bigint[], %(typed)s::text[], %(backorder)s::bool[], %(last_op)s::text[],
+        %(at)s::timestamptz[], %(seq)s::bigint[])
+        AS t (sku, channel, remote_id, version, quantity, reserved, typed, backorder, last_op, at, seq)
+), before AS (
+    SELECT e.sku, e.channel, e.q_reserved, e.remote_id, e.e + coalesce((SELECT sum(p.quantity) FROM entry_pending p
+        WHERE (p.sku, p.channel) = (e.sku, e.channel)), 0)::bigint AS e FROM entry e JOIN input USING (sku, channel)),
+put AS (
+    INSERT INTO entry AS e (sku, channel, remote_id, version, typed, backorder, e, q, q_reserved, q_at, q_seq, last_op,
+        baseline_at)
+    SELECT sku, channel, remote_id, version, typed, backorder, 0, quantity, reserved, at, seq, last_op, at
+    FROM input ORDER BY sku, channel
+    ON CONFLICT (sku, channel) DO UPDATE SET remote_id = excluded.remote_id, version = excluded.version,
+        typed = excluded.typed, backorder = excluded.backorder, q = excluded.q, q_reserved = excluded.q_reserved,
+        q_at = excluded.q_at, q_seq = excluded.q_seq, last_op = excluded.last_op, gone = false,
+        looked_q = CASE WHEN EXISTS (SELECT 1 FROM desired w WHERE (w.sku, w.channel) = (e.sku, e.channel)
+            AND w.op IS NOT NULL) OR (e.parked = 'judge' AND e.looked_at IS NOT NULL) THEN e.looked_q ELSE excluded.q END,
+        looked_at = CASE WHEN EXISTS (SELECT 1 FROM desired w WHERE (w.sku, w.channel) = (e.sku, e.channel)
+            AND w.op IS NOT NULL) OR (e.parked = 'judge' AND e.looked_at IS NOT NULL) THEN e.looked_at ELSE excluded.q_at END
+    WHERE e.q_seq < excluded.q_seq AND (e.version <= excluded.version OR e.remote_id <> excluded.remote_id)
+    RETURNING e.sku, e.channel, e.remote_id, e.q, e.q_at, e.q_reserved)
+SELECT p.sku, p.channel, p.remote_id, p.q, p.q_at, b.sku IS NULL AS new, b.remote_id <> p.remote_id AS reborn,
+    b.e - coalesce((SELECT sum(f.quantity) FROM entry_fact f WHERE (f.sku, f.channel) = (p.sku, p.channel)
+        AND f.remote_at > p.q_at), 0)::bigint AS expected, coalesce(b.q_reserved, 0) <> p.q_reserved AS carts_changed
+FROM put p LEFT JOIN before b USING (sku, channel);
+
+-- name: entries_of
+-- Everything about the entries of these SKUs.
+SELECT e.sku, e.channel, e.remote_id, e.version, e.typed, e.backorder,
+    e.e + coalesce((SELECT sum(p.quantity) FROM entry_pending p WHERE (p.sku, p.channel) = (e.sku, e.channel)), 0)::bigint AS e,
+    e.q, e.q_reserved, e.q_at, e.q_seq, CASE WHEN e.last_t IS NOT NULL THEN least(e.last_t, w.low_t) END AS last_t,
+    e.parked, e.parked_seq, e.last_op, e.gone, e.baseline_at, e.judged_at
+FROM entry e LEFT JOIN desired w ON (w.sku, w.channel) = (e.sku, e.channel)
+WHERE e.sku = ANY (%(skus)s::text[]) AND NOT e.gone;
+
+-- name: entries_that_differ
+-- Entries whose E is not the sum of its facts (I8).
+WITH facts AS (SELECT sku, channel, sum(quantity) AS units FROM entry_fact GROUP BY 1, 2),
+pending AS (SELECT sku, channel, sum(quantity) AS units FROM entry_pending GROUP BY 1, 2)
+SELECT e.sku, e.channel, (e.e + coalesce(p.units, 0))::bigint AS e, coalesce(f.units, 0)::bigint AS facts
+FROM entry e LEFT JOIN facts f USING (sku, channel) LEFT JOIN pending p USING (sku, channel)
+WHERE e.e + coalesce(p.units, 0) <> coalesce(f.units, 0) LIMIT 100;
+
+-- name: start_sweep
+-- Opens a sweep.
+INSERT INTO sweep (id, master, scope, state, started_at) VALUES (%(id)s, %(master)s, %(scope)s, 'running', %(at)s);
+
+-- name: abandon_sweeps
+-- Ends earlier sweeps of a scope; what they lowered stays.
+UPDATE sweep SET state = 'abandoned', cause = %(cause)s, finished_at = coalesce(finished_at, %(at)s)
+WHERE master = %(master)s AND scope = %(scope)s AND state = ANY (%(states)s::text[]);
+
+-- name: touch_sweep
+-- Counts a page.
+UPDATE sweep SET first_a0 = least(coalesce(first_a0, %(a0)s), %(a0)s), last_a1 = greatest(coalesce(last_a1, 0), %(a1)s),
+    rows_seen = rows_seen + %(rows)s WHERE id = %(id)s AND state = 'running';
+
+-- name: add_sweep_rows
+-- Keeps a page's rows; a row that came twice keeps the lower number and spoils the proof.
+WITH input AS (
+    SELECT sku, location, part, min(state) AS state, min(value) AS value, min(allocated) AS allocated, count(*) AS n
+    FROM unnest(%(sku)s::text[], %(location)s::text[], %(part)s::text[], %(state)s::text[], %(value)s::bigint[],
+        %(allocated)s::bigint[]) AS t (sku, location, part, state, value, allocated) GROUP BY sku, location, part
+), put AS (
+    INSERT INTO sweep_row AS r (sweep, sku, location, part, state, value, allocated, a0, a1)
+    SELECT %(sweep)s, sku, location, part, state, value, allocated, %(a0)s, %(a1)s FROM input
+    ON CONFLICT (sweep, sku, location, part) DO UPDATE SET value = least(r.value, excluded.value),
+        a0 = least(r.a0, excluded.a0) RETURNING (xmax <> 0) AS again)
+UPDATE sweep SET duplicates = duplicates + (SELECT count(*) FROM put WHERE again)
+    + coalesce((SELECT sum(n - 1) FROM input), 0) WHERE id = %(sweep)s;
+
+-- name: apply_lowers
+-- What a page shows lower counts at once; the row's causal number stays until the set is complete.
+WITH lower AS (
+    SELECT o.sku, o.location, o.part, o.master, o.value AS value_before, r.value, r.state, r.allocated, r.a0, r.a1
+    FROM sweep_row r JOIN observed o USING (sku, location, part)
+    WHERE r.sweep = %(sweep)s AND r.a0 = %(a0)s AND r.a0 > greatest(o.a0, o.seen_a0)
+        AND (r.value < o.value OR (o.state = 'available' AND r.state <> 'available'))
+    ORDER BY o.sku, o.location, o.part FOR UPDATE OF o)
+UPDATE observed o SET value = l.value, state = l.state, allocated = l.allocated, seen_a0 = l.a0, observed_at = %(at)s
+FROM lower l WHERE (o.sku, o.location, o.part) = (l.sku, l.location, l.part)
+RETURNING o.sku, o.location, o.part, o.state, o.master, l.value_before, o.value, l.a0, l.a1;
+
+-- name: sweep_head
+-- One sweep.
+SELECT id, master, scope, state, first_a0, last_a1, rows_seen, duplicates, started_at, finished_at FROM sweep
+WHERE id = %(id)s FOR UPDATE;
+
+-- name: set_sweep_state
+-- Moves a sweep on.
+UPDATE sweep SET state = %(state)s, cause = %(cause)s, finished_at = coalesce(finished_at, %(at)s) WHERE id = %(id)s;
+
+-- name: sweep_suspects
+-- SKUs with a row that sold something and was not shown. Rows of other states, and what was only allocated, change
+-- no number of the storefront: they are believed gone with the set.
+SELECT DISTINCT o.sku FROM observed o JOIN sweep s ON s.id = %(sweep)s AND s.master = o.master
+WHERE s.scope = '' AND o.location = ANY (%(locations)s::text[]) AND o.state = 'available' AND o.value <> 0
+    AND NOT EXISTS (SELECT 1 FROM sweep_row r WHERE r.sweep = s.id
+        AND (r.sku, r.location, r.part) = (o.sku, o.location, o.part))
+ORDER BY 1;
+
+-- name: sweep_raises
+-- SKUs for which a set shows more than the last proven number less what newly counts as contained. Looked up SKU by
+-- SKU: the planner knows nothing of a set that is new, and a join of everything with everything never ends.
+SELECT n.sku FROM (
+    SELECT sku, sum(value) FILTER (WHERE state = 'available') AS units, min(a0) AS a0 FROM sweep_row
+    WHERE sweep = %(sweep)s GROUP BY sku) AS n
+CROSS JOIN LATERAL (
+    SELECT sum(p.proven) FILTER (WHERE p.state = 'available') AS units, min(p.a0) AS a0
+    FROM observed p WHERE p.sku = n.sku) AS o
+LEFT JOIN LATERAL (
+    SELECT sum(d.evidenced_units) AS units FROM demand d WHERE d.sku = n.sku AND NOT d.settled
+        AND d.evidence_seq < n.a0 AND d.evidence_seq >= coalesce(o.a0, 0)) AS c ON true
+WHERE coalesce(n.units, 0) - coalesce(o.units, 0) + coalesce(c.units, 0) > 0 ORDER BY 1;
+
+-- name: observed_keys
+-- How many rows of the locations have a number.
+SELECT count(*) FROM observed WHERE location = ANY (%(locations)s::text[]) AND value <> 0;
+
+-- name: apply_set
+-- Rows of a complete set take its numbers, unless a newer page showed less meanwhile; answers those that changed or
+-- that open lines depend on.
+WITH put AS (
+    INSERT INTO observed AS o (sku, location, part, master, state, value, proven, allocated, a0, a1, observed_at)
+    SELECT r.sku, r.location, r.part, s.master, r.state, r.value, r.value, r.allocated, r.a0, r.a1, %(at)s
+    FROM sweep_row r JOIN sweep s ON s.id = r.sweep
+    WHERE r.sweep = %(sweep)s AND r.sku <> ALL (%(without)s::text[]) ORDER BY r.sku, r.location, r.part
+    ON CONFLICT (sku, location, part) DO UPDATE SET
+        state = CASE WHEN o.seen_a0 > excluded.a0 THEN o.state ELSE excluded.state END,
+        value = CASE WHEN o.seen_a0 > excluded.a0 THEN o.value ELSE excluded.value END,
+        allocated = CASE WHEN o.seen_a0 > excluded.a0 THEN o.allocated ELSE excluded.allocated END,
+        proven = excluded.value, a0 = excluded.a0, a1 = excluded.a1, observed_at = excluded.observed_at,
+        value_before = o.value
+    WHERE o.a0 < excluded.a0
+    RETURNING o.sku, o.location, o.part, o.state, o.master, o.value, o.a0, o.a1, o.value_before)
+SELECT p.* FROM put p
+WHERE p.value <> p.value_before OR p.sku IN (SELECT d.sku FROM demand d WHERE NOT d.settled);
+
+-- name: zero_absent
+-- An exact, complete answer for one SKU: rows it did not show are zero at its causal number.
+WITH gone AS (
+    SELECT o.sku, o.location, o.part, o.value, s.first_a0, s.last_a1 FROM observed o
+    JOIN sweep s ON s.id = %(sweep)s AND s.master = o.master
+    WHERE o.sku = %(sku)s AND o.a0 < s.first_a0 AND NOT EXISTS (SELECT 1 FROM sweep_row r
+        WHERE r.sweep = s.id AND (r.sku, r.location, r.part) = (o.sku, o.location, o.part)) FOR UPDATE OF o)
+UPDATE observed o SET value = CASE WHEN o.seen_a0 > g.first_a0 THEN o.value ELSE 0 END, proven = 0,
+    allocated = CASE WHEN o.seen_a0 > g.first_a0 THEN o.allocated ELSE 0 END, a0 = g.first_a0, a1 = g.last_a1,
+    observed_at = %(at)s
+FROM gone g WHERE (o.sku, o.location, o.part) = (g.sku, g.location, g.part)
+RETURNING o.sku, o.location, o.part, o.state, o.master, o.value, o.a0, o.a1, g.value AS value_before;
+
+-- name: absent_still_zero
+-- Rows that sold nothing and are not in a complete set hold nothing any more, proven at the set's first causal number.
+UPDATE observed o SET a0 = s.first_a0, a1 = s.last_a1, value = 0, proven = 0, allocated = 0 FROM sweep s
+WHERE s.id = %(sweep)s AND o.master = s.master AND o.location = ANY (%(locations)s::text[])
+    AND (o.value = 0 OR o.state <> 'available') AND o.a0 < s.first_a0 AND o.sku <> ALL (%(without)s::text[]) AND NOT EXISTS (SELECT 1 FROM sweep_row r
+        WHERE r.sweep = s.id AND (r.sku, r.location, r.part) = (o.sku, o.location, o.part));
+
+-- name: gone_unsold
+-- Rows of other states that had units and are not in a complete set; taken as gone by the same set.
+WITH gone AS (
+    SELECT o.sku, o.location, o.part, o.value FROM observed o JOIN sweep s ON s.id = %(sweep)s AND o.master = s.master
+    WHERE o.location = ANY (%(locations)s::text[]) AND o.state <> 'available' AND o.value <> 0 AND o.a0 < s.first_a0
+        AND o.sku <> ALL (%(without)s::text[]) AND NOT EXISTS (SELECT 1 FROM sweep_row r
+            WHERE r.sweep = s.id AND (r.sku, r.location, r.part) = (o.sku, o.location, o.part))
+    ORDER BY o.sku, o.location, o.part FOR UPDATE OF o)
+UPDATE observed o SET value = 0, allocated = 0 FROM gone g
+WHERE (o.sku, o.location, o.part) = (g.sku, g.location, g.part)
+RETURNING o.sku, o.location, o.part, o.state, o.master, o.value, o.a0, o.a1, g.value AS value_before;
+
+-- name: seen_again
+-- Suspects that a later complete set shows are suspects no more.
+DELETE FROM suspect u WHERE u.sku <> ALL (%(suspects)s::text[])
+    AND EXISTS (SELECT 1 FROM sweep_row r WHERE r.sweep = %(sweep)s AND r.sku = u.sku);
+
+-- name: forget_sweep_rows
+-- Takes SKUs out of a set.
+DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku = ANY (%(skus)s::text[]);
+
+-- name: forget_applied_rows
+-- Rows of a set that were believed need not be kept.
+DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku <> ALL (%(waiting)s::text[]);
+
+-- name: zero_skus
+-- Shows nothing of these SKUs until they are read again; their causal numbers stay.
+WITH old AS (SELECT sku, location, part, value FROM observed WHERE sku = ANY (%(skus)s::text[]) AND value > 0
+    ORDER BY sku, location, part FOR UPDATE)
+UPDATE observed o SET value = 0, observed_at = %(at)s FROM old
+WHERE (o.sku, o.location, o.part) = (old.sku, old.location, old.part)
+RETURNING o.sku, o.location, o.part, o.state, o.master, old.value AS value_before, o.value, o.a0, o.a1;
+
+-- name: add_suspects
+-- SKUs to read again before their absence is believed.
+INSERT INTO suspect (sku, since, deadline, sweep)
+SELECT sku, %(at)s, %(deadline)s, %(sweep)s FROM unnest(%(skus)s::text[]) AS t (sku) ON CONFLICT (sku) DO NOTHING;
+
+-- name: clear_suspect
+-- The SKU was read.
+DELETE FROM suspect WHERE sku = %(sku)s;
+
+-- name: overdue_suspects
+-- Suspects not read in time.
+SELECT sku FROM suspect WHERE deadline <= %(now)s ORDER BY sku;
+
+-- name: last_applied
+-- The newest complete sweep of everything.
+SELECT id, finished_at, last_a1 FROM sweep WHERE master = %(master)s AND scope = '' AND state IN ('proving', 'applied')
+ORDER BY last_a1 DESC LIMIT 1;
+
+-- name: proving_sweeps
+-- Complete sets with raises that wait.
+SELECT id, scope, last_a1 FROM sweep WHERE master = %(master)s AND state = 'proving' ORDER BY last_a1;
+
+-- name: prune_sweeps
+-- Old sweeps that matter no more.
+DELETE FROM sweep WHERE state IN ('applied', 'abandoned') AND finished_at < %(before)s
+    AND id <> coalesce((SELECT id FROM sweep WHERE scope = '' AND state = 'applied' ORDER BY last_a1 DESC LIMIT 1), '');
+
+-- name: log_observations
+-- Keeps the history of observed numbers.
+INSERT INTO observation (sku, location, part, state, value_before, value, a0, a1, sweep, at, causal_seq)
+SELECT sku, location, part, state, value_before, value, a0, a1, %(sweep)s, %(at)s, nextval('causal_seq')
+FROM unnest(%(sku)s::text[], %(location)s::text[], %(part)s::text[], %(state)s::text[], %(value_before)s::bigint[],
+    %(value)s::bigint[], %(a0)s::bigint[], %(a1)s::bigint[])
+    AS t (sku, location, part, state, value_before, value, a0, a1);
+
+-- name: readings_of
+-- Newest numbers by location: sellable units, the oldest causal number, and what is left out by state.
+SELECT sku, location, coalesce(sum(value) FILTER (WHERE state = 'available'), 0)::bigint AS available, min(a0) AS a0,
+    min(observed_at) AS observed_at,
+    coalesce(jsonb_object_agg(CASE state WHEN '' THEN 'unknown' ELSE state END, value)
+        FILTER (WHERE state <> 'available' AND value <> 0), '{}') AS left_out,
+    coalesce(sum(allocated), 0)::bigint AS allocated
+FROM (SELECT sku, location, state, sum(value) AS value, sum(allocated) AS allocated, min(a0) AS a0,
+        min(observed_at) AS observed_at FROM observed WHERE sku = ANY (%(skus)s::text[]) GROUP BY 1, 2, 3) AS parts
+GROUP BY sku, location;
+
+-- name: demand_of
+-- Units that may still be in flight.
+SELECT sku, order_id, label, location, channel, open_units, evidenced_units, evidence_seq FROM demand
+WHERE sku = ANY (%(skus)s::text[]) AND NOT settled AND open_units + evidenced_units > 0 ORDER BY sku, at, order_id;
+
+-- name: holds_of
+-- Live holds.
+SELECT id, sku, pool, units, reason FROM hold
+WHERE sku = ANY (%(skus)s::text[]) AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s);
+
+-- name: recipes_of
+-- Recipes of those of the SKUs that are kits.
+SELECT r.sku, r.component, r.units FROM recipe r WHERE r.sku = ANY (%(skus)s::text[]);
+
+-- name: products_of
+-- What the master's catalogue knows of these SKUs, exactly or but for case and blanks.
+SELECT sku, normal, name, sellable, service, kit, fault FROM product
+WHERE sku = ANY (%(skus)s::text[]) OR normal = ANY (%(normal)s::text[]);
+
+-- name: put_products
+-- Catalogue rows as the master shows them.
+INSERT INTO product (sku, normal, name, sellable, service, kit, fault, seen_at)
+SELECT sku, normal, name, sellable, service, kit, fault, %(at)s
+FROM unnest(%(sku)s::text[], %(normal)s::text[], %(name)s::text[], %(sellable)s::bool[], %(service)s::bool[],
+    %(kit)s::bool[], %(fault)s::text[]) AS t (sku, normal, name, sellable, service, kit, fault) ORDER BY sku
+ON CONFLICT (sku) DO UPDATE SET normal = excluded.normal, name = excluded.name, sellable = excluded.sellable,
+    service = excluded.service, kit = excluded.kit, fault = excluded.fault, seen_at = excluded.seen_at;
+
+-- name: recipe_now
+-- The stored recipe of a kit.
+SELECT component, units, version FROM recipe WHERE sku = %(sku)s ORDER BY component;
+
+-- name: drop_recipe
+-- Forgets a recipe.
+DELETE FROM recipe WHERE sku = %(sku)s;
+
+-- name: put_recipe
+-- A kit's recipe at a new version.
+INSERT INTO recipe (sku, component, units, version)
+SELECT %(sku)s, component, units, %(version)s FROM unnest(%(components)s::text[], %(units)s::bigint[]) AS t (component, units);
+
+-- name: count_products
+-- How many products the catalogue has.
+SELECT count(*) FROM product;
+
+-- name: movements_of
+-- Newest facts of the ledger about one SKU up to an instant.
+SELECT at, causal_seq, source, resource, kind, quantity, from_location, from_state, to_location, to_state FROM movement
+WHERE sku = %(sku)s AND at <= %(at)s ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: observations_of
+-- Newest changes of the master's numbers of one SKU up to an instant.
+SELECT at, causal_seq, location, part, state, value_before, value, a0, a1, sweep FROM observation
+WHERE sku = %(sku)s AND at <= %(at)s ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: demand_events_of
+-- Newest changes of units in flight of one SKU up to an instant.
+SELECT at, causal_seq, order_id, line_id, kind, units, location, evidence_seq FROM demand_event
+WHERE sku = %(sku)s AND at <= %(at)s ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: demand_events_of_order
+-- What happened to the units of one order.
+SELECT at, causal_seq, sku, line_id, kind, units, location, evidence_seq FROM demand_event
+WHERE order_id = %(order_id)s ORDER BY id;
+
+-- name: entry_facts_of
+-- Newest facts of one entry's E up to an instant.
+SELECT at, remote_at, causal_seq, kind, quantity, source, resource, line FROM entry_fact
+WHERE sku = %(sku)s AND channel = %(channel)s AND at <= %(at)s ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: explained_before
+-- The terms of a number as they stood at an instant.
+SELECT at, causal_seq, terms FROM explained
+WHERE sku = %(sku)s AND channel = %(channel)s AND at <= %(at)s ORDER BY id DESC LIMIT 1;
+
+-- name: log_explained
+-- Keeps the terms of numbers that changed.
+INSERT INTO explained (sku, channel, at, causal_seq, terms)
+SELECT sku, channel, %(at)s, nextval('causal_seq'), terms::jsonb
+FROM unnest(%(sku)s::text[], %(channel)s::text[], %(terms)s::text[]) AS t (sku, channel, terms);
+
+-- name: prune_explained
+-- Explanations past their keep.
+DELETE FROM explained WHERE at < %(before)s;
+
+-- name: balances_of
+-- Units by location and state of one SKU.
+SELECT location, state, quantity FROM balance WHERE sku = %(sku)s AND location <> '' AND quantity <> 0 ORDER BY 1, 2;
+
+-- name: place_hold
+-- Holds units of a pool back.
+INSERT INTO hold (id, sku, pool, units, reason, actor, placed_at, expires_at)
+VALUES (%(id)s, %(sku)s, %(pool)s, %(units)s, %(reason)s, %(actor)s, %(at)s, %(expires_at)s)
+ON CONFLICT (id) DO UPDATE SET units = excluded.units, expires_at = excluded.expires_at;
+
+-- name: end_hold
+-- Gives held units back.
+UPDATE hold SET ended_at = %(at)s WHERE id = %(id)s AND ended_at IS NULL RETURNING sku;
+
+-- name: birth
+-- When this database was born.
+SELECT min(applied_at) FROM schema_migration;
+
+-- name: relocate_demand
+-- An order's units are served from another location.
+UPDATE demand SET location = %(after)s WHERE order_id = %(order_id)s AND location = %(before)s AND NOT settled
+RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;

@@ -1,0 +1,397 @@
+"""Reading a master: pages become observations, complete sets are proved before they may raise anything.
+
+The walk of all pages ends with a look at transfers; SKUs they touched are read again one by one. Raises of SKUs with
+open, contained order lines wait until a later walk of changed sales (or a reading of the sale) shows those units still
+held. One rule: nothing is raised on the word of a set that could be torn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from sellable.book import book
+from sellable.connectors.port import EVERY_SKU, CataloguePage, SalePage, SaleRow, StockMaster, StockPage
+from sellable.desk.opening import OpenCase
+from sellable.domain.stock import Priority, State
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.feeds import FeedContext, FeedResult
+from sellable.runtime.ids import Ids
+from sellable.runtime.inbox import Arrival, InboxRow
+from sellable.runtime.operations import next_seq
+from sellable.runtime.queries import queries
+from sellable.runtime.wanted import want
+from sellable.stock import catalogue, demand, dirty, observe
+
+sql = queries("sellable.sync")
+SUSPECTS_SHARE = 100
+SUSPECTS_FLOOR = 20
+"""More than one key in a hundred (and more than twenty) absent from one complete set is our bug or theirs."""
+REREAD_SECONDS = 30
+URGENT, SOON, ROUTINE = 1, 2, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Master:
+    """A master as configured: `remotes` maps its own location names to ours."""
+
+    name: str
+    remotes: Mapping[str, str]
+    open_case: OpenCase
+    last_report: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def locations(self) -> list[str]:
+        """Our names of its locations."""
+        return sorted(self.remotes.values())
+
+
+# --- Feeds: one call a turn, the cursor is where the walk stands -----------------------------------------------------
+
+
+class StockFeed:
+    """Walks availability of every configured location, page by page, then closes the set."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, port: StockMaster, master: Master) -> None:
+        self._store = store
+        self._ids = ids
+        self._port = port
+        self._master = master
+        self._walk = master.locations
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One page, or after the last page the transfers and the closing."""
+        at = cursor if cursor and cursor.get("sweep") else self._begin(cursor)
+        if at["place"] < len(self._walk):
+            return await self._page(at)
+        touched, mark = await self._port.transfers_touched(at["transfers"], lane="stock")
+        fault = at["fault"] or ("too many transfers to tell what they touched" if EVERY_SKU in touched else "")
+        meta = {
+            "master": self._master.name, "sweep": at["sweep"], "fault": fault, "moved": sorted(touched),
+            "rows": at["rows"],
+        }  # fmt: skip
+        closing = _arrival(self._master.name, "stock.close", at["sweep"], "close", {}, meta)
+        return FeedResult(arrivals=[closing], cursor={"transfers": mark}, again=False)
+
+    def _begin(self, cursor: dict[str, Any] | None) -> dict[str, Any]:
+        transfers = (cursor or {}).get("transfers", "")
+        sweep = self._ids.new("sw")
+        return {
+            "sweep": sweep,
+            "place": 0,
+            "page": 1,
+            "received": 0,
+            "rows": 0,
+            "total": None,
+            "fault": "",
+            "transfers": transfers,
+        }
+
+    async def _page(self, at: dict[str, Any]) -> FeedResult:
+        a0 = await self._store.write(next_seq)
+        place = self._walk[at["place"]]
+        page = await self._port.stock_page(place, at["page"], lane="stock")
+        a1 = await self._store.write(next_seq)
+        meta = {"master": self._master.name, "sweep": at["sweep"], "a0": a0, "a1": a1, "scope": ""}
+        name = f"{at['place']}:{at['page']}"
+        arrival = _arrival(self._master.name, "stock.page", at["sweep"], name, page, meta)
+        return FeedResult(arrivals=[arrival], cursor=_after(at, page), again=True)
+
+
+def _after(at: dict[str, Any], page: StockPage) -> dict[str, Any]:
+    """Where the walk stands after a page: the set is whole when rows equal the total seen on first and last page."""
+    received = at["received"] + page.received
+    total = page.total if at["total"] is None else at["total"]
+    rows = at.get("rows", 0) + len(page.rows)
+    at = {**at, "received": received, "rows": rows, "total": total, "page": at["page"] + 1}
+    if page.total != total:
+        at["fault"] = f"total moved from {total} to {page.total} while reading"
+    if page.received == 0 or received >= page.total:
+        if received != page.total:
+            at["fault"] = at["fault"] or f"{received} row(s) of {page.total}"
+        at |= {"place": at["place"] + 1, "page": 1, "received": 0, "total": None}
+    return at
+
+
+class SalesFeed:
+    """Walks the list of sales changed since the mark; the mark moves only when the walk is complete."""
+
+    def __init__(self, store: Store, port: Any, master: Master, start: datetime) -> None:
+        self._store = store
+        self._port = port
+        self._master = master
+        self._start = start.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One page of changed sales."""
+        at = dict(cursor or {})
+        if not at.get("walk"):
+            walk = await self._store.write(next_seq)
+            at |= {"walk": walk, "page": 1, "received": 0, "since": at.get("mark") or self._start}
+        page: SalePage = await self._port.sales_page(at["page"], updated_since=back(at["since"], 600), lane="reads")
+        newest = max([at.get("newest") or at["since"], *(row.updated for row in page.rows)])
+        received = at["received"] + page.received
+        last = page.received == 0 or received >= page.total
+        meta = {"walk": at["walk"], "last": last}
+        arrival = _arrival(self._master.name, "sales.page", f"sales:{at['walk']}", str(at["page"]), page.rows, meta)
+        if last:
+            return FeedResult(arrivals=[arrival], cursor={"mark": newest}, again=False)
+        cursor = {**at, "page": at["page"] + 1, "received": received, "newest": newest}
+        return FeedResult(arrivals=[arrival], cursor=cursor, again=True)
+
+
+class CatalogueFeed:
+    """Walks the master's products: everything at first, then those changed since the last walk began."""
+
+    def __init__(self, clock: Clock, port: StockMaster, master: Master) -> None:
+        self._clock = clock
+        self._port = port
+        self._master = master
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One page of products."""
+        at = dict(cursor or {})
+        if not at.get("page"):
+            began = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            at |= {"page": 1, "received": 0, "began": began}
+        since = back(at["mark"], 3600) if at.get("mark") else None
+        page: CataloguePage = await self._port.catalogue_page(at["page"], since=since, lane="reads")
+        arrival = _arrival(self._master.name, "catalogue.page", f"cat:{at['began']}", str(at["page"]), page, {})
+        received = at["received"] + page.received
+        if page.received == 0 or received >= page.total:
+            return FeedResult(arrivals=[arrival], cursor={"mark": at["began"]}, again=False)
+        return FeedResult(arrivals=[arrival], cursor={**at, "page": at["page"] + 1, "received": received}, again=True)
+
+
+def back(stamp: str, seconds: int) -> str:
+    """A change stamp moved back by an overlap: rows are committed late and clocks disagree."""
+    at = datetime.fromisoformat(stamp.replace("Z", "+00:00")) - timedelta(seconds=seconds)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _arrival(source: str, kind: str, lane: str, name: str, body: Any, meta: dict[str, Any]) -> Arrival:
+    return Arrival(
+        source=source, message_id=f"{lane}:{name}", kind=kind, lane=lane, body=msgspec.json.encode(body), meta=meta
+    )
+
+
+# --- Fetchers: one thing that a hint named ---------------------------------------------------------------------------
+
+
+class Fetches:
+    """Reads single SKUs and single sales of the master because something hinted at them."""
+
+    def __init__(self, store: Store, ids: Ids, port: Any, master: Master) -> None:
+        self._store = store
+        self._ids = ids
+        self._port = port
+        self._master = master
+
+    async def skus(self, keys: Sequence[str]) -> list[Arrival]:
+        """All rows of each SKU: an exact, complete answer is a set of its own."""
+        found = []
+        for sku in keys:
+            a0 = await self._store.write(next_seq)
+            page: StockPage = await self._port.stock_of(sku, lane="stock")
+            a1 = await self._store.write(next_seq)
+            sweep = self._ids.new("sw")
+            meta = {"master": self._master.name, "sweep": sweep, "a0": a0, "a1": a1, "scope": sku}
+            found.append(_arrival(self._master.name, "stock.sku", sweep, sku, page, meta))
+        return found
+
+    async def sales(self, keys: Sequence[str]) -> list[Arrival]:
+        """Each sale as a whole."""
+        found = []
+        for sale_id in keys:
+            a0 = await self._store.write(next_seq)
+            sale = await self._port.read_sale(sale_id, lane="reads")
+            a1 = await self._store.write(next_seq)
+            found.append(
+                _arrival(self._master.name, "sale.read", f"sale:{sale_id}", str(a0), sale, {"a0": a0, "a1": a1})
+            )
+        return found
+
+
+# --- Handlers: what arrived becomes facts ----------------------------------------------------------------------------
+
+
+def on_page(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
+    """A page of a walk: lowers count at once, the rest waits for the set."""
+    page = msgspec.json.decode(row.body, type=StockPage)
+    meta = row.meta
+    if not tx.one(observe.sql.sweep_head, id=meta["sweep"]):
+        observe.start(tx, meta["sweep"], meta["master"], meta["scope"], now)
+    observe.see_page(tx, meta["sweep"], rows_of(page), a0=meta["a0"], a1=meta["a1"], now=now)
+    _report_faults(tx, page, row, master, now)
+
+
+def on_sku(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
+    """All rows of one SKU: a page and the closing of its set in one."""
+    on_page(tx, row, now, master=master)
+    page = msgspec.json.decode(row.body, type=StockPage)
+    whole = page.received >= page.total and not page.faults
+    _close(tx, row.meta["sweep"], "" if whole else "incomplete answer", [], master, now)
+
+
+def on_close(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
+    """The walk is over: prove the set and believe what is proved."""
+    head = tx.one(observe.sql.sweep_head, id=row.meta["sweep"])
+    taken, read = head.rows_seen if head else 0, row.meta.get("rows", 0)
+    # A page that could not be understood is parked behind a case; the set without it proves nothing.
+    fault = row.meta["fault"] or ("" if taken == read else f"{taken} row(s) taken of {read} read")
+    _close(tx, row.meta["sweep"], fault, row.meta["moved"], master, now)
+
+
+def on_sales(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
+    """Rows of the list of sales: whatever changed and matters is read whole; a complete walk may prove raises."""
+    rows = msgspec.json.decode(row.body, type=tuple[SaleRow, ...])
+    listed = {r.sale_id: r for r in rows}
+    changed = tx.all(book.sql.sales_listed, sale_id=list(listed), updated=[r.updated for r in listed.values()])
+    by_id = {sale_id.lower(): r for sale_id, r in listed.items()}
+    worth = [p for p in changed if p.list_updated != p.sale_updated and _worth_reading(by_id[p.sale_id.lower()], p)]
+    # A parcel on its way to a customer goes before what only proves a raise.
+    for priority, shipped in ((SOON, True), (ROUTINE, False)):
+        keys = [p.sale_id for p in worth if by_id[p.sale_id.lower()].shipped is shipped]
+        want(tx, master.name, "sale", keys, priority, now)
+    holding = [r.sale_id for r in rows if r.status == "authorised" and r.picked_whole]
+    tx.run(book.sql.sales_holding, sale_id=holding, seq=row.meta["walk"])
+    strays = [r for r in rows if r.ref and r.status == "draft"]
+    note_strays(tx, strays, now)
+    if row.meta["last"]:
+        tx.run(book.sql.sales_walked, seq=row.meta["walk"])
+        prove(tx, master, now)
+
+
+def _worth_reading(row: SaleRow, part: Any) -> bool:
+    """A changed row needs the whole sale when it says more than that we authorised it ourselves."""
+    if row.status != "authorised":
+        return bool(part.state in ("authorised", "shipped"))
+    # A held part whose sale staff put back goes on by itself once it is read.
+    return row.shipped or (row.picked and not part.picked) or part.state == "held"
+
+
+def note_strays(tx: Tx, drafts: Sequence[SaleRow], now: datetime) -> None:
+    """Drafts with our reference that are not the recorded sale of their part; looked at again before any voiding."""
+    for draft in drafts:
+        part = tx.one(book.sql.part_of_ref, ref=draft.ref)
+        # A part without a sale that is not about to get one (cancelled, refused) owns no draft either.
+        if part is not None and part.state != "planned" and (part.sale_id or "").lower() != draft.sale_id.lower():
+            tx.run(book.sql.note_stray, sale_id=draft.sale_id, order_id=part.order_id, part=part.part, at=now)
+
+
+def on_catalogue(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
+    """Products and recipes of the master."""
+    page = msgspec.json.decode(row.body, type=CataloguePage)
+    catalogue.put(
+        tx,
+        [
+            catalogue.Product(
+                sku=x.sku,
+                name=x.name,
+                sellable=x.sellable,
+                service=x.service,
+                kit=x.kit,
+                recipe=dict(x.recipe) if x.kit else {},
+                fault=x.fault,
+            )
+            for x in page.items
+        ],
+        now,
+    )
+    for item in page.items:
+        if item.fault:
+            master.open_case(
+                tx, "bundle_recipe_invalid", f"sku:{item.sku}", now, actual={"fault": item.fault},
+                evidence=[f"inbox:{row.id}"],
+            )  # fmt: skip
+
+
+def rows_of(page: StockPage) -> list[observe.Row]:
+    """Rows as the ledger counts them: signed free stock where it may be sold, physical stock elsewhere."""
+    return [
+        observe.Row(
+            sku=r.sku,
+            location=r.location,
+            part=r.part,
+            state=r.state.value if r.state else "",
+            value=r.available if r.state is State.AVAILABLE else r.on_hand,
+            allocated=r.allocated,
+        )
+        for r in page.rows
+    ]
+
+
+def _report_faults(tx: Tx, page: StockPage, row: InboxRow, master: Master, now: datetime) -> None:
+    if page.faults:
+        master.open_case(
+            tx, "stock_row_invalid", f"vendor:{master.name}", now, actual={"rows": list(page.faults[:20])},
+            evidence=[f"inbox:{row.id}"],
+        )  # fmt: skip
+    unknown = sorted({f"{r.location}/{r.part}" for r in page.rows if r.state is None and r.on_hand})
+    if unknown:
+        master.open_case(
+            tx, "stock_unknown_state", f"vendor:{master.name}", now, actual={"places": unknown[:20]},
+            evidence=[f"inbox:{row.id}"],
+        )  # fmt: skip
+
+
+# --- Proof -----------------------------------------------------------------------------------------------------------
+
+
+def _close(tx: Tx, sweep: str, fault: str, moved: Sequence[str], master: Master, now: datetime) -> None:
+    closing = observe.close(tx, sweep, complete=not fault, cause=fault, locations=master.locations, now=now)
+    if not closing.complete:
+        return
+    suspects = closing.suspects
+    if len(suspects) > max(SUSPECTS_FLOOR, closing.keys // SUSPECTS_SHARE):
+        master.open_case(
+            tx, "sweep_suspicious", f"vendor:{master.name}", now, expected={"absent": 0},
+            actual={"absent": len(suspects), "of": closing.keys, "examples": list(suspects[:20])},
+        )  # fmt: skip
+    else:
+        observe.suspect(tx, suspects, sweep, now=now, deadline=now + timedelta(seconds=REREAD_SECONDS))
+        want(tx, master.name, "sku", suspects, URGENT, now)
+    transferred = sorted(set(moved) & set(closing.raises))
+    want(tx, master.name, "sku", transferred, ROUTINE, now)
+    dropped = sorted({*suspects, *transferred})
+    observe.drop(tx, sweep, dropped)
+    _believe(tx, sweep, closing.a1, dropped, master, now)
+
+
+def _believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master, now: datetime) -> None:
+    """Applies what needs no more proof; asks for the sales that stand in the way of the rest."""
+    pairs = demand.contained_and_open(tx, observe.waiting_raises(tx, sweep))
+    missing = book.unverified(tx, sorted({(order, place) for _, order, place in pairs}), a1)
+    waiting = sorted({sku for sku, order, place in pairs if (order, place) in missing})
+    if missing:
+        want(tx, master.name, "sale", sorted(set(missing.values())), ROUTINE, now)
+    moved = observe.apply(tx, sweep, waiting=waiting, dropped=[*dropped, *waiting], locations=master.locations, now=now)
+    # A raise that waits for a newer base has it now, whether or not the number moved.
+    dirty.mark(tx, [r.sku for r in tx.all(sql.waits_for_base)], Priority.RAISE, "newer base", now)
+    backordered = demand.waiting_for_allocation(tx, moved)
+    want(tx, master.name, "sale", book.sales_of(tx, backordered), ROUTINE, now)
+
+
+def prove(tx: Tx, master: Master, now: datetime) -> None:
+    """Looks again at complete sets whose raises wait: new readings of sales may have proved them."""
+    for sweep in observe.proving(tx, master.name):
+        _believe(tx, sweep.id, sweep.last_a1, [], master, now)
+
+
+def lower_overdue(tx: Tx, now: datetime) -> list[str]:
+    """Suspects that could not be read again in time show nothing until they are."""
+    skus = observe.overdue_suspects(tx, now)
+    if skus:
+        observe.lower_to_zero(tx, skus, "suspect", now)
+    return skus
+
+
+def stale(tx: ReadTx, master: str, limit: timedelta, now: datetime) -> bool:
+    """Whether the newest complete set of a master is too old to raise anything on."""
+    newest = observe.last_applied(tx, master)
+    return newest is None or now - newest.finished_at > limit

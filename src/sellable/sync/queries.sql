@@ -1,0 +1,191 @@
+-- name: one_snapshot
+-- Everything read in this transaction comes from one snapshot; must be its first statement.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+
+-- name: sole_planner
+-- One planner at a time: two would only undo each other's work.
+SELECT pg_try_advisory_xact_lock(hashtext('sellable planner'));
+
+-- name: entry_written
+-- A write of ours was confirmed: the storefront's new version and number, and the T it was made for.
+UPDATE entry SET version = greatest(version, coalesce(%(version)s, version)), q = coalesce(%(q)s, q),
+    last_t = coalesce(%(t)s, last_t), last_op = %(op)s, q_at = greatest(q_at, %(at)s)
+WHERE sku = %(sku)s AND channel = %(channel)s;
+
+-- name: park_entries
+-- Raises of these keys wait: until drift was judged, or until every reading is newer than a causal number.
+UPDATE entry e SET parked = %(parked)s, parked_seq = %(seq)s
+FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel)
+WHERE (e.sku, e.channel) = (t.sku, t.channel);
+
+-- name: unpark_ready
+-- Keys whose readings, at places still read, are all newer than what they waited for.
+UPDATE entry e SET parked = NULL, parked_seq = NULL
+FROM (SELECT p.sku, p.channel, min(o.a0) AS a0 FROM entry p LEFT JOIN recipe r ON r.sku = p.sku
+        JOIN observed o ON o.sku = coalesce(r.component, p.sku) AND o.location = ANY (%(locations)s::text[])
+        WHERE p.parked = 'base' AND p.sku = ANY (%(skus)s::text[]) GROUP BY 1, 2) AS m
+WHERE (e.sku, e.channel) = (m.sku, m.channel) AND e.parked = 'base' AND e.parked_seq < m.a0
+RETURNING e.sku, e.channel;
+
+-- name: to_judge
+-- Looks that the order sweep has passed, with what they differ by.
+SELECT sku, channel, looked_q, looked_at, baseline_at, judged_at, parked, (looked_q - expected)::bigint AS drift FROM look
+WHERE looked_at <= %(before)s AND (%(sku)s::text IS NULL OR (sku, channel) = (%(sku)s::text, %(channel)s::text))
+    AND NOT spoiled ORDER BY looked_at LIMIT %(limit)s;
+
+-- name: judge_even
+-- Looks at keys that wait for nothing and show what E says: the judgement changes no number.
+UPDATE entry e SET judged_at = l.looked_at, looked_q = NULL, looked_at = NULL
+FROM (SELECT sku, channel, looked_at, spoiled, looked_q = expected AS even FROM look
+    WHERE looked_at <= %(before)s AND parked IS NULL LIMIT %(limit)s) AS l
+WHERE (e.sku, e.channel) = (l.sku, l.channel) AND e.looked_at = l.looked_at AND e.parked IS NULL
+    AND l.even AND NOT l.spoiled;
+
+-- name: drop_spoiled_looks
+-- Looks that can never be judged; the keys are read again.
+UPDATE entry e SET looked_q = NULL, looked_at = NULL
+FROM (SELECT sku, channel, looked_at FROM look WHERE looked_at <= %(before)s AND spoiled LIMIT %(limit)s) AS l
+WHERE (e.sku, e.channel) = (l.sku, l.channel) AND e.looked_at = l.looked_at;
+
+-- name: judged
+-- The look was judged.
+UPDATE entry SET judged_at = greatest(coalesce(judged_at, %(at)s), %(at)s), looked_q = NULL, looked_at = NULL,
+    parked = CASE WHEN parked = 'judge' THEN NULL ELSE parked END
+WHERE sku = %(sku)s AND channel = %(channel)s;
+
+-- name: forget_last_target
+-- After an adopted drift a raise is no refill: it needs a reading and a proof of its own.
+UPDATE entry SET last_t = NULL WHERE sku = %(sku)s AND channel = %(channel)s;
+
+-- name: drop_look
+-- A look that cannot be judged is taken again.
+UPDATE entry SET looked_q = NULL, looked_at = NULL WHERE sku = %(sku)s AND channel = %(channel)s;
+
+-- name: to_look
+-- Keys to read again: parked ones first, then those not judged for long.
+SELECT sku, channel FROM entry WHERE NOT gone AND (
+    (parked = 'judge' AND looked_at IS NULL) OR (parked IS NULL AND looked_at IS NULL
+        AND coalesce(judged_at, baseline_at) < %(before)s AND EXISTS (SELECT 1 FROM demand d WHERE d.sku = entry.sku AND NOT d.settled)))
+ORDER BY parked NULLS LAST, judged_at NULLS FIRST LIMIT %(limit)s;
+
+-- name: put_desired
+-- What each key should be; a key that differs keeps since when.
+INSERT INTO desired AS w (sku, channel, t, low_t, d, priority, reason, changed_seq, since, due_at)
+SELECT sku, channel, t, t, d, priority, reason, nextval('causal_seq'), %(at)s, %(at)s
+FROM unnest(%(sku)s::text[], %(channel)s::text[], %(t)s::bigint[], %(d)s::bigint[], %(priority)s::smallint[],
+    %(reason)s::text[]) AS t (sku, channel, t, d, priority, reason) ORDER BY sku, channel
+ON CONFLICT (sku, channel) DO UPDATE SET t = excluded.t, low_t = least(w.low_t, excluded.t), d = excluded.d,
+    priority = CASE WHEN w.d < 0 AND excluded.d < 0 THEN least(w.priority, excluded.priority)
+        ELSE excluded.priority END,
+    reason = excluded.reason, changed_seq = excluded.changed_seq,
+    since = CASE WHEN w.d <> 0 AND sign(w.d) = sign(excluded.d) THEN w.since ELSE excluded.since END,
+    due_at = CASE WHEN excluded.d < 0 THEN excluded.due_at ELSE greatest(w.due_at, excluded.due_at) END;
+
+-- name: last_terms
+-- Fingerprints of the terms kept last.
+SELECT w.sku, w.channel, w.terms FROM desired w
+JOIN unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel) USING (sku, channel);
+
+-- name: keep_terms
+-- Fingerprints of the terms kept now.
+UPDATE desired w SET terms = t.terms
+FROM unnest(%(sku)s::text[], %(channel)s::text[], %(terms)s::text[]) AS t (sku, channel, terms)
+WHERE (w.sku, w.channel) = (t.sku, t.channel);
+
+-- name: pick_work
+-- The most dangerous differences that nobody works on; P3 and P4 age up so that nothing starves.
+SELECT sku, channel, d, priority FROM desired
+WHERE d <> 0 AND op IS NULL AND due_at <= %(now)s AND %(raises)s = (d > 0 AND priority > 2)
+    AND NOT (%(raises)s AND EXISTS (SELECT 1 FROM entry e WHERE (e.sku, e.channel) = (desired.sku, desired.channel)
+        AND e.parked IS NOT NULL))
+ORDER BY CASE WHEN priority = 3 AND since <= %(now)s - interval '60 seconds' THEN 2
+              WHEN priority = 4 AND since <= %(now)s - interval '5 minutes' THEN 2 ELSE priority END, since
+LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
+
+-- name: set_desired_op
+-- The one open operation of each key.
+UPDATE desired w SET op = t.op FROM unnest(%(sku)s::text[], %(channel)s::text[], %(op)s::text[]) AS t (sku, channel, op)
+WHERE (w.sku, w.channel) = (t.sku, t.channel);
+
+-- name: free_desired
+-- The key's operation is over; look at it again.
+UPDATE desired SET op = NULL, due_at = least(due_at, %(at)s), low_t = CASE WHEN %(written)s THEN NULL ELSE low_t END
+WHERE sku = %(sku)s AND channel = %(channel)s AND op = %(op)s;
+
+-- name: hasten_desired
+-- Nothing stands in the way any more.
+UPDATE desired w SET due_at = least(due_at, %(at)s) FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel)
+WHERE (w.sku, w.channel) = (t.sku, t.channel);
+
+-- name: postpone_desired
+-- Not before then.
+UPDATE desired w SET due_at = %(due_at)s FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel)
+WHERE (w.sku, w.channel) = (t.sku, t.channel);
+
+-- name: even_desired
+-- The key does not differ after all.
+UPDATE desired w SET d = 0 FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel)
+WHERE (w.sku, w.channel) = (t.sku, t.channel) AND w.op IS NULL;
+
+-- name: lock_desired
+-- Locks exactly these keys if nobody works on them.
+SELECT sku, channel FROM desired WHERE op IS NULL AND (sku, channel) IN (
+    SELECT sku, channel FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel))
+ORDER BY sku, channel FOR UPDATE SKIP LOCKED;
+
+-- name: payload_now
+-- The newest copy of an operation.
+SELECT payload FROM operation WHERE id = %(id)s;
+
+-- name: set_payload
+-- A superseding copy is committed before it is sent.
+UPDATE operation SET payload = %(payload)s::jsonb WHERE id = %(id)s AND state IN ('intent', 'unknown');
+
+-- name: entry_of_remote
+-- Which of our keys a storefront entry is.
+SELECT sku, channel, version FROM entry WHERE remote_id = %(remote_id)s;
+
+-- name: mark_gone
+-- The storefront has these entries no more; nothing differs there and nothing is written. Answers those that were there.
+WITH gone AS (
+    UPDATE entry e SET gone = true, looked_q = NULL, looked_at = NULL
+    FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel)
+    WHERE (e.sku, e.channel) = (t.sku, t.channel) AND NOT e.gone RETURNING e.sku, e.channel
+), quiet AS (UPDATE desired w SET d = 0 FROM gone WHERE (w.sku, w.channel) = (gone.sku, gone.channel) RETURNING 1)
+SELECT sku, channel FROM gone ORDER BY sku, channel;
+
+-- name: our_writes
+-- The newest writes to an entry that were applied or may be.
+SELECT id, state, payload, result FROM operation
+WHERE lane = %(lane)s AND kind = 'stock.write' AND state IN ('intent', 'unknown', 'held', 'done')
+ORDER BY created_seq DESC LIMIT 50;
+
+-- name: feed_cursor
+-- Where a feed stands.
+SELECT cursor FROM feed WHERE name = %(name)s;
+
+-- name: any_work
+-- Whether any difference of this kind waits for a call.
+SELECT EXISTS (SELECT 1 FROM desired WHERE d <> 0 AND op IS NULL AND due_at <= app_now()
+    AND %(raises)s = (d > 0 AND priority > 2));
+
+-- name: entries_written
+-- Writes of ours were confirmed: versions and numbers of the storefront, and the T each was made for.
+WITH locked AS (
+    SELECT sku, channel FROM entry WHERE (sku, channel) IN (
+        SELECT sku, channel FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS k (sku, channel))
+    ORDER BY sku, channel FOR UPDATE)
+UPDATE entry e SET version = greatest(e.version, coalesce(t.version, e.version)), q = coalesce(t.q, e.q), last_t = t.t,
+    last_op = t.op, q_at = greatest(e.q_at, t.at)
+FROM locked, unnest(%(sku)s::text[], %(channel)s::text[], %(version)s::bigint[], %(q)s::bigint[], %(t)s::bigint[], %(op)s::text[],
+    %(at)s::timestamptz[]) AS t (sku, channel, version, q, t, op, at)
+WHERE (e.sku, e.channel) = (t.sku, t.channel) AND (locked.sku, locked.channel) = (t.sku, t.channel);
+
+-- name: free_all_desired
+-- The keys' operations are over.
+UPDATE desired w SET op = NULL, due_at = least(w.due_at, %(at)s), low_t = NULL FROM unnest(%(sku)s::text[], %(channel)s::text[], %(op)s::text[]) AS t (sku, channel, op)
+WHERE (w.sku, w.channel) = (t.sku, t.channel) AND w.op = t.op;
+
+-- name: waits_for_base
+-- SKUs whose raise waits for a newer reading of the master.
+SELECT DISTINCT sku FROM entry WHERE parked = 'base';

@@ -1,0 +1,396 @@
+"""Reading the storefront: messages and orders as hints and documents, entries as readings, drift judged in retrospect.
+
+Messages are polled twice: hot and untrailed for speed, and once more behind a trail, because rows can become visible
+late. Orders changed since a mark are swept as the net under both. One rule: the marks are the storefront's own stamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from sellable.book import book
+from sellable.connectors.port import EntryReading, OrderPage, Readings, StorefrontOrders, StorefrontStock
+from sellable.desk.opening import OpenCase
+from sellable.domain.orders import Order
+from sellable.domain.stock import Priority
+from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.feeds import FeedContext, FeedResult
+from sellable.runtime.inbox import Arrival, InboxRow
+from sellable.runtime.operations import next_seq
+from sellable.runtime.queries import queries
+from sellable.runtime.wanted import want
+from sellable.stock import entries
+from sellable.sync import writer
+from sellable.sync.masters import back
+
+sql = queries("sellable.sync")
+SOURCE = "commercetools"
+TRAIL_SECONDS = 60
+OVERLAP_SECONDS = 300
+JUDGE_MARGIN = timedelta(seconds=15)
+"""A reading is judged once the order sweep has passed it by the storefront's lag (10 s) and a margin."""
+DRIFT_ALARM = 5
+EASY_LOOKS = 5000
+ORDER_NEWS = ("OrderCreated", "OrderImported", "OrderCreatedFromRecurringOrder")
+
+
+# --- Feeds -----------------------------------------------------------------------------------------------------------
+
+
+class MessageFeed:
+    """Messages after a compound cursor (createdAt, id); `trail` keeps behind the storefront's clock."""
+
+    def __init__(self, port: StorefrontOrders, start: datetime, now: Callable[[], datetime], *, trail: bool) -> None:
+        self._port = port
+        self._start = stamp(start)
+        self._now = now
+        self._trail = trail
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One page."""
+        at = tuple((cursor or {}).get("at") or (self._start, ""))
+        until = stamp(self._now() - timedelta(seconds=TRAIL_SECONDS)) if self._trail else None
+        page = await self._port.messages((at[0], at[1]), until=until, lane="orders")
+        arrivals = [
+            Arrival(
+                source=SOURCE,
+                message_id=m.message_id,
+                kind="message",
+                lane=f"{m.resource_type}:{m.resource_id}",
+                body=m.body,
+                meta={"type": m.type, "resource": m.resource_id, "of": m.resource_type},
+            )
+            for m in page.messages
+        ]
+        return FeedResult(arrivals=arrivals, cursor={"at": list(page.cursor or at)}, again=page.full)
+
+
+class OrderFeed:
+    """Orders by lastModifiedAt with an overlap; the mark moves when a walk is complete."""
+
+    def __init__(self, store: Store, port: StorefrontOrders, start: datetime) -> None:
+        self._store = store
+        self._port = port
+        self._start = stamp(start)
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One page; only versions the book has not seen become arrivals."""
+        at = dict(cursor or {})
+        mark = at.get("mark") or self._start
+        since = back(mark, OVERLAP_SECONDS)
+        page = await self._port.orders_modified(
+            tuple(at["after"]) if at.get("after") else None, since=since, lane="repair"
+        )
+        began = at.get("began") or page.at.isoformat()
+        versions = {o.order_id: o.version for o in page.orders}
+        news = set(await self._store.read(book.newer_than_known, versions))
+        arrivals = [order_arrival(o.order_id, o.version, o.body) for o in page.orders if o.order_id in news]
+        newest = max([at.get("newest") or mark, *(o.modified_at for o in page.orders)])
+        if page.full:
+            cursor = {**at, "mark": mark, "after": list(page.cursor or ()), "newest": newest, "began": began}
+            return FeedResult(arrivals=arrivals, cursor=cursor, again=True)
+        return FeedResult(arrivals=arrivals, cursor={"mark": newest, "passed": began}, again=False)
+
+
+class EntryFeed:
+    """Walks every stock entry: at once the first time, then spread over the configured hours."""
+
+    def __init__(self, store: Store, port: StorefrontStock) -> None:
+        self._store = store
+        self._port = port
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One page of entries."""
+        at = dict(cursor or {})
+        seq = await self._store.write(next_seq)
+        page = await self._port.walk_entries(at.get("after"), lane="reads" if at.get("round") else "orders")
+        arrivals = [readings_arrival(page, seq)] if page.entries else []
+        if page.last_id is None:
+            return FeedResult(arrivals=arrivals, cursor={"round": at.get("round", 0) + 1}, again=False)
+        cursor = {"after": page.last_id, "round": at.get("round", 0)}
+        return FeedResult(arrivals=arrivals, cursor=cursor, again=not at.get("round"))
+
+
+class LookFeed:
+    """Reads keys again that wait for a judgement, and hot ones that were not judged for long."""
+
+    def __init__(self, store: Store, port: StorefrontStock, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._port = port
+        self._now = now
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One batch of at most 150 keys."""
+        keys = await self._store.read(_to_look, self._now() - timedelta(minutes=15))
+        if not keys:
+            return FeedResult(arrivals=[], cursor=cursor, again=False)
+        seq = await self._store.write(next_seq)
+        readings = await self._port.read_entries([(sku, channel or None) for sku, channel in keys], lane="repair")
+        return FeedResult(arrivals=[readings_arrival(readings, seq)], cursor=cursor, again=False)
+
+
+def _to_look(tx: ReadTx, before: datetime) -> list[tuple[str, str]]:
+    return [(r.sku, r.channel) for r in tx.all(sql.to_look, before=before, limit=150)]
+
+
+def stamp(at: datetime) -> str:
+    """An instant as the storefront writes it."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def order_arrival(order_id: str, version: int, body: bytes) -> Arrival:
+    """An order document at one version; the same version again is the same arrival."""
+    return Arrival(
+        source=SOURCE,
+        message_id=f"order:{order_id}@{version}",
+        kind="order",
+        lane=f"order:{order_id}",
+        body=body,
+        meta={},
+    )
+
+
+def readings_arrival(readings: Readings, seq: int) -> Arrival:
+    """Entries read in one call, `seq` being the causal number before it."""
+    return Arrival(
+        source=SOURCE, message_id=f"entries:{seq}", kind="entries", lane="", body=msgspec.json.encode(readings),
+        meta={"seq": seq},
+    )  # fmt: skip
+
+
+class Fetches:
+    """Reads single orders and entries because something hinted at them."""
+
+    def __init__(self, store: Store, orders: StorefrontOrders, stock: StorefrontStock) -> None:
+        self._store = store
+        self._orders = orders
+        self._stock = stock
+
+    async def orders(self, keys: Sequence[str]) -> list[Arrival]:
+        """Orders by id, in one call."""
+        page: OrderPage = await self._orders.orders_by_id(list(keys), lane="orders")
+        return [order_arrival(o.order_id, o.version, o.body) for o in page.orders]
+
+    async def entries(self, keys: Sequence[str]) -> list[Arrival]:
+        """Entries by "channel|sku", in one call."""
+        seq = await self._store.write(next_seq)
+        pairs = [(key.split("|", 1)[1], key.split("|", 1)[0] or None) for key in keys]
+        return [readings_arrival(await self._stock.read_entries(pairs, lane="repair"), seq)]
+
+
+# --- Handlers --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """What the handlers need to know."""
+
+    open_case: OpenCase
+    take_order: Callable[[Tx, Order, datetime], None]
+    translate_message: Callable[[bytes], Any]
+    channels: frozenset[str]
+
+
+def on_entries(tx: Tx, row: InboxRow, now: datetime, *, shop: Shop) -> None:
+    """Readings of entries: baselines for new ones, looks for the judge."""
+    readings = msgspec.json.decode(row.body, type=Readings)
+    see(tx, readings.entries, readings.at, row.meta["seq"], now, shop)
+
+
+def see(tx: Tx, found: Sequence[EntryReading], at: datetime, seq: int, now: datetime, shop: Shop) -> None:
+    """Notes readings of configured channels. `at` is the Date header; the reading was made before its next second."""
+    mine = [r for r in found if (r.channel or "") in shop.channels]
+    entries.see(
+        tx,
+        [
+            entries.Seen(
+                sku=r.sku,
+                channel=r.channel or "",
+                remote_id=r.remote_id,
+                version=r.version,
+                quantity=r.quantity,
+                reserved=r.quantity - r.available,
+                typed=r.typed,
+                backorder=r.backorder,
+                last_op=r.last_op,
+                at=at + timedelta(seconds=1),
+                seq=seq,
+            )
+            for r in {(r.sku, r.channel): r for r in mine}.values()
+        ],
+        now,
+    )
+    for reading in mine:
+        if reading.backorder:
+            shop.open_case(
+                tx, "entry_backorder_flag", f"sku:{reading.sku}", now, expected={"restockableInDays": None},
+                actual={"channel": reading.channel},
+            )  # fmt: skip
+
+
+def on_message(tx: Tx, row: InboxRow, now: datetime, *, shop: Shop) -> None:
+    """A message is a hint; only a new order and a foreign write to an entry carry what is needed."""
+    kind, resource = row.meta["type"], row.meta["resource"]
+    if row.meta["of"] == "order":
+        order = shop.translate_message(row.body) if kind in ORDER_NEWS else None
+        if isinstance(order, Order):
+            shop.take_order(tx, order, now)
+        else:
+            want(tx, SOURCE, "order", [resource], 1, now)
+    elif kind == "InventoryEntryQuantitySet":
+        _entry_set(tx, row, now, shop)
+    elif kind == "InventoryEntryCreated":
+        body = msgspec.json.decode(row.body)
+        _want_entry(tx, body.get("inventoryEntry", {}), now, shop)
+    elif kind == "InventoryEntryDeleted":
+        known = tx.one(sql.entry_of_remote, remote_id=resource)
+        if known is not None:
+            missing(tx, [(known.sku, known.channel)], now, shop)
+
+
+def missing(tx: Tx, keys: Sequence[tuple[str, str]], now: datetime, shop: Shop) -> None:
+    """The storefront has no entry for these keys (any more): one case each, no further work."""
+    for row in tx.all(sql.mark_gone, sku=[s for s, _ in keys], channel=[c for _, c in keys]):
+        shop.open_case(tx, "entry_missing", f"sku:{row.sku}", now, actual={"channel": row.channel})
+
+
+def _want_entry(tx: Tx, entry: dict[str, Any], now: datetime, shop: Shop) -> None:
+    """A new entry is read on every channel of ours: the message names its channel only by the storefront's id."""
+    if entry.get("sku") and tx.one(sql.entry_of_remote, remote_id=entry.get("id", "")) is None:
+        want(tx, SOURCE, "entry", [f"{channel}|{entry['sku']}" for channel in sorted(shop.channels)], 2, now)
+
+
+def _entry_set(tx: Tx, row: InboxRow, now: datetime, shop: Shop) -> None:
+    """A direct write to an entry: ours if our journal has it, else a foreign fact that E must follow."""
+    body = msgspec.json.decode(row.body)
+    entry = tx.one(sql.entry_of_remote, remote_id=row.meta["resource"])
+    if entry is None:
+        return
+    change = int(body["newQuantityOnStock"]) - int(body["oldQuantityOnStock"])
+    version = int(body.get("resourceVersion", 0))
+    journal = tx.all(sql.our_writes, lane=writer.lane_of(entry.sku, entry.channel))
+    if change == 0 or any(writer.explains(op, change=change, version=version) for op in journal):
+        return
+    fact = entries.EntryFact(
+        sku=entry.sku, channel=entry.channel, kind="foreign", quantity=change, source="message",
+        resource=row.message_id, line="", seq=version, remote_at=datetime.fromisoformat(body["createdAt"]),
+    )  # fmt: skip
+    if entries.record(tx, [fact], now, priority=Priority.LOWER, reason="foreign write"):
+        shop.open_case(
+            tx, "foreign_writer", f"sku:{entry.sku}", now, expected={"writer": "sellable"},
+            actual={"channel": entry.channel, "change": change, "by": body.get("createdBy") or {}},
+            evidence=[f"inbox:{row.id}"],
+        )  # fmt: skip
+
+
+# --- Judging drift ---------------------------------------------------------------------------------------------------
+
+
+class Judge:
+    """Compares looks with what E was at that instant, once the order sweep has passed it; adopts what remains.
+
+    An uncaptured order looks exactly like a drift downwards: before one is adopted, orders that hold the SKU since the
+    last agreement are asked for; one that is found is captured instead, and the key is looked at again.
+    """
+
+    def __init__(
+        self, store: Store, port: StorefrontOrders, shop: Shop, translate: Callable[[bytes], Order],
+        put: Callable[[Tx, Sequence[Arrival], datetime], int],
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._port = port
+        self._shop = shop
+        self._translate = translate
+        self._put = put
+
+    async def run_once(self, now: datetime, limit: int = 100) -> int:
+        """Judges what can be judged now; returns how many keys."""
+        passed = await self._store.read(_passed)
+        if passed is None:
+            return 0
+        before = passed - JUDGE_MARGIN
+        await self._store.write(_easy, before)
+        rows = await self._store.read(_judgeable, before, limit, None)
+        for row in rows:
+            if await self._store.write(self._judge, row, before, now, asked=False):
+                continue
+            if await self._find_orders(row, now):
+                await self._store.write(_look_again, row)
+            else:
+                await self._store.write(self._judge, row, before, now, asked=True)
+        return len(rows)
+
+    def _judge(self, tx: Tx, row: Any, before: datetime, now: datetime, *, asked: bool) -> bool:
+        """Judges one look in one snapshot; False when orders must be asked for before a fall is adopted.
+
+        A write that was settled, or begun, since the look was chosen leaves nothing to judge.
+        """
+        tx.run(sql.one_snapshot)
+        fresh = [r for r in _judgeable(tx, before, 1, row) if r.looked_at == row.looked_at]
+        if not fresh:
+            return True
+        if fresh[0].drift < 0 and not asked:
+            return False
+        self._adopt(tx, row, fresh[0].drift, now)
+        return True
+
+    async def _find_orders(self, row: Any, now: datetime) -> bool:
+        since = (row.judged_at or row.baseline_at) - timedelta(seconds=OVERLAP_SECONDS)
+        page = await self._port.orders_with_sku(row.sku, since=since, lane="repair")
+        versions = {o.order_id: o.version for o in page.orders}
+        known = set(await self._store.read(_known, sorted(versions)))
+        fresh = [o for o in page.orders if o.order_id not in known]
+        if fresh:
+            await self._store.write(self._put, [order_arrival(o.order_id, o.version, o.body) for o in fresh], now)
+        return bool(fresh)
+
+    def _adopt(self, tx: Tx, row: Any, drift: int, now: datetime) -> None:
+        key = {"sku": row.sku, "channel": row.channel}
+        tx.run(sql.judged, **key, at=row.looked_at)
+        tx.run(sql.hasten_desired, sku=[row.sku], channel=[row.channel], at=now)
+        if drift:
+            seq = next_seq(tx)
+            fact = entries.EntryFact(
+                **key, kind="drift", quantity=drift, source="judge", resource=stamp(row.looked_at), line="", seq=seq,
+                remote_at=row.looked_at,
+            )  # fmt: skip
+            entries.record(tx, [fact], now, priority=Priority.LOWER, reason="drift")
+            tx.run(sql.forget_last_target, **key)
+            if drift < 0:
+                tx.run(sql.park_entries, sku=[row.sku], channel=[row.channel], parked="base", seq=seq)
+            if abs(drift) >= DRIFT_ALARM:
+                self._shop.open_case(
+                    tx, "drift", f"sku:{row.sku}", now, expected={"shown": row.looked_q - drift},
+                    actual={"shown": row.looked_q, "channel": row.channel},
+                )  # fmt: skip
+        elif row.parked == "judge":
+            entries.nudge(tx, row.sku, now)
+
+
+def _passed(tx: ReadTx) -> datetime | None:
+    cursor = tx.value(sql.feed_cursor, name="commercetools.orders")
+    return datetime.fromisoformat(cursor["passed"]) if cursor and cursor.get("passed") else None
+
+
+def _judgeable(tx: ReadTx, before: datetime, limit: int, only: Any) -> list[Any]:
+    sku, channel = (only.sku, only.channel) if only else (None, None)
+    return tx.all(sql.to_judge, before=before, limit=limit, sku=sku, channel=channel)
+
+
+def _easy(tx: Tx, before: datetime) -> None:
+    """Most looks agree, and some can never be judged: both are done with at once."""
+    tx.run(sql.drop_spoiled_looks, before=before, limit=EASY_LOOKS)
+    tx.run(sql.judge_even, before=before, limit=EASY_LOOKS)
+
+
+def _known(tx: ReadTx, ids: Sequence[str]) -> list[str]:
+    return [r.order_id for r in tx.all(book.sql.known_orders, ids=list(ids))]
+
+
+def _look_again(tx: Tx, row: Any) -> None:
+    tx.run(sql.drop_look, sku=row.sku, channel=row.channel)

@@ -1,0 +1,1 @@
+"""The door for others: webhooks in, health, metrics and the status page out."""

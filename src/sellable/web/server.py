@@ -1,0 +1,141 @@
+"""The HTTP face: webhooks are verified, stored and answered; everything else is read-only.
+
+One rule: nothing that arrives is answered with success before it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import msgspec
+import psycopg
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from sellable.runtime import telemetry
+from sellable.web.page import status_page
+
+BODY_BYTES_MAX = 1024 * 1024
+"""Larger webhook bodies are refused; the vendors' own limits are far below."""
+
+accepted = telemetry.counter("webhooks", "Webhooks by source and answer.", ["source", "answer"])
+
+
+class Refused(Exception):
+    """A webhook that is not what it says it is: wrong token, missing or wrong secret, or no shape we know."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+Accept = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
+"""(path token, lower-case headers, raw body) -> number of new arrivals, after they were stored. Raises Refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """What the assembly hands in."""
+
+    webhooks: Mapping[str, Accept]
+    status: Callable[[], Awaitable[dict[str, Any]]]
+    ready: Callable[[], Awaitable[bool]]
+    alive: Callable[[], list[str]]
+    title: str = "sellable"
+
+
+def application(face: Face) -> Starlette:
+    """The ASGI application."""
+
+    async def webhook(request: Request) -> Response:
+        source = request.path_params["source"]
+        accept = face.webhooks.get(source)
+        if accept is None:
+            return _refuse(source, 404, "no such source")
+        try:
+            body = await _body(request)
+            if body is None:
+                return _refuse(source, 413, "too large")
+            headers = {k.lower(): v for k, v in request.headers.items()}
+            new = await accept(request.path_params["token"], headers, body)
+        except Refused as refusal:
+            return _refuse(source, refusal.status, str(refusal))
+        except ClientDisconnect:
+            return _refuse(source, 400, "connection lost")
+        except psycopg.Error:
+            # Not stored is not accepted: the sender tries again.
+            return _refuse(source, 503, "cannot store")
+        accepted.labels(source, "stored").inc()
+        return JSONResponse({"stored": new})
+
+    async def health(request: Request) -> Response:
+        dead = face.alive()
+        return JSONResponse({"alive": not dead, "silent": dead}, status_code=503 if dead else 200)
+
+    async def ready(request: Request) -> Response:
+        ok = await face.ready()
+        return JSONResponse({"ready": ok}, status_code=200 if ok else 503)
+
+    async def metrics(request: Request) -> Response:
+        return PlainTextResponse(telemetry.exposition(), media_type="text/plain; version=0.0.4")
+
+    async def status(request: Request) -> Response:
+        try:
+            found = await face.status()
+        except psycopg.Error as error:
+            return JSONResponse({"error": f"the database does not answer ({type(error).__name__})"}, status_code=503)
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
+    async def page(request: Request) -> Response:
+        try:
+            found = await face.status()
+        except psycopg.Error as error:
+            return HTMLResponse(_plain("The database does not answer", type(error).__name__), status_code=503)
+        return HTMLResponse(status_page(face.title, found), headers=PAGE_HEADERS)
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/status.json", status),
+            Route("/health", health),
+            Route("/ready", ready),
+            Route("/metrics", metrics),
+            Route("/webhooks/{source}/{token}", webhook, methods=["POST"]),
+        ]
+    )
+
+
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+async def _body(request: Request) -> bytes | None:
+    """The raw body, or None when it is larger than allowed (also when its length was a lie)."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > BODY_BYTES_MAX:
+        return None
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _refuse(source: str, status: int, reason: str) -> Response:
+    accepted.labels(source if status != 404 else "unknown", str(status)).inc()
+    return JSONResponse({"error": reason}, status_code=status)
+
+
+def _plain(title: str, detail: str) -> str:
+    return f"<!doctype html><title>{escape(title)}</title><h1>{escape(title)}</h1><p>{escape(detail)}"

@@ -1,0 +1,174 @@
+"""The command line as a person meets it: help, answers for people and machines, and errors that say the mend."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from tests.e2e.world import World, run
+from typer.testing import CliRunner
+
+from sellable.cli import app, main
+from sellable.config.load import load
+from sellable.desk import cases
+from sellable.desk.owners import Owners
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Store
+from sellable.sandbox.shop import Shop
+
+START = "2026-01-01T00:00:00+00:00"
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def config(tmp_path: Path, store: Store) -> Path:
+    return settings_file(tmp_path, store.url)
+
+
+def settings_file(folder: Path, database_url: str) -> Path:
+    text = Shop.demo(1, 10, 1).settings_toml(NOWHERE, NOWHERE, str(folder / "data"), database_url, start_at=START)
+    path = folder / "sellable.toml"
+    path.write_text(text)
+    return path
+
+
+def ask(config: Path, *words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [*words, "--config", str(config)])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def told(config: Path, *words: str, code: int = 0) -> Any:
+    return json.loads(ask(config, *words, "--json", code=code))
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """Exit code and standard error of the installed command."""
+    monkeypatch.setattr(sys, "argv", ["sellable", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0), capsys.readouterr().err
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    found = []
+    for name, command in sorted(group.commands.items()):
+        here = (*path, name)
+        found += commands(command, here) if hasattr(command, "commands") else [(here, command)]
+    return found
+
+
+EVERY = commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY, ids=[" ".join(path) for path, _ in EVERY])
+def test_every_command_explains_itself(path: tuple[str, ...], command: Any) -> None:
+    assert (command.help or "").strip().endswith((".", "settle.", "`clear`")) or command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", ""), f"{' '.join(path)}: {parameter.name} has no sentence"
+
+
+def test_writes_are_frozen_and_resumed_on_the_record(config: Path) -> None:
+    assert told(config, "writes", "freeze") == {"frozen": True, "changed": True}
+    assert told(config, "writes", "freeze") == {"frozen": True, "changed": False}
+    assert told(config, "writes", "resume") == {"frozen": False, "changed": True}
+    records = told(config, "audit", "report", "--correlation", "writes", code=0)["records"]
+    assert [r["action"] for r in records] == ["writes.freeze", "writes.resume"]
+    assert records[0]["actor"].startswith("cli:")
+    assert told(config, "audit", "verify") == {"ok": True, "breaks": []}
+
+
+def test_units_are_held_and_given_back(config: Path) -> None:
+    held = told(config, "stock", "hold", "ARMCHAIR", "3", "--pool", "eu", "--reason", "photo shoot", code=0)
+    assert told(config, "stock", "release", held["id"]) == {"released": held["id"]}
+    ask(config, "stock", "release", held["id"], code=1)
+    ask(config, "stock", "hold", "ARMCHAIR", "3", "--pool", "moon", "--reason", "x", code=2)
+    records = told(config, "audit", "report", "--correlation", held["id"])["records"]
+    assert [(r["action"], (r["after"] or {}).get("units")) for r in records] == [
+        ("stock.hold", 3),
+        ("stock.release", None),
+    ]
+
+
+def test_a_case_is_assigned_resolved_and_on_the_record(config: Path, store: Store) -> None:
+    owners = Owners.from_settings(load(config).owners)
+    ref = store.write_now(cases.open_case, "vendor_down", "vendor:erp", Clock().now(), owners=owners)
+    assert told(config, "cases", "assign", ref, "maria") == {"case": ref, "changed": True}
+    ask(config, "cases", "assign", ref, " ", code=2)
+    ask(config, "cases", "resolve", ref, code=2)
+    assert told(config, "cases", "resolve", ref, "--note", "called them") == {"case": ref, "changed": True}
+    assert told(config, "cases", "replay", ref) == {"case": ref, "tried_again": 0}
+    ask(config, "cases", "show", "C-999999", code=1)
+    actions = [r["action"] for r in told(config, "audit", "report", "--correlation", ref)["records"]]
+    assert actions == ["case.assign", "case.resolve", "case.replay"]
+
+
+def test_questions_about_what_is_unknown_end_with_1(config: Path) -> None:
+    assert told(config, "status")["orders"] == {}
+    assert told(config, "orders", "list") == []
+    assert told(config, "cases", "list") == []
+    ask(config, "orders", "show", "N-1", code=1)
+    assert told(config, "explain", "GHOST", code=1)["numbers"] == []
+    ask(config, "audit", "report", "--correlation", "N-1", code=1)
+
+
+def test_a_database_that_is_away_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings_file(tmp_path, "postgresql://nobody:CANARY@127.0.0.1:9/none")
+    code, words = fails(monkeypatch, capsys, "status", "--config", str(config))
+    assert code == 1
+    assert words.startswith("the database cannot be had: ")
+    assert len(words.strip().splitlines()) == 1
+    assert "CANARY" not in words
+
+
+def test_settings_that_cannot_work_name_line_and_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings_file(tmp_path, "postgresql://x@127.0.0.1:9/none")
+    lines = config.read_text().splitlines()
+    place = next(n for n, line in enumerate(lines, 1) if line.startswith("pool ="))
+    lines[place - 1] = 'pool = "moon"'
+    config.write_text("\n".join(lines))
+    code, words = fails(monkeypatch, capsys, "run", "--config", str(config))
+    assert code == 2
+    assert f":{place}" in words or f"line {place}" in words
+    assert "moon" in words
+    code, words = fails(monkeypatch, capsys, "status", "--config", str(tmp_path / "none.toml"))
+    assert code == 2
+    assert "none.toml" in words
+    assert "Traceback" not in words
+
+
+def test_a_story_is_told_by_the_command_line(store: Store, config: Path) -> None:
+    """Asked about a running world: the order's story, its number, and every effect on the record."""
+
+    async def story(world: World) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=14)
+        order = await world.buy({"ARMCHAIR": 3}, "web-uk")
+        await world.until_stage(order["id"], "exported")
+        await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=7)
+        await world.service.write_up()
+        shown = told(config, "orders", "show", order["orderNumber"])
+        assert (shown["stage"], shown["parts"][0]["state"]) == ("exported", "authorised")
+        on_record = told(config, "audit", "report", "--correlation", order["orderNumber"])
+        actions = {r["action"] for r in on_record["records"]}
+        assert {"sale.create", "sale.lines", "sale.authorise"} <= actions
+        assert {"POST sale", "POST sale/order"} <= {c["operation"] for c in on_record["calls"]}
+        assert all(c["correlation"] == order["id"] for c in on_record["calls"])
+        assert "ada" not in json.dumps(on_record).lower()
+        assert told(config, "audit", "verify")["ok"]
+
+    run(story, store)
+
+
+def test_the_installed_command_answers() -> None:
+    done = subprocess.run([sys.executable, "-m", "sellable", "--help"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    assert "commercetools" in done.stdout

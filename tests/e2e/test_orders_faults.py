@@ -1,0 +1,223 @@
+"""Orders against both simulators misbehaving: late effects, lost answers, split parcels, staff with second thoughts."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.e2e.test_main_job import FIRST, WAREHOUSE, case_kinds, healthy, live_sales
+from tests.e2e.world import CIN7, CT, World, run
+
+from sellable.app.replaying import replay_case
+from sellable.desk import cases
+from sellable.runtime.database import Store
+
+EAGER = {"cin7_core": {"stray_draft_minutes": 4}}
+"""A call is given up after 5 s of the machine (300 s here), so a late effect is later than that."""
+HEADER, LINES = "^POST /ExternalApi/v2/sale$", "^POST .*/sale/order"
+
+
+def cin7(effect: str, match: str, **more: Any) -> dict[str, Any]:
+    return {"name": f"{effect} {match}", "match": match, "effect": effect, "times": 1, **more}
+
+
+async def cancel(world: World, order_id: str) -> None:
+    await world.cancel(order_id)
+
+
+async def only(world: World, order_id: str, count: int = 1) -> None:
+    async def there() -> bool:
+        return len(await live_sales(world, order_id)) == count
+
+    await world.until(there, f"{count} live sale(s)")
+
+
+def test_a_header_that_takes_effect_after_we_made_another_is_voided(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        await world.faults(CIN7, [cin7("late", HEADER, seconds=450)])
+        order = await world.buy({"ARMCHAIR": 1})
+        await world.until_stage(order["id"], "exported")
+        await only(world, order["id"], 2)  # ours, and the draft that came late
+        await only(world, order["id"])
+        (sale,) = await live_sales(world, order["id"])
+        assert sale["order_status"] == "AUTHORISED"
+        await world.until_shown(ARMCHAIR__web_eu=13)
+
+    run(story, store, settings=EAGER)
+
+
+def test_a_header_that_takes_effect_after_its_order_was_cancelled_is_voided(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        await world.faults(CIN7, [cin7("late", HEADER, seconds=450)])
+        order = await world.buy({"ARMCHAIR": 2})
+        await world.until_shown(ARMCHAIR__web_uk=8)
+        await cancel(world, order["id"])
+        await world.until_stage(order["id"], "cancelled")
+
+        async def late_and_voided() -> bool:
+            mine = [s for s in await world.sales() if order["id"] in (s["external_id"] or "")]
+            return [s["status"] for s in mine] == ["VOIDED"]
+
+        await world.until(late_and_voided, "the late draft was voided")
+        await world.until_shown(ARMCHAIR__web_eu=14, ARMCHAIR__web_uk=10)
+
+    run(story, store, settings=EAGER)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_an_error_after_the_effect_makes_nothing_twice(store: Store, status: int) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        menu = [
+            cin7("status", HEADER, when="after", status=status, body="upstream gone"),
+            cin7("status", LINES, when="after", status=status, body="upstream gone", times=2),
+        ]
+        await world.faults(CIN7, menu)
+        order = await world.buy({"ARMCHAIR": 1})
+        await world.until_stage(order["id"], "exported")
+        mine = [s for s in await world.sales() if order["id"] in (s["external_id"] or "")]
+        assert [s["order_status"] for s in mine] == ["AUTHORISED"]
+
+    run(story, store)
+
+
+def test_parcels_that_leave_one_after_the_other_are_each_told_once(store: Store) -> None:
+    """Two boxes of one shipment, and the storefront's answers are lost half the time."""
+
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        await world.act(warehouse={**WAREHOUSE, "split_rate": 1.0, "ship_after_seconds": 120})
+        order = await world.buy({"ARMCHAIR": 3, "TABLE": 2})
+        await world.until_stage(order["id"], "exported")
+        lost = {"name": "lost", "match": "^POST /shop/orders/", "effect": "reset", "when": "after", "rate": 0.5}
+        await world.faults(CT, [lost])
+        await world.until_stage(order["id"], "shipped")
+
+        async def complete() -> bool:
+            return bool((await world.ct("GET", f"/orders/{order['id']}")).get("orderState") == "Complete")
+
+        await world.until(complete, "the storefront knows it all")
+        fresh = await world.ct("GET", f"/orders/{order['id']}")
+        deliveries = fresh["shippingInfo"]["deliveries"]
+        told: dict[str, int] = {}
+        for item in (item for d in deliveries for item in d["items"]):
+            told[item["id"]] = told.get(item["id"], 0) + item["quantity"]
+        assert told == {line["id"]: line["quantity"] for line in fresh["lineItems"]}
+        assert len(deliveries) > 1
+        parcels = [p["trackingData"]["trackingId"] for d in deliveries for p in d["parcels"]]
+        assert len(parcels) == len(set(parcels)) > 1
+        assert await case_kinds(world) == set()
+        await world.store.read(healthy)
+        await world.until_shown(ARMCHAIR__web_eu=11, TABLE__web_eu=4)
+
+    run(story, store)
+
+
+def test_a_held_order_goes_on_with_its_draft_when_the_case_is_replayed(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        order = await world.buy({"SET": 2, "TABLE": 1})
+        await world.until_stage(order["id"], "held")
+        await world.act(switch={"tax_places": 2})
+        (case,) = [c for c in await world.store.read(cases.listing) if c.kind == "totals_differ"]
+        await world.store.write(replay_case, world.service.settings, case.ref, "test", world.clock)
+        await world.until_stage(order["id"], "exported")
+        (sale,) = [s for s in await world.sales() if order["id"] in (s["external_id"] or "")]
+        assert sale["order_status"] == "AUTHORISED"
+        assert "totals_differ" not in await case_kinds(world)
+
+    run(story, store, company={"tax_places": 4})
+
+
+def test_a_voided_sale_is_made_anew_when_the_case_is_replayed_and_cancelled_for_good(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        order = await world.buy({"ARMCHAIR": 3})
+        await world.until_stage(order["id"], "exported")
+        (sale,) = await live_sales(world, order["id"])
+        await world.act(staff={"void": sale["sale"]})
+        await world.until_stage(order["id"], "held")
+        (case,) = [c for c in await world.store.read(cases.listing) if c.kind == "sale_changed_by_staff"]
+        await world.store.write(replay_case, world.service.settings, case.ref, "test", world.clock)
+        await world.until_stage(order["id"], "exported")
+        (again,) = await live_sales(world, order["id"])
+        assert again["sale"] != sale["sale"]
+        await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=7)
+        await world.act(staff={"void": again["sale"]})
+        await cancel(world, order["id"])
+        await world.until_stage(order["id"], "cancelled")
+        assert await case_kinds(world) == set()
+        await world.until_shown(ARMCHAIR__web_eu=14, ARMCHAIR__web_uk=10)
+
+    run(story, store)
+
+
+def test_a_backorder_that_is_filled_later_leaves_no_unit_in_flight(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        order = await world.buy({"TABLE": 8}, "web-uk", mode="TrackOnly")
+        await world.until_stage(order["id"], "exported")
+        await world.until_shown(TABLE__web_eu=0)
+        assert "backordered" in await case_kinds(world)
+        await world.act(receive={"sku": "TABLE", "location": "Berlin", "bin": "A1", "quantity": 5})
+        await world.until_shown(TABLE__web_eu=3, SET__web_eu=3)
+        assert "backordered" not in await case_kinds(world)
+
+    run(story, store)
+
+
+def test_a_sale_moved_to_another_location_weighs_there(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        order = await world.buy({"ARMCHAIR": 3})
+        await world.until_stage(order["id"], "exported")
+        await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=7)
+        (sale,) = await live_sales(world, order["id"])
+        await world.act(staff={"relocate": sale["sale"], "location": "Hamburg"})
+        await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=10)
+
+    run(story, store)
+
+
+def test_taxes_from_outside_and_custom_lines_go_the_whole_way(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        rate = {"name": "19 %", "amount": 0.19, "includedInPrice": True, "country": "DE"}
+        wrapping = {"name": {"en": "Gift wrapping"}, "slug": "wrap", "quantity": 3, "externalTaxRate": rate,
+                    "money": {"currencyCode": "EUR", "centAmount": 199}}  # fmt: skip
+        found = await world.ct("GET", '/channels?where=key="web-eu"')
+        goods = {"sku": "ARMCHAIR", "quantity": 2, "externalTaxRate": rate,
+                 "supplyChannel": {"typeId": "channel", "id": found["results"][0]["id"]}}  # fmt: skip
+        order = await world.buy(
+            {}, taxMode="External", customLineItems=[wrapping], lineItems=[goods], externalTaxRateForShippingMethod=rate
+        )
+        await world.until_stage(order["id"], "exported")
+        (sale,) = await live_sales(world, order["id"])
+        assert Decimal(sale["total"]) * 100 == order["totalPrice"]["centAmount"]
+
+    run(story, store)
+
+
+def test_staff_undo_that_the_list_of_sales_shows_late_raises_nothing(store: Store) -> None:
+    """The freed units appear in the stock numbers well before the list knows that the sale was undone."""
+
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        order = await world.buy({"ARMCHAIR": 3})
+        await world.until_stage(order["id"], "exported")
+        await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=7)
+        await world.act(receive={"sku": "ARMCHAIR", "location": "Berlin", "bin": "A1", "quantity": 1})
+        await world.until_shown(ARMCHAIR__web_eu=12, ARMCHAIR__web_uk=8)
+        (sale,) = await live_sales(world, order["id"])
+        await world.act(switch={"search_lag_seconds": 110})
+        await world.faults(CIN7, [cin7("status", r"^GET .*/sale\?", status=500, times=None)])
+        await world.act(staff={"undo": sale["sale"]})
+        for _ in range(60):
+            assert await world.shown("ARMCHAIR") <= 12
+            await asyncio.sleep(0.1)
+
+    run(story, store)

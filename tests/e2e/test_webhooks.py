@@ -1,0 +1,91 @@
+"""Webhooks into a running product: stored once whichever way they come, hints followed, registrations kept awake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import msgspec
+from tests.e2e.world import CIN7, World, run
+
+from sellable.desk import cases
+from sellable.runtime import feeds
+from sellable.runtime.database import Store
+from sellable.runtime.queries import Query
+from sellable.web.server import application
+
+US = "http://us.test"
+HOOK = {"path_token": "path", "secret": "s3cret", "public_url": ""}
+MESSAGES = Query(
+    package="test", name="test", purpose="test", text="SELECT count(*) FROM inbox WHERE message_id = %(message_id)s"
+)
+
+
+async def push(world: World, source: str, body: Any, *, secret: str = "s3cret", path: str = "path") -> httpx2.Response:
+    transport = httpx2.ASGITransport(application(world.service.face()))
+    async with httpx2.AsyncClient(transport=transport, base_url=US) as client:
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"authorization": f"Bearer {secret}"}
+        return await client.post(f"/webhooks/{source}/{path}", content=content, headers=headers)
+
+
+def test_a_pushed_message_is_the_polled_one(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=14)
+        order = await world.buy({"ARMCHAIR": 1})
+        await world.until_stage(order["id"], "exported")
+        found = await world.ct("GET", '/messages?where=type="OrderCreated"&limit=500')
+        message = next(m for m in found["results"] if m["resource"]["id"] == order["id"])
+        plain = {"notificationType": "Message", "projectKey": "shop", **message}
+        event = {"specversion": "1.0", "id": "x", "type": "com.commercetools.order.message.OrderCreated", "data": plain}
+        for body in (plain, event, [plain, event]):
+            answer = await push(world, "commercetools", body)
+            assert (answer.status_code, answer.json()) == (200, {"stored": 0})
+        assert await world.store.read(lambda tx: tx.value(MESSAGES, message_id=message["id"])) == 1
+        new = await push(world, "commercetools", [{**plain, "id": "pushed-first"}, {**event, "data": plain}])
+        assert new.json() == {"stored": 1}
+        for bad in (b"", b"<html>", b"{}", b"[1]"):
+            assert (await push(world, "commercetools", bad)).status_code == 400
+        for wrong in ({"secret": "other"}, {"path": "other"}):
+            assert (await push(world, "commercetools", plain, **wrong)).status_code == 401
+            assert (await push(world, "cin7", {}, **wrong)).status_code == 401
+        assert len(await world.sales()) == 1
+
+    run(story, store, settings={"commercetools": {"webhook": HOOK}, "cin7_core": {"webhook": HOOK}})
+
+
+def test_webhooks_that_fell_asleep_are_woken_and_owned(store: Store) -> None:
+    async def registered(world: World) -> list[Any]:
+        return list(world.company.vendor.webhooks.hooks.values())
+
+    async def look(world: World) -> None:
+        await world.store.write(feeds.poke, "cin7_core.webhooks")
+
+    async def kinds(world: World) -> set[str]:
+        return {c.kind for c in await world.store.read(cases.listing)}
+
+    async def story(world: World) -> None:
+        async def all_active() -> bool:
+            hooks = await registered(world)
+            return len(hooks) == 7 and all(h["IsActive"] for h in hooks)
+
+        await world.until(all_active, "webhooks are registered")
+        assert "webhook_inactive" not in await kinds(world)
+        for hook in await registered(world):
+            hook["IsActive"] = False
+
+        async def told() -> bool:
+            await look(world)
+            return "webhook_inactive" in await kinds(world)
+
+        await world.until(told, "a case about sleeping webhooks")
+        assert await all_active()
+
+        async def over() -> bool:
+            await look(world)
+            return "webhook_inactive" not in await kinds(world)
+
+        await world.until(over, "the case is over once they stay awake")
+
+    assert CIN7
+    run(story, store, settings={"cin7_core": {"webhook": {**HOOK, "public_url": US}}})

@@ -1,0 +1,304 @@
+"""The inbox on a real database: stored once, handled once, in order of its lane, and poison stops only itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from sellable.runtime import inbox
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Store, Tx
+from sellable.runtime.inbox import Arrival, Inbox, InboxRow, NotYet, Poison, put, requeue
+from sellable.runtime.queries import Query
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+def query(text: str) -> Query:
+    return Query(package="test", name="test", purpose="test", text=text)
+
+
+ALL = query("SELECT id, message_id, state, attempts, cause, case_ref, received_seq, due_at FROM inbox ORDER BY id")
+NOTE = query("INSERT INTO feed (name, due_at) VALUES (%(name)s, %(now)s)")
+NOTED = query("SELECT array_agg(name ORDER BY name) FROM feed")
+
+
+class Hand:
+    """A clock in the hands of the test."""
+
+    def __init__(self) -> None:
+        self.seconds = NOW.timestamp()
+
+    def clock(self) -> Clock:
+        return Clock(source=lambda: self.seconds)
+
+
+def order(number: str, lane: str = "", kind: str = "order", source: str = "shop") -> Arrival:
+    return Arrival(source=source, message_id=number, kind=kind, lane=lane, body=number.encode(), meta={"a0": 7})
+
+
+class Handled:
+    """Handlers that write down what they handled, refuse what they are told to, and the cases that were opened."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.cases: list[str] = []
+        self.broken: dict[str, Exception] = {}
+
+    def handle(self, tx: Tx, row: InboxRow, now: datetime) -> None:
+        tx.run(NOTE, name=row.message_id, now=now)
+        self.bodies.append(row.body.decode())
+        if error := self.broken.get(row.message_id):
+            raise error
+
+    def case(self, _tx: Tx, row: InboxRow, error: Exception, _now: datetime) -> str:
+        self.cases.append(f"{row.message_id}: {error}")
+        return f"C-{row.id}"
+
+
+@pytest.fixture
+def handled() -> Handled:
+    return Handled()
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def box(store: Store, handled: Handled, hand: Hand) -> Inbox:
+    return Inbox(store, hand.clock(), {"order": handled.handle}, handled.case)
+
+
+def states(store: Store) -> list[tuple[str, str]]:
+    return [(row.message_id, row.state) for row in store.read_now(lambda tx: tx.all(ALL))]
+
+
+def test_a_duplicate_is_stored_once_and_numbers_follow_arrival(store: Store) -> None:
+    assert store.write_now(put, [order("B-2"), order("A-1"), order("B-2")], NOW) == 2
+    assert store.write_now(put, [order("A-1"), order("A-1", source="erp")], NOW) == 1
+    rows = store.read_now(lambda tx: tx.all(ALL))
+    assert [row.message_id for row in rows] == ["B-2", "A-1", "A-1"]
+    assert sorted(row.received_seq for row in rows) == [row.received_seq for row in rows]
+    row = store.read_now(inbox.find, rows[0].id)
+    assert row is not None
+    assert (row.body, row.meta, row.received_at) == (b"B-2", {"a0": 7}, NOW)
+    assert store.write_now(put, [], NOW) == 0
+
+
+def test_each_row_is_handled_once(store: Store, box: Inbox, handled: Handled) -> None:
+    store.write_now(put, [order("A-1"), order("A-2"), order("A-3")], NOW)
+    assert asyncio.run(box.work_once(limit=2)) == 2
+    assert asyncio.run(box.work_once()) == 1
+    assert asyncio.run(box.work_once()) == 0
+    assert handled.bodies == ["A-1", "A-2", "A-3"]
+    assert {state for _, state in states(store)} == {"done"}
+
+
+def test_poison_is_quarantined_at_once_and_alone(store: Store, box: Inbox, handled: Handled) -> None:
+    handled.broken["A-2"] = Poison("no line has a SKU")
+    store.write_now(put, [order("A-1"), order("A-2"), order("A-3"), order("A-4", kind="telegram")], NOW)
+    assert asyncio.run(box.work_once()) == 4
+    assert states(store) == [("A-1", "done"), ("A-2", "quarantined"), ("A-3", "done"), ("A-4", "quarantined")]
+    assert handled.cases == ["A-2: no line has a SKU", "A-4: no handler for kind 'telegram'"]
+    assert store.read_now(lambda tx: tx.value(NOTED)) == ["A-1", "A-3"]  # what A-2 wrote is undone
+    row = store.read_now(lambda tx: tx.all(ALL))[1]
+    assert (row.cause, row.case_ref, row.attempts) == ("Poison: no line has a SKU", f"C-{row.id}", 1)
+
+
+def test_other_errors_are_tried_three_times_with_pauses(store: Store, box: Inbox, handled: Handled, hand: Hand) -> None:
+    handled.broken["A-1"] = RuntimeError("mistake of ours")
+    store.write_now(put, [order("A-1")], NOW)
+    assert asyncio.run(box.work_once()) == 1
+    assert asyncio.run(box.work_once()) == 0  # not due yet
+    hand.seconds += 5
+    assert asyncio.run(box.work_once()) == 1
+    hand.seconds += 60
+    assert asyncio.run(box.work_once()) == 1
+    assert states(store) == [("A-1", "quarantined")]
+    assert len(handled.cases) == 1
+
+
+def test_what_cannot_be_understood_yet_waits_without_an_attempt(
+    store: Store, box: Inbox, handled: Handled, hand: Hand
+) -> None:
+    handled.broken["A-1"] = NotYet("channel unknown")
+    store.write_now(put, [order("A-1")], NOW)
+    for _ in range(5):
+        assert asyncio.run(box.work_once()) == 1
+        assert asyncio.run(box.work_once()) == 0
+        hand.seconds += 2
+    assert [(row.state, row.attempts) for row in store.read_now(lambda tx: tx.all(ALL))] == [("new", 0)]
+    handled.broken.clear()
+    asyncio.run(box.work_once())
+    assert states(store) == [("A-1", "done")]
+
+
+def test_a_row_that_waits_holds_back_its_lane_and_no_other(
+    store: Store, box: Inbox, handled: Handled, hand: Hand
+) -> None:
+    handled.broken["A-1"] = RuntimeError("not yet")
+    rows = [order("A-1", "order:A"), order("A-2", "order:A"), order("B-1", "order:B"), order("C-1"), order("C-2")]
+    store.write_now(put, rows, NOW)
+    asyncio.run(box.work_once())
+    asyncio.run(box.work_once())
+    assert handled.bodies == ["A-1", "B-1", "C-1", "C-2"]
+    handled.broken.clear()
+    hand.seconds += 5
+    asyncio.run(box.work_once())
+    assert handled.bodies[4:] == ["A-1", "A-2"]
+
+
+def test_a_quarantined_row_does_not_hold_back_its_lane(store: Store, box: Inbox, handled: Handled) -> None:
+    handled.broken["A-1"] = Poison("bad")
+    store.write_now(put, [order("A-1", "order:A"), order("A-2", "order:A")], NOW)
+    asyncio.run(box.work_once())
+    assert states(store) == [("A-1", "quarantined"), ("A-2", "done")]
+
+
+def test_a_replay_is_idempotent(store: Store, box: Inbox, handled: Handled) -> None:
+    handled.broken["A-1"] = Poison("bad")
+    store.write_now(put, [order("A-1")], NOW)
+    asyncio.run(box.work_once())
+    (row,) = store.read_now(lambda tx: tx.all(ALL))
+    handled.broken.clear()
+    assert store.write_now(requeue, row.id)
+    assert not store.write_now(requeue, row.id)
+    live = Inbox(store, Clock(), {"order": handled.handle}, handled.case)
+    assert asyncio.run(live.work_once()) == 1
+    assert not store.write_now(requeue, row.id)
+    assert states(store) == [("A-1", "done")]
+    assert store.read_now(lambda tx: tx.all(ALL))[0].attempts == 0
+
+
+def test_a_conflict_is_nobodys_poison_and_repeats_the_batch(store: Store, handled: Handled, hand: Hand) -> None:
+    conflicts = [psycopg.errors.DeadlockDetected(), psycopg.errors.SerializationFailure()]
+
+    def handle(tx: Tx, row: InboxRow, now: datetime) -> None:
+        if row.message_id == "A-2" and conflicts:
+            raise conflicts.pop()
+        handled.handle(tx, row, now)
+
+    box = Inbox(store, hand.clock(), {"order": handle}, handled.case)
+    store.write_now(put, [order("A-1"), order("A-2")], NOW)
+    assert asyncio.run(box.work_once()) == 2
+    assert handled.bodies == ["A-1", "A-1", "A-1", "A-2"]
+    assert store.read_now(lambda tx: tx.value(NOTED)) == ["A-1", "A-2"]
+    assert [row.attempts for row in store.read_now(lambda tx: tx.all(ALL))] == [0, 0]
+
+
+def test_a_full_disk_is_nobodys_poison(store: Store, handled: Handled, hand: Hand) -> None:
+    def handle(_tx: Tx, _row: InboxRow, _now: datetime) -> None:
+        raise psycopg.errors.DiskFull
+
+    store.write_now(put, [order("A-1")], NOW)
+    with pytest.raises(psycopg.errors.DiskFull):
+        asyncio.run(Inbox(store, hand.clock(), {"order": handle}, handled.case).work_once())
+    assert states(store) == [("A-1", "new")]
+    assert handled.cases == []
+
+
+def test_a_value_the_database_refuses_is_the_rows_own_fault(store: Store, handled: Handled, hand: Hand) -> None:
+    def handle(tx: Tx, row: InboxRow, now: datetime) -> None:
+        tx.run(NOTE, name="TWICE", now=now)
+
+    box = Inbox(store, hand.clock(), {"order": handle}, handled.case, attempts_max=1)
+    store.write_now(put, [order("A-1"), order("A-2")], NOW)
+    asyncio.run(box.work_once())
+    assert states(store) == [("A-1", "done"), ("A-2", "quarantined")]
+    assert store.read_now(lambda tx: tx.all(ALL))[1].cause == "UniqueViolation (23505)"
+
+
+def test_a_case_that_cannot_be_opened_does_not_stop_the_inbox(store: Store, handled: Handled, hand: Hand) -> None:
+    def no_case(_tx: Tx, _row: InboxRow, _error: Exception, _now: datetime) -> str:
+        raise KeyError("owner")
+
+    handled.broken["A-1"] = Poison("bad")
+    store.write_now(put, [order("A-1"), order("A-2")], NOW)
+    asyncio.run(Inbox(store, hand.clock(), {"order": handled.handle}, no_case).work_once())
+    assert states(store) == [("A-1", "quarantined"), ("A-2", "done")]
+
+
+def test_two_workers_never_share_a_lane(store: Store, handled: Handled, hand: Hand) -> None:
+    """While one works on the oldest row, the other gets all other lanes, and of that lane nothing."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx, row: InboxRow, now: datetime) -> None:
+        handled.handle(tx, row, now)
+        entered.set()
+        assert go_on.wait(10)
+
+    others = [f"{letter}-1" for letter in "BCDEFGHIJKLM"]
+    rows = [order("Z-1", "order:Z"), order("Z-2", "order:Z"), *[order(name, f"order:{name}") for name in others]]
+    store.write_now(put, rows, NOW)
+    slow_box = Inbox(store, hand.clock(), {"order": slow}, handled.case)
+    quick_box = Inbox(store, hand.clock(), {"order": handled.handle}, handled.case)
+
+    async def both() -> None:
+        first = asyncio.create_task(slow_box.work_once(limit=1))
+        await asyncio.to_thread(entered.wait, 10)
+        assert await quick_box.work_once() == len(others)
+        go_on.set()
+        assert await first == 1
+        assert await quick_box.work_once() == 1
+
+    asyncio.run(both())
+    assert handled.bodies == ["Z-1", *others, "Z-2"]
+
+
+def test_two_workers_share_what_has_no_lane(store: Store, handled: Handled, hand: Hand) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx, row: InboxRow, now: datetime) -> None:
+        handled.handle(tx, row, now)
+        entered.set()
+        assert go_on.wait(10)
+
+    store.write_now(put, [order("A-1"), order("A-2")], NOW)
+    slow_box = Inbox(store, hand.clock(), {"order": slow}, handled.case)
+    quick_box = Inbox(store, hand.clock(), {"order": handled.handle}, handled.case)
+
+    async def both() -> None:
+        first = asyncio.create_task(slow_box.work_once(limit=1))
+        await asyncio.to_thread(entered.wait, 10)
+        assert await quick_box.work_once() == 1
+        go_on.set()
+        assert await first == 1
+
+    asyncio.run(both())
+    assert handled.bodies == ["A-1", "A-2"]
+
+
+def test_it_runs_on_a_notification_and_stops_when_told(store: Store, handled: Handled) -> None:
+    done = asyncio.Event()
+
+    def handle(tx: Tx, row: InboxRow, now: datetime) -> None:
+        handled.handle(tx, row, now)
+        tx.after_commit(done.set)
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        box = Inbox(store, Clock(), {"order": handle}, handled.case)
+        running = asyncio.create_task(box.run(stop))
+        await store.write(put, [order("A-1")], NOW)
+        await asyncio.wait_for(done.wait(), 10)
+        stop.set()
+        await asyncio.wait_for(running, 10)
+
+    asyncio.run(scene())
+    assert states(store) == [("A-1", "done")]
+
+
+def test_pruning_forgets_what_is_done_and_keeps_what_is_not(store: Store, box: Inbox, handled: Handled) -> None:
+    handled.broken["A-2"] = Poison("bad")
+    store.write_now(put, [order("A-1"), order("A-2")], NOW)
+    asyncio.run(box.work_once())
+    store.write_now(put, [order("A-3")], NOW)
+    assert store.write_now(inbox.prune, NOW) == 0
+    assert store.write_now(inbox.prune, NOW + timedelta(seconds=1)) == 1
+    assert [number for number, _ in states(store)] == ["A-2", "A-3"]

@@ -1,0 +1,263 @@
+"""Sets of a master's pages in an unlucky order: what is older never wins, what cannot be proved never raises."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from sellable.domain.stock import Priority
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Store, Tx
+from sellable.runtime.operations import next_seq
+from sellable.runtime.queries import Query
+from sellable.stock import demand, dirty, entries, ledger, numbers, observe
+from sellable.stock.availability import ChannelRule, Layout
+from sellable.sync import masters, writer
+
+NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
+LAMP = "LAMP"
+LAYOUT = Layout(channels={"web": ChannelRule("web", "all")}, pools={"all": ("WH1", "WH2")})
+PLACES = ["WH1", "WH2"]
+VALUES = Query(package="t", name="t", purpose="t", text="SELECT location, value, a0 FROM observed ORDER BY location")
+SUSPECTS = Query(package="t", name="t", purpose="t", text="SELECT sku FROM suspect ORDER BY sku")
+EVIDENCE = Query(package="t", name="t", purpose="t", text="SELECT settled FROM demand")
+
+
+def row(units: int, place: str = "WH1", part: str = "", state: str = "available", sku: str = LAMP) -> observe.Row:
+    return observe.Row(sku=sku, location=place, part=part, state=state, value=units, allocated=0)
+
+
+def entry(tx: Tx, sku: str = LAMP, shown: int = 0, channel: str = "web") -> None:
+    seen = entries.Seen(
+        sku=sku, channel=channel, remote_id=f"{sku}/{channel}", version=1, quantity=shown, reserved=0, typed=None,
+        backorder=False, last_op=None, at=NOW, seq=next_seq(tx),
+    )  # fmt: skip
+    entries.see(tx, [seen], NOW)
+
+
+def page(tx: Tx, name: str, rows: list[observe.Row], *, scope: str = "", a0: int | None = None) -> int:
+    """The first page of a walk that goes on; returns its a0."""
+    at = next_seq(tx) if a0 is None else a0
+    observe.start(tx, name, "cin7_core", scope, NOW)
+    observe.see_page(tx, name, rows, a0=at, a1=next_seq(tx), now=NOW)
+    return at
+
+
+def closed(tx: Tx, name: str) -> observe.Closing:
+    return observe.close(tx, name, complete=True, cause="", locations=PLACES, now=NOW)
+
+
+def believe(tx: Tx, name: str, waiting: tuple[str, ...] = (), dropped: tuple[str, ...] = ()) -> None:
+    observe.apply(tx, name, waiting=waiting, dropped=dropped, locations=PLACES, now=NOW)
+
+
+def whole(tx: Tx, name: str, rows: list[observe.Row], *, scope: str = "", a0: int | None = None) -> None:
+    page(tx, name, rows, scope=scope, a0=a0)
+    closed(tx, name)
+    believe(tx, name)
+
+
+def shown(tx: Tx) -> int:
+    (found,) = numbers.compute(tx, [LAMP], LAYOUT, NOW)
+    return found.explanation.target
+
+
+def test_a_set_proved_late_does_not_undo_a_lower_seen_since(store: Store) -> None:
+    """Set 1 says 10 and waits for proof; a page of walk 2 says 4; then set 1 is proved. 4 stays."""
+
+    def story(tx: Tx) -> list[int]:
+        entry(tx)
+        whole(tx, "s0", [row(7)])
+        page(tx, "s1", [row(10)])
+        closed(tx, "s1")
+        believe(tx, "s1", waiting=(LAMP,), dropped=(LAMP,))
+        found = [shown(tx)]
+        page(tx, "s2", [row(4)])
+        found.append(shown(tx))
+        believe(tx, "s1")
+        return [*found, shown(tx)]
+
+    assert store.write_now(story) == [7, 4, 4]
+
+
+def test_an_exact_reading_handled_late_does_not_undo_a_lower_seen_since(store: Store) -> None:
+    def story(tx: Tx) -> tuple[int, int]:
+        entry(tx)
+        whole(tx, "s0", [row(10)])
+        early = next_seq(tx)
+        page(tx, "s1", [row(4)])
+        whole(tx, "sku", [row(10)], scope=LAMP, a0=early)
+        late = shown(tx)
+        closed(tx, "s1")
+        believe(tx, "s1")
+        return late, shown(tx)
+
+    assert store.write_now(story) == (4, 4)
+
+
+def test_an_exact_answer_without_rows_is_no_raise_of_a_negative_number_seen_since(store: Store) -> None:
+    """A row fell to -3 after the exact reading was asked for: the reading's nothing is older than that."""
+
+    def story(tx: Tx) -> int:
+        entry(tx)
+        whole(tx, "s0", [row(5), row(6, "WH2")])
+        early = next_seq(tx)
+        page(tx, "s1", [row(-3)])
+        whole(tx, "sku", [row(6, "WH2")], scope=LAMP, a0=early)
+        return shown(tx)
+
+    assert store.write_now(story) == 3
+
+
+def test_an_older_lower_does_not_replace_a_newer_one(store: Store) -> None:
+    def story(tx: Tx) -> int:
+        entry(tx)
+        whole(tx, "s0", [row(10)])
+        early = next_seq(tx)
+        page(tx, "s1", [row(4)])
+        page(tx, "old", [row(2)], scope=LAMP, a0=early)
+        return shown(tx)
+
+    assert store.write_now(story) == 4
+
+
+def test_a_suspect_that_a_later_set_shows_again_is_not_zeroed_for_ever(store: Store) -> None:
+    """Absent once, not readable in time, back in the next set: it keeps the set's number."""
+
+    def story(tx: Tx) -> tuple[list[str], int]:
+        entry(tx)
+        whole(tx, "s0", [row(10)])
+        page(tx, "s1", [])
+        suspects = closed(tx, "s1").suspects
+        observe.suspect(tx, suspects, "s1", now=NOW, deadline=NOW + timedelta(seconds=30))
+        observe.drop(tx, "s1", suspects)
+        believe(tx, "s1", dropped=suspects)
+        observe.lower_to_zero(tx, suspects, "suspect", NOW)
+        whole(tx, "s2", [row(10)])
+        return [r.sku for r in tx.all(SUSPECTS)], shown(tx)
+
+    assert store.write_now(story) == ([], 10)
+
+
+def test_a_location_no_longer_read_does_not_keep_sold_units_for_ever(store: Store) -> None:
+    """WH9 left the configuration: its last reading is old for ever, and nothing of ours may wait for a newer one."""
+
+    def story(tx: Tx) -> tuple[bool, str | None]:
+        entry(tx)
+        whole(tx, "s0", [row(10), row(0, "WH9")])
+        demand.capture(
+            tx,
+            [demand.Sold(order_id="A", line_id="1", sku=LAMP, label="A", channel="web", units=3, location="WH1")],
+            NOW,
+        )
+        demand.evidence(tx, "A", "WH1", {LAMP: 3}, next_seq(tx), NOW)
+        demand.shipped(tx, "A", "WH1", next_seq(tx), NOW)
+        tx.run(writer.sql.park_entries, sku=[LAMP], channel=["web"], parked="base", seq=next_seq(tx))
+        whole(tx, "s1", [row(7)])
+        return tx.value(EVIDENCE), None
+
+    def parked() -> str | None:
+        return store.read_now(lambda tx: entries.read(tx, [LAMP])[0].parked)
+
+    assert store.write_now(story)[0] is True
+    assert parked() == "base"
+    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False):
+        pass
+    assert parked() is None
+
+
+def test_goods_gone_from_inspection_leave_the_ledger_too(store: Store) -> None:
+    def story(tx: Tx) -> list[tuple[str, str, int]]:
+        entry(tx)
+        whole(tx, "s0", [row(10), row(4, part="RETURNS", state="inspection")])
+        whole(tx, "s1", [row(10)])
+        assert ledger.skus_that_do_not_sum_to_zero(tx) == []
+        return [(r.location, r.state, r.quantity) for r in tx.all(numbers.sql.balances_of, sku=LAMP)]
+
+    assert store.write_now(story) == [("WH1", "available", 10)]
+
+
+def test_facts_of_two_processes_never_wait_for_each_other(store: Store) -> None:
+    """Two batches take the same SKUs in opposite order; neither waits, so neither can be a deadlock's victim."""
+    other = Store(store.url, Clock())
+
+    def fill(tx: Tx) -> None:
+        for sku in ("A", "B"):
+            entry(tx, sku, 10)
+
+    store.write_now(fill)
+    halfway = threading.Barrier(2, timeout=10)
+    tries: list[str] = []
+
+    def batch(name: str, skus: list[str]) -> None:
+        def take(tx: Tx) -> None:
+            tries.append(name)
+            for number, sku in enumerate(skus):
+                fact = entries.EntryFact(
+                    sku=sku, channel="web", kind="taken", quantity=-1, source="order", resource=name, line=sku, seq=0,
+                    remote_at=NOW + timedelta(seconds=1),
+                )  # fmt: skip
+                entries.record(tx, [fact], NOW, priority=Priority.ORDER_LOWER, reason=name)
+                if number == 0 and tries.count(name) == 1:
+                    halfway.wait()
+
+        (store if name == "one" else other).write_now(take)
+
+    try:
+        threads = [
+            threading.Thread(target=batch, args=("one", ["A", "B"])),
+            threading.Thread(target=batch, args=("two", ["B", "A"])),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(tries) == ["one", "two"]
+        found = {n.sku: n.e for n in store.read_now(numbers.compute, ["A", "B"], LAYOUT, NOW)}
+        assert found == {"A": 8, "B": 8}
+        assert {name for name, _, _ in store.write_now(dirty.take, 10)} == {"A", "B"}
+        store.write_now(entries.fold)
+        assert store.read_now(entries.entries_that_differ) == []
+        assert {r.e for r in store.read_now(entries.read, ["A", "B"])} == {8}
+    finally:
+        other.close()
+
+
+def test_a_number_marked_while_it_is_looked_at_is_looked_at_again(store: Store) -> None:
+    """A planner that took the name before a sale committed leaves the later mark; the sale is seen next."""
+    other = Store(store.url, Clock())
+    try:
+        store.write_now(entry, LAMP, 10)
+
+        def story(tx: Tx) -> None:
+            dirty.take(tx, 10)
+            other.write_now(dirty.mark, [LAMP], Priority.ORDER_LOWER, "order", NOW)
+
+        store.write_now(story)
+        assert [name for name, _, _ in store.write_now(dirty.take, 10)] == [LAMP]
+    finally:
+        other.close()
+
+
+def test_a_set_with_a_page_that_was_never_taken_proves_nothing(store: Store) -> None:
+    """Two pages were read, one of them lies in quarantine: its rows are neither absent nor still zero."""
+    master = masters.Master(name="cin7_core", remotes={"W": "WH1"}, open_case=lambda *a, **k: "")
+
+    def closing(rows: int, sweep: str) -> Any:
+        meta = {"master": "cin7_core", "sweep": sweep, "fault": "", "moved": [], "rows": rows}
+        return SimpleNamespace(meta=meta, id=1)
+
+    def story(tx: Tx) -> tuple[int, list[str], int]:
+        entry(tx)
+        whole(tx, "s0", [row(5), row(3, part="B")])
+        page(tx, "s1", [row(9)])
+        masters.on_close(tx, closing(2, "s1"), NOW, master=master)
+        lost = shown(tx)
+        suspects = [r.sku for r in tx.all(SUSPECTS)]
+        page(tx, "s2", [row(9), row(3, part="B")])
+        masters.on_close(tx, closing(2, "s2"), NOW, master=master)
+        return lost, suspects, shown(tx)
+
+    assert store.write_now(story) == (8, [], 12)

@@ -1,0 +1,215 @@
+"""What cannot work is refused with its line and its mend."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sellable.config import reference
+from sellable.config.check import Calls, check, predict
+from sellable.config.load import read
+from sellable.config.problems import Lines, Problem
+from sellable.desk.kinds import KINDS
+
+ENVIRON = {"CT_CLIENT_SECRET": "a", "CIN7_KEY": "b"}
+EXAMPLE = reference.example()
+
+
+def problems_of(folder: Path, text: str) -> list[Problem]:
+    file = folder / "sellable.toml"
+    file.write_text(text, "utf-8")
+    loaded = read(file, ENVIRON)
+    return check(loaded.settings, loaded.lines, case_kinds=KINDS)
+
+
+def test_the_example_has_no_problem(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, EXAMPLE) == []
+
+
+LOCATION = '[[locations]]\nname = "{}"\nmaster = "{}"\nremote = "{}"\n'
+STATE = '[[states]]\nlocation = "{}"\nbin = "{}"\nstate = "{}"\n'
+
+APPENDED = [
+    # (sections appended to the example, line within them, key, part of the message)
+    (
+        LOCATION.format("north", "netsuite", "N"),
+        2,
+        "locations[2].name",
+        'the location "north" is declared twice, so its numbers would have two owners (cin7_core and netsuite)',
+    ),
+    (LOCATION.format("north", "netsuite", "N"), 3, "locations[2].master", '"netsuite" is no system that owns stock'),
+    (
+        LOCATION.format("copy", "cin7_core", " warehouse  NORTH") + STATE.format("copy", "*", "available"),
+        4,
+        "locations[2].remote",
+        'is already the location "north": its stock would count twice',
+    ),
+    (LOCATION.format("new", "cin7_core", "New"), 2, "locations[2].name", 'no state rule names the location "new"'),
+    (STATE.format("nowhere", "*", "available"), 2, "states[3].location", 'there is no location "nowhere"'),
+    (STATE.format("north", "Returns", "damaged"), 3, "states[3].bin", 'bin "Returns" of "north" has two states'),
+    (STATE.format("north", "B", "customer"), 4, "states[3].state", '"customer" is no state that stock on a shelf'),
+    ('[[pools]]\nname = "p"\nlocations = ["moon"]\n', 3, "pools[1].locations[0]", 'there is no location "moon"'),
+    ('[[pools]]\nname = "p"\nlocations = []\n', 3, "pools[1].locations", 'the pool "p" has no locations'),
+    (
+        '[[pools]]\nname = "p"\nlocations = ["north",\n  "north"]\n',
+        4,
+        "pools[1].locations[1]",
+        '"north" is in the pool "p" twice, so its stock would count twice',
+    ),
+    ('[[pools]]\nname = "europe"\nlocations = ["north"]\n', 2, "pools[1].name", 'two pools are called "europe"'),
+    ('[[channels]]\nkey = "x"\npool = "asia"\n', 3, "channels[1].pool", 'has no pool: there is none called "asia"'),
+    (
+        '[[channels]]\nkey = "web-eu"\npool = "europe"\n',
+        2,
+        "channels[1].key",
+        'two channels have the key "web-eu", so its entries would have two owners',
+    ),
+    (
+        '[[channels]]\nkey = "x"\npool = "europe"\nbuffer = -1\n',
+        4,
+        "channels[1].buffer",
+        "-1 units are fewer than none",
+    ),
+    ('[[channels]]\nkey = "x"\npool = "europe"\ncap = -2\n', 4, "channels[1].cap", "-2 units are fewer than none"),
+    ("[[buffers]]\nunits = -3\n", 2, "buffers[1].units", "-3 units are fewer than none"),
+    ('[[buffers]]\nunits = 1\nlocation = "moon"\n', 3, "buffers[1].location", 'there is no location "moon"'),
+    ('[[buffers]]\nunits = 1\nchannel = "tv"\n', 3, "buffers[1].channel", 'there is no channel "tv"'),
+    (
+        '[[customers]]\ncustomer = "Other"\ncurrency = "EUR"\n',
+        2,
+        "customers[1].customer",
+        'orders in EUR of store "" have two customers, "Web orders EUR" too',
+    ),
+    ('[[taxes]]\nrate = "0.190"\nrule = "V"\n', 3, "taxes[2].rule", 'mapped already, to the rule "VAT 19 %"'),
+    ('[[taxes]]\nrate = "19"\nrule = "V"\n', 2, "taxes[2].rate", '"19" is no rate as a fraction'),
+    ('[[taxes]]\nrate = "a lot"\nrule = "V"\n', 2, "taxes[2].rate", '"a lot" is no rate as a fraction'),
+    ('[[owners]]\nkind = "drfit"\nowner = "x"\n', 2, "owners[1].kind", 'there is no kind of case "drfit"'),
+    ('[[owners]]\nkind = "*"\nowner = "x"\n', 2, "owners[1].kind", 'cases of kind "*" have two owners'),
+    ('[[owners]]\nkind = "drift"\nowner = " "\n', 3, "owners[1].owner", 'the owner of "drift" has no name'),
+]
+
+
+@pytest.mark.parametrize(("sections", "line", "key", "message"), APPENDED, ids=[key for _, _, key, _ in APPENDED])
+def test_sections_that_cannot_work(tmp_path: Path, sections: str, line: int, key: str, message: str) -> None:
+    found = {problem.key: problem for problem in problems_of(tmp_path, EXAMPLE + sections)}
+    assert message in found[key].message
+    assert found[key].line == EXAMPLE.count("\n") + line
+    assert found[key].mend.endswith(".")
+
+
+SWITCHED = [
+    # (a default, what replaces it, key, message)
+    ("# sweep_seconds = 300.0", "sweep_seconds = 0", "cin7_core.sweep_seconds", "with 0.0 this would never happen"),
+    ("# hot_poll_seconds = 2.0", "hot_poll_seconds = -1", "commercetools.hot_poll_seconds", "with -1.0 this would"),
+    ("# hot_poll_seconds = 2.0", "hot_poll_seconds = nan", "commercetools.hot_poll_seconds", "with nan this would"),
+    ("# write_batch = 25", "write_batch = 0", "commercetools.write_batch", "with 0 this would never happen"),
+    ("# visibility_lag_seconds = 5.0", "visibility_lag_seconds = -1", "cin7_core.visibility_lag_seconds", "no time to"),
+    ("# calls_per_minute = 50", "calls_per_minute = 61", "cin7_core.calls_per_minute", "allows 60 calls a minute"),
+    ("start_at = 2026-01-01T00:00:00Z", "start_at = 2026-01-01T00:00:00", "orders.start_at", "is a local time"),
+    ('# listen = "127.0.0.1:8080"', 'listen = "8080"', "service.listen", "is no address with a port"),
+    ("# stale_buffer = 0", "stale_buffer = -1", "cin7_core.stale_buffer", "-1 units are fewer than none"),
+    ('# webhook_url = ""', 'webhook_url = "https://x.example"', "alerts.webhook_url", "would be sent unsigned"),
+    (
+        '# webhook_url = ""',
+        'webhook_url = "http://x.example"\nwebhook_secret = "s"',
+        "alerts.webhook_url",
+        "http would carry secrets",
+    ),
+    ('# smtp_url = ""', 'smtp_url = "smtps://u:p@h"', "alerts.smtp_url", "alert mails have no sender"),
+    (
+        '# base_url = "https://inventory.dearsystems.com/ExternalApi/v2/"',
+        'base_url = "http://inventory.example/"',
+        "cin7_core.base_url",
+        "http would carry secrets and orders in the open",
+    ),
+    (
+        '# auth_url = "https://auth.europe-west1.gcp.commercetools.com"',
+        'auth_url = "auth.example"',
+        "commercetools.auth_url",
+        "is no address",
+    ),
+]
+
+
+@pytest.mark.parametrize(("default", "line", "key", "message"), SWITCHED)
+def test_values_that_cannot_work(tmp_path: Path, default: str, line: str, key: str, message: str) -> None:
+    assert default in EXAMPLE
+    found = {p.key: p for p in problems_of(tmp_path, EXAMPLE.replace(default, line, 1))}
+    assert message in found[key].message
+    assert found[key].line == EXAMPLE.splitlines().index(default) + 1
+
+
+def test_http_and_no_lag_are_fine_for_a_simulator(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("# visibility_lag_seconds = 5.0", "visibility_lag_seconds = 0")
+    url, insecure = '# api_url = "https://api.europe-west1.gcp.commercetools.com"', "# insecure = false"
+    text = text.replace(url, 'api_url = "http://127.0.0.1:1"').replace(insecure, "insecure = true")
+    assert problems_of(tmp_path, text) == []
+
+
+def test_no_channel_and_no_owner(tmp_path: Path) -> None:
+    start, end = EXAMPLE.index("[[channels]]"), EXAMPLE.index("[[customers]]")
+    text = "channels = []\n" + EXAMPLE[:start] + EXAMPLE[end:].replace('kind = "*"', 'kind = "drift"')
+    found = {p.key: p for p in problems_of(tmp_path, text)}
+    assert found["channels"].message == "there is no channel, so nothing would be shown anywhere"
+    assert found["channels"].line == 1
+    assert found["owners"].message.startswith("nobody owns the cases oversold, drift_many, ")
+    assert "drift," not in found["owners"].message
+    assert found["owners"].line == text.splitlines().index("[[owners]]") + 1
+
+
+def test_a_pool_that_ships_nothing(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("# ships = true", "ships = false").replace('"Shop High Street"', '"Shop"\nships = false')
+    (problem,) = problems_of(tmp_path, text)
+    assert problem.key == "channels[0].pool"
+    assert problem.message == 'no location of the pool "europe" ships, so orders of "web-eu" could not be sourced'
+
+
+def test_without_a_file_problems_have_no_line() -> None:
+    settings = reference.EXAMPLE
+    assert check(settings, masters=("netsuite", "cin7_core")) == []
+    assert {problem.line for problem in check(settings, Lines(), masters=("netsuite",))} == {None}
+
+
+class TestPredict:
+    def rows(self, **changes: object) -> dict[tuple[str, str], Calls]:
+        office = msgspec.structs.replace(reference.EXAMPLE.cin7_core, **changes)
+        settings = msgspec.structs.replace(reference.EXAMPLE, cin7_core=office)
+        rows = predict(settings, orders_per_hour=100, catalogue_rows=20_000)
+        return {(row.budget, row.flow): row for row in rows}
+
+    def test_one_key_pays_for_everything(self) -> None:
+        rows = self.rows()
+        assert rows["cin7_core key", "order export (three_call)"].per_hour == 300
+        # 40,000 rows are 40 pages and one look at the transfers, twelve times an hour.
+        assert rows["cin7_core key", "stock sweep"].per_hour == 12 * 41
+        assert rows["cin7_core key", "changed sales"].per_hour == 60
+        assert rows["cin7_core key", "sale reads (shipments)"].per_hour == 200
+        assert rows["cin7_core key", "changed products"].per_hour == 1
+        total = rows["cin7_core key", "total"]
+        assert (total.per_hour, total.budget_per_hour, total.over) == (300 + 492 + 60 + 200 + 1, 3000, False)
+
+    def test_a_second_key_has_a_budget_of_its_own(self) -> None:
+        rows = self.rows(read_key="other")
+        assert rows["cin7_core key", "total"].per_hour == 300
+        assert rows["cin7_core read_key", "total"].per_hour == 753
+
+    def test_too_eager_settings_are_flagged(self) -> None:
+        rows = self.rows(sweep_seconds=30.0)
+        assert rows["cin7_core key", "stock sweep"].over
+        assert rows["cin7_core key", "total"].over
+        assert not rows["cin7_core key", "changed sales"].over
+
+    def test_the_storefront(self) -> None:
+        rows = self.rows()
+        assert rows["commercetools", "new messages"].per_hour == 1800
+        assert rows["commercetools", "entry walk"].per_hour == 2  # 40 pages in 24 hours.
+        assert rows["commercetools", "stock writes to sibling channels"].per_hour == 0
+        assert dataclasses.asdict(rows["commercetools", "total"]) == {
+            "budget": "commercetools",
+            "flow": "total",
+            "per_hour": 1800 + 120 + 60 + 100 + 2 + 300,
+            "budget_per_hour": 180_000,
+        }

@@ -1,0 +1,140 @@
+"""The HTTP face: who is refused, what is answered when storing is impossible, and what monitors read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+
+from sellable.web.page import headline, status_page
+from sellable.web.server import BODY_BYTES_MAX, Face, Refused, application
+
+STATUS: dict[str, Any] = {
+    "at": "2026-11-21T10:00:00+00:00",
+    "orders": {"exported": {"count": 3, "oldest_seconds": 12.0}, "held": {"count": 1, "oldest_seconds": 7300.0}},
+    "differences": {
+        "keys": 100, "lowers": 1, "raises": 2, "writing": 0, "oldest_lower_seconds": 3.0, "dirty": 0, "parked": 1,
+    },
+    "inbox": {},
+    "operations": [],
+    "cases": {"<b>odd</b>": {"open": 2, "count": 5}},
+    "feeds": [{"name": "cin7_core.stock", "last_success_seconds": None, "failures": 2, "last_error": "<script>"}],
+}  # fmt: skip
+
+
+class House:
+    """A face whose answers a test decides."""
+
+    def __init__(self) -> None:
+        self.stored: list[bytes] = []
+        self.trouble: Exception | None = None
+        self.silent: list[str] = []
+        self.up = True
+
+    async def accept(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
+        if self.trouble is not None:
+            raise self.trouble
+        if token != "secret" or headers.get("authorization") != "Bearer s":
+            raise Refused(401, "not authorised")
+        self.stored.append(body)
+        return 1
+
+    async def status(self) -> dict[str, Any]:
+        if self.trouble is not None:
+            raise self.trouble
+        return STATUS
+
+    async def ready(self) -> bool:
+        return self.up
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        face = Face(
+            webhooks={"erp": self.accept}, status=self.status, ready=self.ready, alive=lambda: self.silent, title="Shop"
+        )
+
+        async def go() -> httpx2.Response:
+            transport = httpx2.ASGITransport(application(face))
+            async with httpx2.AsyncClient(transport=transport, base_url="http://us.test") as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(go())
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+OURS = {"authorization": "Bearer s"}
+
+
+def test_what_is_ours_is_stored_and_answered(house: House) -> None:
+    answer = house.ask("POST", "/webhooks/erp/secret", content=b"{}", headers=OURS)
+    assert (answer.status_code, answer.json(), house.stored) == (200, {"stored": 1}, [b"{}"])
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/webhooks/erp/secret", {}, 401),
+        ("/webhooks/erp/wrong", OURS, 401),
+        ("/webhooks/erp/secret", {"authorization": "Bearer x"}, 401),
+        ("/webhooks/other/secret", OURS, 404),
+        ("/webhooks/erp", OURS, 404),
+    ],
+)
+def test_what_is_not_ours_is_refused(house: House, path: str, headers: dict[str, str], status: int) -> None:
+    assert house.ask("POST", path, content=b"{}", headers=headers).status_code == status
+    assert house.stored == []
+
+
+def test_too_large_is_refused_also_when_the_length_is_a_lie(house: House) -> None:
+    large = b"x" * (BODY_BYTES_MAX + 1)
+    assert house.ask("POST", "/webhooks/erp/secret", content=large, headers=OURS).status_code == 413
+
+    async def in_parts() -> AsyncIterator[bytes]:
+        for _ in range(2):
+            yield large[: BODY_BYTES_MAX // 2 + 1]
+
+    assert house.ask("POST", "/webhooks/erp/secret", content=in_parts(), headers=OURS).status_code == 413
+    lie = OURS | {"content-length": "ten"}
+    assert house.ask("POST", "/webhooks/erp/secret", content=large, headers=lie).status_code == 413
+    assert house.stored == []
+
+
+def test_what_cannot_be_stored_is_not_accepted(house: House) -> None:
+    house.trouble = psycopg.OperationalError("gone")
+    assert house.ask("POST", "/webhooks/erp/secret", content=b"{}", headers=OURS).status_code == 503
+    assert house.ask("GET", "/status.json").status_code == 503
+    assert house.ask("GET", "/").status_code == 503
+
+
+def test_a_malformed_body_is_refused(house: House) -> None:
+    house.trouble = Refused(400, "neither format")
+    answer = house.ask("POST", "/webhooks/erp/secret", content=b"<html>", headers=OURS)
+    assert (answer.status_code, answer.json()) == (400, {"error": "neither format"})
+
+
+def test_health_ready_and_metrics(house: House) -> None:
+    assert house.ask("GET", "/health").json() == {"alive": True, "silent": []}
+    house.silent, house.up = ["inbox"], False
+    assert house.ask("GET", "/health").status_code == 503
+    assert house.ask("GET", "/ready").status_code == 503
+    assert "sellable_webhooks_total" in house.ask("GET", "/metrics").text
+
+
+def test_the_page_says_the_number_first_and_trusts_nobodys_words(house: House) -> None:
+    answer = house.ask("GET", "/")
+    assert (
+        "script" in answer.headers["content-security-policy"]
+        or "default-src 'none'" in (answer.headers["content-security-policy"])
+    )
+    assert headline(STATUS) in answer.text
+    assert headline(STATUS) == "97 of 100 numbers right, 3 settling (oldest decrease 3.0 s); 2 open cases"
+    assert "<script>" not in answer.text
+    assert "<b>odd</b>" not in answer.text
+    assert "2 h" in status_page("Shop", STATUS)
