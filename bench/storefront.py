@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -20,7 +20,7 @@ import uvloop
 from bench.stage import HOOK, MARK, SECRET, TOKEN, Bench, Figure, Skipped, quantile, spread
 from sellable.sandbox.shop import SHELF, Shop
 from sellable.sandbox.shopper import Basket, BasketLine, Storefront
-from sellable.simulation.processes import Stand, clock_for, stand, until
+from sellable.simulation.processes import Stand, stand, until
 
 SKUS, RATE, SECONDS, UNITS, SETTLE_SECONDS, CALLS = 150, 30, 12.0, 5_000, 6.0, 200
 SOLD_ON, SIBLING = "web-eu", "web-uk"
@@ -76,10 +76,9 @@ def _hop(seconds: Sequence[float]) -> str:
 async def _measure(bench: Bench, url: str, shop: Shop) -> tuple[list[Way], list[Way]]:
     folder = bench.folder / "storefront"
     folder.mkdir()
-    clock = clock_for(1.0)
-    async with stand(folder, shop, clock, seed=1, database_url=url) as found:
+    async with stand(folder, shop, 1.0, seed=1, database_url=url) as found:
         # The database is known by its address; the stand would start one of its own without durability.
-        found.write_settings((datetime.fromtimestamp(clock.time(), UTC) - timedelta(seconds=5)).isoformat())
+        found.write_settings((found.clock.now() - timedelta(seconds=5)).isoformat())
         text = found.config.read_text("utf-8")
         found.config.write_text(text.replace(MARK, "\n".join((MARK, HOOK, f"calls_per_second = {CALLS}"))), "utf-8")
         await found.start_services(1)

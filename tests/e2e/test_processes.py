@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sellable.sandbox.shop import Shop
@@ -19,7 +18,7 @@ from sellable.sandbox.shopper import Storefront
 from sellable.sandbox.traffic import Tempo, Traffic
 from sellable.simulation.demo import COMPUTING_SECONDS, STAFF, TEMPO, declared_for, problems
 from sellable.simulation.oracle import judge
-from sellable.simulation.processes import Process, Stand, clock_for, stand, until
+from sellable.simulation.processes import Process, Stand, stand, until
 from sellable.simulation.rules import Rules
 from sellable.simulation.watch import Rest, Watch
 
@@ -37,9 +36,8 @@ QUIET_STAFF = {**STAFF, "pick_after_seconds": 60, "ship_after_seconds": 60}
 async def two_services(folder: Path) -> AsyncIterator[tuple[Stand, Watch]]:
     """Two services whose first numbers are right."""
     shop = Shop.demo(SEED, 20, 2)
-    clock = clock_for(SPEED)
-    async with stand(folder, shop, clock, seed=SEED, staff=QUIET_STAFF, tempo=TEMPO) as found:
-        found.write_settings(datetime.fromtimestamp(clock.time(), UTC).isoformat())
+    async with stand(folder, shop, SPEED, seed=SEED, staff=QUIET_STAFF, tempo=TEMPO) as found:
+        found.write_settings(found.clock.now().isoformat())
         watch = Watch(found, Rules.of(shop))
         await watch.open()
         await found.start_services(2)

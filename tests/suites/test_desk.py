@@ -94,8 +94,9 @@ class TestCases:
                 *(store.write(work, "drift", "sku:A", later(seconds=number)) for number in range(40))
             )
 
-        assert set(asyncio.run(scenario())) == {"C-000001"}
-        assert found(store, "C-000001").count == 40
+        # A try that lost the race has used up a number, so the one case need not be the first.
+        (ref,) = set(asyncio.run(scenario()))
+        assert found(store, ref).count == 40
 
     def test_repeated_evidence_is_kept_once_and_newest_last(self, store: Store) -> None:
         for evidence in (["sale:1"], ["sale:2"], ["sale:1"]):

@@ -107,7 +107,7 @@ class Service:
             loops.add(f"write lowers {number}", self.syncer.write_lowers)
         loops.add("write raises", self.syncer.write_raises)
         # Much shorter than any lease: what a killed process was doing goes on within seconds.
-        pause = max(TAKEOVER_SECONDS, 0.2 * self.clock.speed)
+        pause = max(TAKEOVER_SECONDS, 0.2 / self.clock.real(1.0))
         loops.every("takeover", pause, partial(self.store.write, slots.Undertaker().look))
         if self.slot is not None:
             loops.every("slot", pause, partial(asyncio.to_thread, self.slot.keep))

@@ -25,7 +25,9 @@ LINE_SECONDS = 5.0
 
 def demo(
     seconds: Annotated[float, typer.Option("--for", help="Real seconds of trading; 0 until Ctrl-C.")] = 0.0,
-    speed: Annotated[float, typer.Option(help="Simulated seconds per real second.")] = 10.0,
+    speed: Annotated[
+        float, typer.Option(help="Simulated seconds per real second, at most: the clock waits for a slow machine.")
+    ] = 10.0,
     seed: Annotated[int, typer.Option(help="Decides shop and traffic.")] = 1,
     rate: Annotated[float, typer.Option(help="Orders per simulated minute.")] = 6.0,
     skus: Annotated[int, typer.Option(help="SKUs of the shop; bundles come on top.")] = 2000,

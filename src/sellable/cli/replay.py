@@ -24,7 +24,9 @@ from sellable.simulation.replay import replay as play
 
 def replay(
     file: Annotated[Path, typer.Argument(help="CSV (also .gz): one row an order line.", exists=True, dir_okay=False)],
-    speed: Annotated[float, typer.Option(help="Simulated seconds per real second.")] = 60.0,
+    speed: Annotated[
+        float, typer.Option(help="Simulated seconds per real second, at most: the clock waits for a slow machine.")
+    ] = 60.0,
     rate: Annotated[float, typer.Option(help="Orders per simulated minute; their order is kept.")] = 12.0,
     since: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")] = None,
     until: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")] = None,

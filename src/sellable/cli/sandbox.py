@@ -12,7 +12,6 @@ import httpx2
 import typer
 
 from sellable.cli.common import fail, out
-from sellable.sandbox.clock import Clock
 from sellable.sandbox.shop import Shop
 from sellable.simulation.demo import STAFF
 from sellable.simulation.faults import FAULTS, clear, put
@@ -33,6 +32,7 @@ def serve(
     ),
     seed: Annotated[int, typer.Option(help="Seed of the shop and of every die.")] = 1,
     skus: Annotated[int, typer.Option(help="How many SKUs the shop has.")] = 2000,
+    speed: Annotated[float, typer.Option(help="Simulated seconds per real second, at most.")] = 1.0,
 ) -> None:
     """Serve both simulators with a made-up shop until Ctrl-C, and write the sellable.toml that fits them."""
 
@@ -40,12 +40,12 @@ def serve(
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        clock = Clock.from_environment()
         # A database is the product's business here: `sellable run` starts its own.
-        async with stand(folder, Shop.demo(seed, skus), clock, seed=seed, staff=STAFF, database_url=None) as found:
-            found.write_settings(clock.now().isoformat())
+        async with stand(folder, Shop.demo(seed, skus), speed, seed=seed, staff=STAFF, database_url=None) as found:
+            found.write_settings(found.clock.now().isoformat())
             out.print(f"commercetools  {found.storefront.url}\nCin7 Core      {found.back_office.url}")
-            out.print(f"settings       {found.config}\nsellable run --config {found.config}")
+            clock = f"SELLABLE_CLOCK={found.clock.text()} " if speed != 1 else ""
+            out.print(f"settings       {found.config}\n{clock}sellable run --config {found.config}", soft_wrap=True)
             await stop.wait()
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ class Bell:
             await unless(stop, self.wait(seconds))
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(seconds, 0.0) / self._clock.speed):
+            async with asyncio.timeout(self._clock.real(seconds)):
                 await self._rung.wait()
         self._rung.clear()
 

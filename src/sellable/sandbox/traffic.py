@@ -8,6 +8,7 @@ import itertools
 from bisect import bisect
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,13 +91,14 @@ class Traffic:
         """Events at random moments, `rate()` a simulated minute; a missed moment is not made up for."""
         while not stop.is_set():
             a_minute = max(rate(), 1e-6)
-            pause = min(self._die.expovariate(a_minute) * 60.0, 120.0) / self._clock.speed
-            try:
-                await asyncio.wait_for(stop.wait(), pause)
-            except TimeoutError:
-                if pause * self._clock.speed < 120.0:
-                    async with self._room:
-                        await self._attempt(event())
+            pause = min(self._die.expovariate(a_minute) * 60.0, 120.0)
+            due = self._clock.time() + pause
+            while not stop.is_set() and (left := due - self._clock.time()) > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._clock.real(left))
+            if not stop.is_set() and pause < 120.0:
+                async with self._room:
+                    await self._attempt(event())
 
     async def _attempt(self, deed: Awaitable[None]) -> None:
         """Do it; a refusal or a broken line is counted, as the world goes on."""

@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from sellable.sandbox.traffic import Tempo, Traffic
 from sellable.simulation.faults import CIN7, CT, FLASH_TIMES
 from sellable.simulation.oracle import Verdict, judge, percentiles, summary
 from sellable.simulation.picture import Entry, Key
-from sellable.simulation.processes import Stand, clock_for, stand, until
+from sellable.simulation.processes import Stand, stand, until
 from sellable.simulation.rules import Declared, Rules
 from sellable.simulation.watch import Rest, Watch
 
@@ -33,6 +32,8 @@ SETTLED_SECONDS = 30.0
 
 TEMPO: dict[str, Any] = {"sweep_seconds": 60.0, "sales_poll_seconds": 30.0, "catalogue_seconds": 600.0}
 STAFF = {"auto": True, "pick_after_seconds": 60, "ship_after_seconds": 60, "split_rate": 0.1, "carrier": "DHL"}
+RESTING_SECONDS_MIN = 20.0
+"""Real seconds that coming to rest is given at least: some of it is computing."""
 SHIPPING_SECONDS = 240.0
 """The staff's work on the last order, and some."""
 COMPUTING_SECONDS = 0.5
@@ -55,7 +56,8 @@ def declared_for(speed: float, computing_seconds: float) -> Declared:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """`seconds` are real, 0 goes on until stopped; `rate` is orders per simulated minute."""
+    """`seconds` are real, 0 goes on until stopped; `speed` is the fastest the clock may run; `rate` is orders per
+    simulated minute."""
 
     seconds: float = 0.0
     speed: float = 10.0
@@ -103,13 +105,12 @@ async def play(options: Options, stop: asyncio.Event, show: Show) -> Result:
     """Start everything, trade until time is up or `stop`, drain, judge, end everything."""
     folder = _fresh(options.folder)
     shop = Shop.demo(options.seed, options.skus)
-    clock = clock_for(options.speed)
     scene = Scene(speed=options.speed)
     show(scene)
     async with stand(
-        folder, shop, clock, seed=options.seed, staff=STAFF, tempo=TEMPO, database_url=options.database_url
+        folder, shop, options.speed, seed=options.seed, staff=STAFF, tempo=TEMPO, database_url=options.database_url
     ) as found:
-        found.write_settings(datetime.fromtimestamp(clock.time(), UTC).isoformat())
+        found.write_settings(found.clock.now().isoformat())
         watch = Watch(found, Rules.of(shop))
         await watch.open()
         await found.start_services(options.workers)
@@ -145,18 +146,19 @@ async def _trade(options: Options, found: Stand, watch: Watch, scene: Scene, sto
             scene.detail = rest.what
             return reached
 
-        resting = await until(drained, patience(options.speed, watch.unexported()), LOOK_SECONDS)
+        resting = await until(
+            drained, RESTING_SECONDS_MIN, LOOK_SECONDS, clock=found.clock, simulated=patience(watch.unexported())
+        )
         scene.phase = "judging"
         return await _judged(options, found, watch, traffic, "yes" if resting else f"no: {rest.what}")
     finally:
         viewing.cancel()
 
 
-def patience(speed: float, orders: int) -> float:
-    """Real seconds to wait for everything to come to rest: the staff's work, twice the longest poll, settle time and
-    backoff together, three calls for each waiting order under the back office's budget, and some of computing."""
-    simulated = SHIPPING_SECONDS + 2 * (60 + 20 + 60) + SETTLED_SECONDS + orders * 3 * 60 / 20
-    return simulated / speed + 20.0
+def patience(orders: int) -> float:
+    """Simulated seconds to wait for everything to come to rest: the staff's work, twice the longest poll, settle time
+    and backoff together, and three calls for each waiting order under the back office's budget."""
+    return SHIPPING_SECONDS + 2 * (60 + 20 + 60) + SETTLED_SECONDS + orders * 3 * 60 / 20
 
 
 async def _open_doors(traffic: Traffic, stop: asyncio.Event, seconds: float, flash: Callable[[], bool]) -> None:
@@ -174,6 +176,7 @@ async def _open_doors(traffic: Traffic, stop: asyncio.Event, seconds: float, fla
 async def _view(found: Stand, watch: Watch, scene: Scene, show: Show) -> None:
     while True:
         picture = await watch.look()
+        scene.speed = found.pace.speed
         scene.clock = found.clock.now().strftime("%Y-%m-%d %H:%M:%S")
         scene.status, scene.keys = await found.status(), len(picture.entries)
         scene.wrong = sorted(picture.wrong(), key=lambda row: row[1].high - row[1].internal)
@@ -195,6 +198,7 @@ async def _judged(options: Options, found: Stand, watch: Watch, traffic: Traffic
         "at_rest": at_rest,
         "peak_memory_mb": found.peak_memory_mb,
         "simulated_seconds": round(evidence.ended - evidence.began),
+        "speed": found.pace.figures(),
     }
     return Result(figures=figures, problems=problems(verdict, sum(waiting.values())), verdict=verdict)
 

@@ -25,6 +25,7 @@ from sellable.runtime.postgres import EmbeddedServer
 from sellable.sandbox.clock import VARIABLE, Clock
 from sellable.sandbox.shop import Shop
 from sellable.sandbox.shopper import Control
+from sellable.simulation.pace import Pace
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
@@ -123,7 +124,7 @@ class Stand:
     """Everything that runs for one demo or replay, in one folder."""
 
     folder: Path
-    clock: Clock
+    pace: Pace
     shop: Shop
     storefront: Process
     back_office: Process
@@ -132,6 +133,11 @@ class Stand:
     server: EmbeddedServer | None
     services: list[Process] = field(default_factory=list)
     tempo: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> Clock:
+        """The one clock of all."""
+        return self.pace.clock
 
     @property
     def storefront_control(self) -> Control:
@@ -176,6 +182,11 @@ class Stand:
                         return found
         return {}
 
+    def pids(self) -> list[int]:
+        """The processes that are alive now, but for the database's many."""
+        running = (self.storefront, self.back_office, *self.services)
+        return [process.pid for process in running if process.pid is not None]
+
     def restart_database(self) -> None:
         """Stop the embedded server as a crash would and start it again. Raises ValueError on somebody else's server."""
         if self.server is None:
@@ -189,17 +200,11 @@ class Stand:
         return round(max((service.peak_bytes for service in self.services), default=0) / 1e6, 1)
 
 
-def clock_for(speed: float, start: float | None = None) -> Clock:
-    """A clock that begins now, at simulated unix seconds `start` (default: real time)."""
-    now = time.time()
-    return Clock(speed=speed, origin=now, start=now if start is None else start)
-
-
 @asynccontextmanager
 async def stand(
     folder: Path,
     shop: Shop,
-    clock: Clock,
+    speed: float,
     *,
     seed: int,
     staff: Mapping[str, Any] | None = None,
@@ -208,14 +213,16 @@ async def stand(
 ) -> AsyncIterator[Stand]:
     """Simulators that are ready and know the shop, a database, no service yet; all of it ended at the end.
 
-    `folder` exists. `database_url` "" starts an embedded database, None leaves databases to others.
+    `folder` exists. `speed` is the fastest the clock may run.
+    `database_url` "" starts an embedded database, None leaves databases to others.
     """
     folder = Path(os.path.abspath(folder))  # noqa: ASYNC240 - touches no disk
+    pace = Pace(folder / "clock", speed)
     server = EmbeddedServer(folder / "database", durable=False, die_with_parent=True) if database_url == "" else None
-    storefront, back_office = (_simulator(vendor, folder, clock, seed) for vendor in ("commercetools", "cin7"))
+    storefront, back_office = (_simulator(vendor, folder, pace.clock, seed) for vendor in ("commercetools", "cin7"))
     async with httpx2.AsyncClient(timeout=30.0, trust_env=False) as http:
         found = Stand(
-            folder, clock, shop, storefront, back_office, http, database_url or "", server, tempo=tempo or {}
+            folder, pace, shop, storefront, back_office, http, database_url or "", server, tempo=tempo or {}
         )  # fmt: skip
         try:
             if server is not None:
@@ -223,11 +230,12 @@ async def stand(
             await asyncio.gather(storefront.start(), back_office.start())
             await found.storefront_control.load(shop.commercetools())
             await found.back_office_control.load(shop.cin7(staff=staff))
-            sampling = asyncio.create_task(_sample(found))
+            beside = [asyncio.create_task(_sample(found)), asyncio.create_task(pace.keep(found.pids))]
             try:
                 yield found
             finally:
-                sampling.cancel()
+                for task in beside:
+                    task.cancel()
         finally:
             await asyncio.gather(*(service.stop() for service in found.services))
             await asyncio.gather(storefront.stop(), back_office.stop())
@@ -247,11 +255,18 @@ async def _sample(found: Stand) -> None:
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float, every: float = 0.25) -> bool:
-    """Whether a condition came true within real seconds."""
-    deadline = time.monotonic() + seconds
+async def until(
+    condition: Callable[[], Awaitable[bool]],
+    seconds: float,
+    every: float = 0.25,
+    *,
+    clock: Clock | None = None,
+    simulated: float = 0.0,
+) -> bool:
+    """Whether a condition came true before real `seconds`, and `simulated` ones of the clock, had both passed."""
+    deadline, late = time.monotonic() + seconds, (clock.time() if clock else 0.0) + simulated
     while not await condition():
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline and (clock is None or clock.time() > late):
             return False
         await asyncio.sleep(every)
     return True

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,18 @@ import httpx2
 from sellable.sandbox.shop import INSPECTION, SHELF
 from sellable.sandbox.shopper import Basket, Placed, Refused, Storefront
 from sellable.simulation.chaos import Chaos, Step
-from sellable.simulation.demo import COMPUTING_SECONDS, SETTLED_SECONDS, WAITING, declared_for, patience, problems
+from sellable.simulation.demo import (
+    COMPUTING_SECONDS,
+    RESTING_SECONDS_MIN,
+    SETTLED_SECONDS,
+    WAITING,
+    declared_for,
+    patience,
+    problems,
+)
 from sellable.simulation.history import Back, Cancel, Plan, Shelf
 from sellable.simulation.oracle import Evidence, Verdict, judge, percentiles, summary
-from sellable.simulation.processes import Stand, clock_for, stand, until
+from sellable.simulation.processes import Stand, stand, until
 from sellable.simulation.rules import Declared, Rules
 from sellable.simulation.watch import Rest, Watch
 
@@ -37,7 +44,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """`speed` is simulated seconds a real one; `rate` orders a simulated minute, by which the plan was made."""
+    """`speed` is the fastest the clock may run, in simulated seconds a real one."""
 
     folder: Path
     speed: float = 60.0
@@ -60,12 +67,11 @@ class Result:
 async def replay(plan: Plan, options: Options, say: Progress) -> Result:
     """Start everything, play the plan, wait for rest, judge, end everything. `options.folder` is an empty folder."""
     began = time.monotonic()
-    # The year does not matter, but an accelerated clock must not run into the real present.
-    clock = clock_for(options.speed)
     async with stand(
-        options.folder, plan.shop, clock, seed=options.seed, staff=STAFF, tempo=TEMPO, database_url=options.database_url
-    ) as found:
-        found.write_settings(datetime.fromtimestamp(clock.time(), UTC).isoformat())
+        options.folder, plan.shop, options.speed, seed=options.seed, staff=STAFF, tempo=TEMPO,
+        database_url=options.database_url,
+    ) as found:  # fmt: skip
+        found.write_settings(found.clock.now().isoformat())
         watch = Watch(found, Rules.of(plan.shop))
         await watch.open()
         await found.start_services(options.workers)
@@ -81,7 +87,8 @@ async def replay(plan: Plan, options: Options, say: Progress) -> Result:
             reading.cancel()
         say(f"arrivals are over: {dict(player.counts)}")
         rest = Rest(watch, SETTLED_SECONDS, waiting=player.held)
-        resting = await until(rest.reached, patience(options.speed, watch.unexported()), 0.5)
+        simulated = patience(watch.unexported())
+        resting = await until(rest.reached, RESTING_SECONDS_MIN, 0.5, clock=found.clock, simulated=simulated)
         say("everything has come to rest" if resting else f"not at rest: {rest.what}")
         status, evidence = await found.status(), await watch.close()
         declared = declared_for(options.speed, options.computing_seconds)
@@ -94,6 +101,7 @@ async def replay(plan: Plan, options: Options, say: Progress) -> Result:
             "peak_memory_mb": found.peak_memory_mb,
             "seconds": round(time.monotonic() - began, 1),
             "faults_fired": dict(chaos.fired),
+            "speed": found.pace.figures(),
         }
     return Result(figures=figures, problems=_problems(figures, verdict), verdict=verdict)
 

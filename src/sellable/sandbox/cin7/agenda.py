@@ -33,8 +33,8 @@ class Agenda:
         while True:
             self.run_due()
             self._changed.clear()
-            wait = (self._due[0][0] - self._clock.time()) / self._clock.speed if self._due else None
+            wait = self._clock.real(self._due[0][0] - self._clock.time()) if self._due else None
             try:
-                await asyncio.wait_for(self._changed.wait(), None if wait is None else max(wait, 0.0))
+                await asyncio.wait_for(self._changed.wait(), wait)
             except TimeoutError:
                 continue

@@ -110,9 +110,9 @@ class Commercetools:
         while True:
             self._wake.clear()
             dues = [due for shop in self.shops.values() if (due := shop.project.next_due) is not None]
-            wait = (min(dues) - self._clock.time()) / self._clock.speed if dues else None
+            wait = self._clock.real(min(dues) - self._clock.time()) if dues else None
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), None if wait is None else max(wait, 0.0))
+                await asyncio.wait_for(self._wake.wait(), wait)
             for shop in self.shops.values():
                 shop.project.advance()
 
