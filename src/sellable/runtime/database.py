@@ -86,6 +86,8 @@ class Tx(ReadTx):
     def __init__(self, connection: psycopg.Connection) -> None:
         super().__init__(connection)
         self.committed_hooks: list[Callable[[], object]] = []
+        self._gathered: list[tuple[Callable[[Tx, list[Any]], object], Any]] = []
+        self._notices: list[tuple[str, str]] = []
 
     def run(self, query: Query, /, **params: Any) -> int:
         """Execute and return the number of rows touched."""
@@ -100,17 +102,40 @@ class Tx(ReadTx):
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo only what is done inside when it raises; the exception goes on."""
-        before = len(self.committed_hooks)
+        lists: tuple[list[Any], ...] = (self.committed_hooks, self._gathered, self._notices)
+        before = [len(one) for one in lists]
         try:
             with self._connection.transaction():
                 yield
         except BaseException:
-            del self.committed_hooks[before:]
+            for one, length in zip(lists, before, strict=True):
+                del one[length:]
             raise
+
+    def gather(self, fn: Callable[[Tx, list[T]], object], value: T) -> None:
+        """Before the commit, call `fn` once with every value given for it, in order: many small writes become one."""
+        self._gathered.append((fn, value))
 
     def notify(self, channel: str, payload: str = "") -> None:
         """Wake listeners of a channel when this commits. A hint: it may be lost, equal ones are merged."""
-        self._connection.execute("SELECT pg_notify(%s, %s)", [channel, payload])
+        self._notices.append((channel, payload))
+
+    def finish(self) -> None:
+        """Write what was gathered; the store calls it before the commit."""
+        while self._gathered:
+            work: dict[Callable[[Tx, list[Any]], object], list[Any]] = {}
+            for fn, value in self._gathered:
+                work.setdefault(fn, []).append(value)
+            self._gathered.clear()
+            for fn, values in work.items():
+                fn(self, values)
+        if self._notices:
+            channels, payloads = zip(*dict.fromkeys(self._notices), strict=True)
+            self._notices.clear()
+            self._connection.execute(
+                "SELECT pg_notify(c, p) FROM unnest(%s::text[], %s::text[]) AS t (c, p)",
+                [list(channels), list(payloads)],
+            )
 
     def after_commit(self, fn: Callable[[], object]) -> None:
         """Call `fn` after the commit: on the event loop for `write`, on the same thread for `write_now`.
@@ -232,6 +257,7 @@ class _Link:
         tx = Tx(connection)
         with _undone_on_error(connection):
             result = work(tx)
+            tx.finish()
             if connection.info.transaction_status == TransactionStatus.INERROR:
                 # PostgreSQL answers COMMIT of a failed transaction with a quiet rollback: never report it as done.
                 raise ErrorSwallowed("a database error was caught inside the transaction without a savepoint")

@@ -18,7 +18,7 @@ from datetime import datetime
 import msgspec
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, array_like=True):
     """The newest numbers of one SKU at one location: signed sellable units, and units left out by state."""
 
     location: str
@@ -28,7 +28,7 @@ class Reading(msgspec.Struct, frozen=True):
     left_out: Mapping[str, int]
 
 
-class Demand(msgspec.Struct, frozen=True):
+class Demand(msgspec.Struct, frozen=True, array_like=True):
     """Units of one order line (or of a component of it) at one location, or not yet assigned."""
 
     order_id: str
@@ -46,7 +46,7 @@ class Demand(msgspec.Struct, frozen=True):
         return self.open_units
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold(msgspec.Struct, frozen=True, array_like=True):
     """Units of a pool held back by a person or a checkout."""
 
     hold_id: str

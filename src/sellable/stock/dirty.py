@@ -15,10 +15,19 @@ CHANNEL = "sellable_dirty"
 
 def mark(tx: Tx, skus: Iterable[str], priority: int, reason: str, now: datetime) -> None:
     """Notes that these SKUs (and every kit made of them) must be looked at again. Waits for no other transaction."""
-    names = sorted(set(skus))
-    if names:
-        tx.run(sql.mark_dirty, skus=names, priority=priority, reason=reason, at=now)
-        tx.notify(CHANNEL)
+    for sku in skus:
+        tx.gather(_write, (sku, int(priority), reason, now))
+
+
+def _write(tx: Tx, marks: list[tuple[str, int, str, datetime]]) -> None:
+    """One mark a SKU and transaction, the most urgent with its reason."""
+    best: dict[str, tuple[str, int, str, datetime]] = {}
+    for mark in marks:
+        if mark[0] not in best or mark[1] < best[mark[0]][1]:
+            best[mark[0]] = mark
+    skus, priorities, reasons, since = zip(*(best[sku] for sku in sorted(best)), strict=True)
+    tx.run(sql.mark_dirty, skus=list(skus), priorities=list(priorities), reasons=list(reasons), since=list(since))
+    tx.notify(CHANNEL)
 
 
 def take(tx: Tx, limit: int) -> list[tuple[str, int, str]]:

@@ -1,4 +1,4 @@
-"""T, E and their difference for a batch of SKUs. One rule: inputs of T and E come from one snapshot, never two."""
+"""T, E and their difference for a batch of SKUs. One rule: inputs of T and E come from one statement, never two."""
 
 from __future__ import annotations
 
@@ -19,39 +19,98 @@ from sellable.stock.availability import Demand, Explanation, Hold, Layout, Readi
 sql = queries("sellable.stock")
 
 
-class Number(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry: what it should show (T with its explanation), what it shows once settled (E), and its row."""
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """A storefront entry: E, what was last seen of it (`q` at `q_at`, causal `q_seq`), and what its raises wait for.
+
+    `last_t` is the lowest T since our last write; `terms` names the terms that were kept last.
+    """
 
     sku: str
     channel: str
-    explanation: Explanation
+    remote_id: str
+    version: int
+    typed: str | None
     e: int
-    entry: Any
+    q: int
+    q_reserved: int
+    q_at: datetime
+    q_seq: int
+    last_t: int | None
+    parked: str | None
+    terms: str
+
+
+class Number(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry with what it should show: T with its explanation."""
+
+    explanation: Explanation
+    entry: Entry
+
+    @property
+    def sku(self) -> str:
+        """Of which SKU."""
+        return self.entry.sku
+
+    @property
+    def channel(self) -> str:
+        """On which channel."""
+        return self.entry.channel
+
+    @property
+    def e(self) -> int:
+        """What the entry shows once the storefront has applied all we know of."""
+        return self.entry.e
 
     @property
     def d(self) -> int:
         """Units to add (or, negative, to remove)."""
-        return self.explanation.target - self.e
+        return self.explanation.target - self.entry.e
+
+
+class Sight(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of some SKUs and of their components, from one snapshot; rows begin with their SKU."""
+
+    entries: list[Entry]
+    recipe_rows: list[tuple[str, str, int]]
+    readings: list[tuple[str, Reading]]
+    demand: list[tuple[str, Demand]]
+    holds: list[tuple[str, Hold]]
+
+    def recipes(self) -> dict[str, dict[str, int]]:
+        """Component -> units, for those of the SKUs that are kits."""
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        for sku, component, units in self.recipe_rows:
+            found[sku][component] = units
+        return dict(found)
+
+    def facts(self) -> dict[str, SkuFacts]:
+        """By SKU, for those anything is known of."""
+        readings: dict[str, list[Reading]] = defaultdict(list)
+        demand: dict[str, list[Demand]] = defaultdict(list)
+        holds: dict[str, list[Hold]] = defaultdict(list)
+        for sku, reading in self.readings:
+            readings[sku].append(reading)
+        for sku, sold in self.demand:
+            demand[sku].append(sold)
+        for sku, hold in self.holds:
+            holds[sku].append(hold)
+        return {
+            sku: SkuFacts(sku, tuple(readings[sku]), tuple(demand[sku]), tuple(holds[sku]))
+            for sku in {*readings, *demand, *holds}
+        }
+
+
+_sight = msgspec.json.Decoder(Sight)
+
+
+def sight_of(tx: ReadTx, skus: Sequence[str], now: datetime) -> Sight:
+    """Everything known of these SKUs."""
+    return _sight.decode(tx.value(sql.sight, skus=list(skus), now=now))
 
 
 def facts_of(tx: ReadTx, skus: Sequence[str], now: datetime) -> dict[str, SkuFacts]:
-    """Everything known of these SKUs: three set-based questions."""
-    names = list(skus)
-    readings: dict[str, list[Reading]] = defaultdict(list)
-    demand: dict[str, list[Demand]] = defaultdict(list)
-    holds: dict[str, list[Hold]] = defaultdict(list)
-    for r in tx.all(sql.readings_of, skus=names):
-        readings[r.sku].append(Reading(r.location, r.available, r.a0, r.observed_at, r.left_out))
-    for r in tx.all(sql.demand_of, skus=names):
-        demand[r.sku].append(
-            Demand(r.order_id, r.label, r.location, r.channel, r.open_units, r.evidenced_units, r.evidence_seq)
-        )
-    for r in tx.all(sql.holds_of, skus=names, now=now):
-        holds[r.sku].append(Hold(r.id, r.pool, r.units, r.reason))
-    return {
-        sku: SkuFacts(sku, tuple(readings[sku]), tuple(demand[sku]), tuple(holds[sku]))
-        for sku in {*readings, *demand, *holds}
-    }
+    """The facts their numbers follow from."""
+    return sight_of(tx, skus, now).facts()
 
 
 def recipes_of(tx: ReadTx, skus: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -63,32 +122,27 @@ def recipes_of(tx: ReadTx, skus: Sequence[str]) -> dict[str, dict[str, int]]:
 
 
 def compute(tx: ReadTx, skus: Sequence[str], layout: Layout, now: datetime, *, stale: bool = False) -> list[Number]:
-    """The numbers of every known entry of these SKUs, from one snapshot or one transaction that holds their locks."""
-    recipes = recipes_of(tx, skus)
-    components = {c for recipe in recipes.values() for c in recipe}
-    facts = facts_of(tx, sorted({*skus, *components}), now)
-    by_sku: dict[str, list[Any]] = defaultdict(list)
-    for row in sorted(tx.all(sql.entries_of, skus=list(skus)), key=lambda r: (r.sku, r.channel)):
-        by_sku[row.sku].append(row)
-    numbers = []
-    for sku, rows in by_sku.items():
-        for row in rows:
-            if row.channel not in layout.channels:
-                continue
-            explanation = target(
-                sku,
-                row.channel,
-                facts,
-                recipes.get(sku),
-                layout,
-                in_other_carts=_in_other_carts(row, rows, layout),
-                stale=stale,
-            )
-            numbers.append(Number(sku=sku, channel=row.channel, explanation=explanation, e=row.e, entry=row))
-    return numbers
+    """The numbers of every known entry of these SKUs; T's inputs and E are from one snapshot in any transaction."""
+    sight = sight_of(tx, skus, now)
+    recipes, facts = sight.recipes(), sight.facts()
+    by_sku: dict[str, list[Entry]] = defaultdict(list)
+    for entry in sight.entries:
+        by_sku[entry.sku].append(entry)
+    return [
+        Number(
+            entry=entry,
+            explanation=target(
+                sku, entry.channel, facts, recipes.get(sku), layout,
+                in_other_carts=_in_other_carts(entry, rows, layout), stale=stale,
+            ),
+        )
+        for sku, rows in by_sku.items()
+        for entry in rows
+        if entry.channel in layout.channels
+    ]  # fmt: skip
 
 
-def _in_other_carts(row: Any, rows: Sequence[Any], layout: Layout) -> int:
+def _in_other_carts(row: Entry, rows: Sequence[Entry], layout: Layout) -> int:
     """Units in carts of the other entries that draw on a location of this one's pool."""
     mine = set(layout.pools[layout.channels[row.channel].pool])
     return sum(

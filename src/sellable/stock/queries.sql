@@ -62,7 +62,9 @@ WHERE s.units <> coalesce(b.quantity, 0) ORDER BY s.sku, s.location, s.state;
 -- name: mark_dirty
 -- Notes SKUs to look at; waits for nobody.
 INSERT INTO dirty (sku, priority, reason, seq, since)
-SELECT sku, %(priority)s, %(reason)s, nextval('causal_seq'), %(at)s FROM unnest(%(skus)s::text[]) AS t (sku);
+SELECT sku, priority, reason, nextval('causal_seq'), since
+FROM unnest(%(skus)s::text[], %(priorities)s::smallint[], %(reasons)s::text[], %(since)s::timestamptz[])
+    AS t (sku, priority, reason, since);
 
 -- name: take_dirty
 -- Claims the most urgent names with every mark of theirs this snapshot shows; gone when the transaction commits.
@@ -235,12 +237,7 @@ FROM put p LEFT JOIN before b USING (sku, channel);
 
 -- name: entries_of
 -- Everything about the entries of these SKUs.
-SELECT e.sku, e.channel, e.remote_id, e.version, e.typed, e.backorder,
-    e.e + coalesce((SELECT sum(p.quantity) FROM entry_pending p WHERE (p.sku, p.channel) = (e.sku, e.channel)), 0)::bigint AS e,
-    e.q, e.q_reserved, e.q_at, e.q_seq, CASE WHEN e.last_t IS NOT NULL THEN least(e.last_t, w.low_t) END AS last_t,
-    e.parked, e.parked_seq, e.last_op, e.gone, e.baseline_at, e.judged_at
-FROM entry e LEFT JOIN desired w ON (w.sku, w.channel) = (e.sku, e.channel)
-WHERE e.sku = ANY (%(skus)s::text[]) AND NOT e.gone;
+SELECT * FROM entry_now WHERE sku = ANY (%(skus)s::text[]) ORDER BY sku, channel;
 
 -- name: entries_that_differ
 -- Entries whose E is not the sum of its facts (I8).
@@ -433,26 +430,28 @@ FROM unnest(%(sku)s::text[], %(location)s::text[], %(part)s::text[], %(state)s::
     %(value)s::bigint[], %(a0)s::bigint[], %(a1)s::bigint[])
     AS t (sku, location, part, state, value_before, value, a0, a1);
 
--- name: readings_of
--- Newest numbers by location: sellable units, the oldest causal number, and what is left out by state.
-SELECT sku, location, coalesce(sum(value) FILTER (WHERE state = 'available'), 0)::bigint AS available, min(a0) AS a0,
-    min(observed_at) AS observed_at,
-    coalesce(jsonb_object_agg(CASE state WHEN '' THEN 'unknown' ELSE state END, value)
-        FILTER (WHERE state <> 'available' AND value <> 0), '{}') AS left_out,
-    coalesce(sum(allocated), 0)::bigint AS allocated
-FROM (SELECT sku, location, state, sum(value) AS value, sum(allocated) AS allocated, min(a0) AS a0,
-        min(observed_at) AS observed_at FROM observed WHERE sku = ANY (%(skus)s::text[]) GROUP BY 1, 2, 3) AS parts
-GROUP BY sku, location;
-
--- name: demand_of
--- Units that may still be in flight.
-SELECT sku, order_id, label, location, channel, open_units, evidenced_units, evidence_seq FROM demand
-WHERE sku = ANY (%(skus)s::text[]) AND NOT settled AND open_units + evidenced_units > 0 ORDER BY sku, at, order_id;
-
--- name: holds_of
--- Live holds.
-SELECT id, sku, pool, units, reason FROM hold
-WHERE sku = ANY (%(skus)s::text[]) AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s);
+-- name: sight
+-- What the numbers of these SKUs are made of, components of kits included, as one JSON value: one statement sees one
+-- snapshot. The order of the columns is that of numbers.Sight.
+WITH made AS MATERIALIZED (
+    SELECT sku, component, units FROM recipe WHERE sku = ANY (%(skus)s::text[])
+), names AS MATERIALIZED (
+    SELECT array_agg(DISTINCT sku) AS list
+    FROM (SELECT unnest(%(skus)s::text[]) AS sku UNION ALL SELECT component FROM made) AS every
+)
+SELECT json_build_array(
+    (SELECT coalesce(json_agg(json_build_array(sku, channel, remote_id, version, typed, e, q, q_reserved, q_at, q_seq,
+        last_t, parked, terms) ORDER BY sku, channel), '[]') FROM entry_now WHERE sku = ANY (%(skus)s::text[])),
+    (SELECT coalesce(json_agg(json_build_array(sku, component, units)), '[]') FROM made),
+    (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(location, available, a0, observed_at, left_out))
+        ORDER BY sku, location), '[]') FROM reading_now WHERE sku = ANY ((SELECT list FROM names)::text[])),
+    (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(order_id, label, location, channel, open_units,
+        evidenced_units, evidence_seq)) ORDER BY sku, at, order_id), '[]') FROM demand
+        WHERE sku = ANY ((SELECT list FROM names)::text[]) AND NOT settled AND open_units + evidenced_units > 0),
+    (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(id, pool, units, reason)) ORDER BY sku, id), '[]') FROM hold
+        WHERE sku = ANY ((SELECT list FROM names)::text[]) AND ended_at IS NULL
+            AND (expires_at IS NULL OR expires_at > %(now)s))
+)::text;
 
 -- name: recipes_of
 -- Recipes of those of the SKUs that are kits.

@@ -23,7 +23,7 @@ WHERE (e.sku, e.channel) = (t.sku, t.channel);
 UPDATE entry e SET parked = NULL, parked_seq = NULL
 FROM (SELECT p.sku, p.channel, min(o.a0) AS a0 FROM entry p LEFT JOIN recipe r ON r.sku = p.sku
         JOIN observed o ON o.sku = coalesce(r.component, p.sku) AND o.location = ANY (%(locations)s::text[])
-        WHERE p.parked = 'base' AND p.sku = ANY (%(skus)s::text[]) GROUP BY 1, 2) AS m
+        WHERE p.parked = 'base' AND p.sku = ANY (%(skus)s::text[]) GROUP BY 1, 2 ORDER BY 1, 2) AS m
 WHERE (e.sku, e.channel) = (m.sku, m.channel) AND e.parked = 'base' AND e.parked_seq < m.a0
 RETURNING e.sku, e.channel;
 
@@ -69,28 +69,19 @@ SELECT sku, channel FROM entry WHERE NOT gone AND (
 ORDER BY parked NULLS LAST, judged_at NULLS FIRST LIMIT %(limit)s;
 
 -- name: put_desired
--- What each key should be; a key that differs keeps since when.
-INSERT INTO desired AS w (sku, channel, t, low_t, d, priority, reason, changed_seq, since, due_at)
-SELECT sku, channel, t, t, d, priority, reason, nextval('causal_seq'), %(at)s, %(at)s
+-- What each key should be; a key that differs keeps since when. What is so already is left alone.
+INSERT INTO desired AS w (sku, channel, t, low_t, d, priority, reason, changed_seq, since, due_at, terms)
+SELECT sku, channel, t, t, d, priority, reason, nextval('causal_seq'), %(at)s, %(at)s, terms
 FROM unnest(%(sku)s::text[], %(channel)s::text[], %(t)s::bigint[], %(d)s::bigint[], %(priority)s::smallint[],
-    %(reason)s::text[]) AS t (sku, channel, t, d, priority, reason) ORDER BY sku, channel
+    %(reason)s::text[], %(terms)s::text[]) AS t (sku, channel, t, d, priority, reason, terms) ORDER BY sku, channel
 ON CONFLICT (sku, channel) DO UPDATE SET t = excluded.t, low_t = least(w.low_t, excluded.t), d = excluded.d,
     priority = CASE WHEN w.d < 0 AND excluded.d < 0 THEN least(w.priority, excluded.priority)
         ELSE excluded.priority END,
     reason = excluded.reason, changed_seq = excluded.changed_seq,
     since = CASE WHEN w.d <> 0 AND sign(w.d) = sign(excluded.d) THEN w.since ELSE excluded.since END,
-    due_at = CASE WHEN excluded.d < 0 THEN excluded.due_at ELSE greatest(w.due_at, excluded.due_at) END;
-
--- name: last_terms
--- Fingerprints of the terms kept last.
-SELECT w.sku, w.channel, w.terms FROM desired w
-JOIN unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel) USING (sku, channel);
-
--- name: keep_terms
--- Fingerprints of the terms kept now.
-UPDATE desired w SET terms = t.terms
-FROM unnest(%(sku)s::text[], %(channel)s::text[], %(terms)s::text[]) AS t (sku, channel, terms)
-WHERE (w.sku, w.channel) = (t.sku, t.channel);
+    due_at = CASE WHEN excluded.d < 0 THEN excluded.due_at ELSE greatest(w.due_at, excluded.due_at) END,
+    terms = excluded.terms
+WHERE (w.t, w.d, w.terms) <> (excluded.t, excluded.d, excluded.terms) OR excluded.d <> 0;
 
 -- name: pick_work
 -- The most dangerous differences that nobody works on; P3 and P4 age up so that nothing starves.
@@ -183,8 +174,13 @@ WHERE (e.sku, e.channel) = (t.sku, t.channel) AND (locked.sku, locked.channel) =
 
 -- name: free_all_desired
 -- The keys' operations are over.
-UPDATE desired w SET op = NULL, due_at = least(w.due_at, %(at)s), low_t = NULL FROM unnest(%(sku)s::text[], %(channel)s::text[], %(op)s::text[]) AS t (sku, channel, op)
-WHERE (w.sku, w.channel) = (t.sku, t.channel) AND w.op = t.op;
+WITH locked AS (
+    SELECT w.sku, w.channel FROM desired w
+    JOIN unnest(%(sku)s::text[], %(channel)s::text[], %(op)s::text[]) AS t (sku, channel, op)
+        ON (w.sku, w.channel) = (t.sku, t.channel) AND w.op = t.op
+    ORDER BY w.sku, w.channel FOR UPDATE OF w)
+UPDATE desired w SET op = NULL, due_at = least(w.due_at, %(at)s), low_t = NULL
+FROM locked WHERE (w.sku, w.channel) = (locked.sku, locked.channel);
 
 -- name: waits_for_base
 -- SKUs whose raise waits for a newer reading of the master.

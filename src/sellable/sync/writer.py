@@ -49,9 +49,8 @@ def lane_of(sku: str, channel: str) -> str:
 def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int = 300) -> int:
     """Looks at the most urgent dirty SKUs and notes what differs. Returns how many names were taken.
 
-    None while another process plans: what is dirty is its work.
+    None while another process plans: what is dirty is its work. What becomes dirty after the marks were taken stays so.
     """
-    tx.run(sql.one_snapshot)
     if not tx.value(sql.sole_planner):
         return 0
     taken = dirty.take(tx, limit)
@@ -66,6 +65,7 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int
     found = numbers.compute(tx, skus, layout, now, stale=stale)
     if not found:
         return len(taken)
+    prints = [numbers.fingerprint(n) for n in found]
     worst = min(cause.values())
     tx.run(
         sql.put_desired,
@@ -84,25 +84,15 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int
             for n in found
         ],
         reason=[reason.get(n.sku, "component") for n in found],
+        terms=prints,
         at=now,
     )
-    _keep_terms(tx, found, now)
+    if fresh := [n for n, name in zip(found, prints, strict=True) if n.entry.terms != name]:
+        keys = {"sku": [n.sku for n in fresh], "channel": [n.channel for n in fresh]}
+        tx.run(numbers.sql.log_explained, **keys, terms=[numbers.terms_json(n).decode() for n in fresh], at=now)
     if any(n.d for n in found):
         tx.notify(WORK)
     return len(taken)
-
-
-def _keep_terms(tx: Tx, found: Sequence[numbers.Number], now: datetime) -> None:
-    """Keeps the terms of every number whose terms changed, for questions about the past."""
-    keys = {"sku": [n.sku for n in found], "channel": [n.channel for n in found]}
-    kept = {(r.sku, r.channel): r.terms for r in tx.all(sql.last_terms, **keys)}
-    prints = {(n.sku, n.channel): numbers.fingerprint(n) for n in found}
-    fresh = [n for n in found if kept.get((n.sku, n.channel)) != prints[(n.sku, n.channel)]]
-    if not fresh:
-        return
-    keys = {"sku": [n.sku for n in fresh], "channel": [n.channel for n in fresh]}
-    tx.run(sql.keep_terms, **keys, terms=[prints[(n.sku, n.channel)] for n in fresh])
-    tx.run(numbers.sql.log_explained, **keys, terms=[numbers.terms_json(n).decode() for n in fresh], at=now)
 
 
 # --- Picking: the most urgent differences become operations ----------------------------------------------------------
@@ -132,7 +122,6 @@ def pick(
     Without `only`: lowers and refills, most dangerous first. With `only`: raises of exactly these keys, which were
     read a moment ago (not before causal `read_seq`); each sends at most what the reading allows, and parks the rest.
     """
-    tx.run(sql.one_snapshot)
     if only is None:
         rows = tx.all(sql.pick_work, now=now, raises=False, limit=limit)
         keys = {(r.sku, r.channel): r.priority for r in rows}
@@ -360,7 +349,6 @@ def _applied(tx: Tx, op: Operation, result: Mapping[str, Any], now: datetime) ->
 
 def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime) -> Operation:
     """Commits the copy that shall supersede the earlier ones: a new marker, a difference computed anew."""
-    tx.run(sql.one_snapshot)
     p = dict(tx.value(sql.payload_now, id=op.id))
     found = [n for n in numbers.compute(tx, [p["sku"]], layout, now) if n.channel == p["channel"]]
     amount, target = (found[0].d, found[0].explanation.target) if found else (0, p["t"])

@@ -277,6 +277,25 @@ CREATE TABLE desired (
 );
 CREATE INDEX desired_work ON desired (priority, due_at) WHERE d <> 0 AND op IS NULL;
 
+-- Entries as they are to be computed with: all of E, and below which T a raise is no refill any more.
+CREATE VIEW entry_now AS
+SELECT e.sku, e.channel, e.remote_id, e.version, e.typed, e.backorder,
+    e.e + coalesce((SELECT sum(p.quantity) FROM entry_pending p WHERE (p.sku, p.channel) = (e.sku, e.channel)), 0)::bigint AS e,
+    e.q, e.q_reserved, e.q_at, e.q_seq, CASE WHEN e.last_t IS NOT NULL THEN least(e.last_t, w.low_t) END AS last_t,
+    e.parked, e.parked_seq, e.last_op, e.gone, e.baseline_at, e.judged_at, coalesce(w.terms, '') AS terms
+FROM entry e LEFT JOIN desired w ON (w.sku, w.channel) = (e.sku, e.channel)
+WHERE NOT e.gone;
+
+-- Newest numbers by location: sellable units, the oldest causal number, and what is left out by state.
+CREATE VIEW reading_now AS
+SELECT sku, location, coalesce(sum(value) FILTER (WHERE state = 'available'), 0)::bigint AS available, min(a0) AS a0,
+    min(observed_at) AS observed_at,
+    coalesce(jsonb_object_agg(CASE state WHEN '' THEN 'unknown' ELSE state END, value)
+        FILTER (WHERE state <> 'available' AND value <> 0), '{}') AS left_out
+FROM (SELECT sku, location, state, sum(value)::bigint AS value, min(a0) AS a0, min(observed_at) AS observed_at
+    FROM observed GROUP BY 1, 2, 3) AS parts
+GROUP BY sku, location;
+
 -- Looks at entries that wait to be judged, what E was at that instant of the storefront's clock (without live holds),
 -- and whether the look is spoiled: a write near it, or orders so recent that the number may not show them yet. After
 -- 15 minutes without a judgement (2 when a raise waits for it) such orders count as shown, which errs on the low side.
