@@ -96,7 +96,12 @@ def stage(tx: Tx, order_id: str, name: str, now: datetime, cause: str = "") -> N
 
 def tell(tx: Tx, order_id: str, what: str, now: datetime, **detail: object) -> None:
     """Adds one step to the order's story."""
-    tx.run(sql.add_event, order_id=order_id, at=now, what=what, detail=text(detail))
+    tx.gather(_write_story, (order_id, now, what, text(detail)))
+
+
+def _write_story(tx: Tx, steps: list[tuple[str, datetime, str, str]]) -> None:
+    orders, moments, whats, details = (list(column) for column in zip(*steps, strict=True))
+    tx.run(sql.add_events, order_id=orders, at=moments, what=whats, detail=details)
 
 
 def newer_than_known(tx: ReadTx, versions: Mapping[str, int]) -> list[str]:

@@ -235,10 +235,12 @@ SELECT shipment_id, part, document, items, told, at FROM shipment WHERE order_id
 -- The storefront knows this shipment.
 UPDATE shipment SET told = true WHERE shipment_id = %(shipment_id)s;
 
--- name: add_event
--- One step in an order's story.
+-- name: add_events
+-- Steps in the stories of orders.
 INSERT INTO order_event (order_id, at, seq, what, detail)
-VALUES (%(order_id)s, %(at)s, nextval('causal_seq'), %(what)s, %(detail)s::jsonb);
+SELECT order_id, at, nextval('causal_seq'), what, detail::jsonb
+FROM unnest(%(order_id)s::text[], %(at)s::timestamptz[], %(what)s::text[], %(detail)s::text[])
+    AS t (order_id, at, what, detail);
 
 -- name: events_of
 -- An order's story.

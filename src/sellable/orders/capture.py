@@ -52,10 +52,10 @@ def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         book.stage(tx, order.order_id, "cancelled", now)
         book.tell(tx, order.order_id, "cancelled before we saw it", now, version=order.version)
         return
-    sold = units_in_flight(tx, order)
-    demand.capture(tx, sold, now)
     book.tell(tx, order.order_id, "captured", now, version=order.version, lines=len(order.lines), total=order.total)
-    proceed(tx, order, now, context)
+    kits = kits_in(tx, order)
+    if not proceed(tx, order, kits, now, context, new=True):
+        demand.capture(tx, units_in_flight(order, kits), now)
 
 
 def took(tx: Tx, order: Order, now: datetime) -> None:
@@ -82,9 +82,13 @@ def _fact(order: Order, line: Line, kind: str, units: int, at: datetime) -> entr
     )
 
 
-def units_in_flight(tx: Tx, order: Order) -> list[demand.Sold]:
-    """The order's demand by component; kits are exploded with today's recipe."""
-    recipes = numbers.recipes_of(tx, sorted({line.sku for line in order.lines if line.sku}))
+def kits_in(tx: Tx, order: Order) -> dict[str, dict[str, int]]:
+    """Today's recipes (component -> units) of those of the order's SKUs that are kits."""
+    return numbers.recipes_of(tx, sorted({line.sku for line in order.lines if line.sku}))
+
+
+def units_in_flight(order: Order, kits: dict[str, dict[str, int]]) -> list[demand.Sold]:
+    """The order's demand by component; kits are exploded."""
     return [
         demand.Sold(
             order_id=order.order_id,
@@ -94,27 +98,32 @@ def units_in_flight(tx: Tx, order: Order) -> list[demand.Sold]:
             channel=unit.channel,
             units=unit.units,
         )
-        for unit in rules.units_of(order, recipes, own_kits=True)
+        for unit in rules.units_of(order, kits, own_kits=True)
     ]
 
 
 # --- From captured to exporting --------------------------------------------------------------------------------------
 
 
-def proceed(tx: Tx, order: Order, now: datetime, context: Context) -> None:
-    """Checks the order at the boundary, sources it and owes its sales; or says what it waits for, or opens cases."""
+def proceed(
+    tx: Tx, order: Order, kits: dict[str, dict[str, int]], now: datetime, context: Context, *, new: bool = False
+) -> bool:
+    """Checks the order at the boundary, sources it and owes its sales; or says what it waits for, or opens cases.
+
+    True when it was sourced: then its units are in flight at their locations, also those of a `new` order.
+    """
     waits_for = _not_triggered(order, context)
     if waits_for:
         book.stage(tx, order.order_id, "waiting", now, waits_for)
         book.tell(tx, order.order_id, "waits", now, cause=waits_for)
-        return
+        return False
     known = catalogue.known(tx, sorted({line.sku for line in order.lines if line.sku}))
     found = [*rules.findings(order, known, context.settings), *totals.recompute(order)]
     if not found:
-        kits = numbers.recipes_of(tx, sorted({line.sku for line in order.lines if line.sku}))
-        found = _plan(tx, order, kits, now, context)
+        found = _plan(tx, order, kits, now, context, new=new)
     if found:
         hold(tx, order, found, now, context)
+    return not found
 
 
 def hold(tx: Tx, order: Order, found: Sequence[Finding], now: datetime, context: Context) -> None:
@@ -143,7 +152,9 @@ def _not_triggered(order: Order, context: Context) -> str:
     return ""
 
 
-def _plan(tx: Tx, order: Order, kits: dict[str, dict[str, int]], now: datetime, context: Context) -> list[Finding]:
+def _plan(
+    tx: Tx, order: Order, kits: dict[str, dict[str, int]], now: datetime, context: Context, *, new: bool
+) -> list[Finding]:
     goods = rules.goods(order, kits)
     assignment = rules.source(
         goods,
@@ -156,9 +167,14 @@ def _plan(tx: Tx, order: Order, kits: dict[str, dict[str, int]], now: datetime, 
     trouble = [p for p in parts if isinstance(p, Finding)]
     if trouble:
         return trouble
-    # What was refused before may have left something behind, so its next attempt searches.
-    again = tx.run(book.sql.drop_planned_parts, order_id=order.order_id) > 0
-    demand.assign(tx, order.order_id, _slots(tx, order, assignment, kits), now)
+    slots = _slots(order, assignment, kits)
+    if new:
+        again = False
+        demand.capture(tx, slots, now)
+    else:
+        # What was refused before may have left something behind, so its next attempt searches.
+        again = tx.run(book.sql.drop_planned_parts, order_id=order.order_id) > 0
+        demand.assign(tx, order.order_id, slots, now)
     search = again or _needs_search(tx, order, now, context)
     planned = [p for p in parts if not isinstance(p, Finding)]
     for part in planned:
@@ -219,7 +235,7 @@ def stock_by_location(
 
 
 def _slots(
-    tx: Tx, order: Order, assignment: dict[str, list[tuple[str, int]]], kits: dict[str, dict[str, int]]
+    order: Order, assignment: dict[str, list[tuple[str, int]]], kits: dict[str, dict[str, int]]
 ) -> list[demand.Sold]:
     """Demand rows with their location, one slot for each location of a line."""
     by_line = {line.line_id: line for line in order.lines}
@@ -257,7 +273,7 @@ def _changed(tx: Tx, row: Any, order: Order, now: datetime, context: Context) ->
     if _goods(before) != _goods(order):
         _edited(tx, before, order, parts, now, context)
     if row.stage in ("waiting", "held") and not _begun(tx, order.order_id, parts):
-        proceed(tx, order, now, context)
+        proceed(tx, order, kits_in(tx, order), now, context)
 
 
 def _begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
@@ -275,8 +291,8 @@ def _edited(
     tx: Tx, before: Order, order: Order, parts: Sequence[Any], now: datetime, context: Context
 ) -> None:  # fmt: skip
     """More units are in flight at once; fewer only where nobody was told of them. A person changes the sale."""
-    old = {(u.line_id, u.sku): u.units for u in units_in_flight(tx, before)}
-    new = units_in_flight(tx, order)
+    old = {(u.line_id, u.sku): u.units for u in units_in_flight(before, kits_in(tx, before))}
+    new = units_in_flight(order, kits_in(tx, order))
     if parts:
         more = [
             msgspec.structs.replace(
@@ -321,7 +337,7 @@ def retry(tx: Tx, order_id: str, now: datetime, context: Context) -> bool:
         return False
     order, parts = book.order_of(row), tx.all(book.sql.parts_of, order_id=order_id)
     if not _begun(tx, order_id, parts):
-        proceed(tx, order, now, context)
+        proceed(tx, order, kits_in(tx, order), now, context)
         return True
     held = [p for p in parts if p.state == "held"]
     if not held:

@@ -30,7 +30,7 @@ class Sold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def capture(tx: Tx, sold: Sequence[Sold], now: datetime) -> None:
-    """Counts newly sold units as in flight; lines already counted are left alone."""
+    """Counts newly sold units as in flight, with or without a location; lines already counted are left alone."""
     if not sold:
         return
     rows = tx.all(
@@ -46,6 +46,7 @@ def capture(tx: Tx, sold: Sequence[Sold], now: datetime) -> None:
         at=now,
     )
     _log(tx, "captured", rows, now)
+    _log(tx, "assigned", [r for r in rows if r.location is not None], now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, f"order {sold[0].label}", now)
 
 
@@ -100,7 +101,8 @@ def evidence(
             evidenced_units=have,
             evidence_seq=(seq if more else row.evidence_seq) if have else None,
         )
-        _log_one(tx, "evidenced" if more else "revoked", row, abs(have - row.evidenced_units), seq, now)
+        kind, units = "evidenced" if more else "revoked", abs(have - row.evidenced_units)
+        tx.gather(_write_log, _Event(order_id, row.line_id, row.sku, kind, units, row.location, seq, now))
     if updates:
         dirty.mark(tx, {r.sku for r, _ in updates}, Priority.LOWER, "allocation seen", now)
     return gained, lost
@@ -168,29 +170,21 @@ def waiting_for_allocation(tx: ReadTx, skus: Sequence[str]) -> list[tuple[str, s
 
 
 def _log(tx: Tx, kind: str, rows: Sequence[Any], now: datetime) -> None:
-    if rows:
-        tx.run(
-            sql.log_demand,
-            kind=kind,
-            order_id=[r.order_id for r in rows],
-            line_id=[r.line_id for r in rows],
-            sku=[r.sku for r in rows],
-            units=[r.units for r in rows],
-            location=[r.location for r in rows],
-            evidence_seq=[r.evidence_seq for r in rows],
-            at=now,
-        )
+    for r in rows:
+        tx.gather(_write_log, _Event(r.order_id, r.line_id, r.sku, kind, r.units, r.location, r.evidence_seq, now))
 
 
-def _log_one(tx: Tx, kind: str, row: Any, units: int, seq: int, now: datetime) -> None:
-    tx.run(
-        sql.log_demand,
-        kind=kind,
-        order_id=[row.order_id],
-        line_id=[row.line_id],
-        sku=[row.sku],
-        units=[units],
-        location=[row.location],
-        evidence_seq=[seq],
-        at=now,
-    )
+class _Event(msgspec.Struct, frozen=True):
+    order_id: str
+    line_id: str
+    sku: str
+    kind: str
+    units: int
+    location: str | None
+    evidence_seq: int | None
+    at: datetime
+
+
+def _write_log(tx: Tx, events: list[_Event]) -> None:
+    columns = {name: [getattr(event, name) for event in events] for name in _Event.__struct_fields__}
+    tx.run(sql.log_demand, **columns)

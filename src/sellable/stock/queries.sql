@@ -167,9 +167,10 @@ WHERE sku = ANY (%(skus)s::text[]) AND NOT finished AND NOT settled AND open_uni
 -- name: log_demand
 -- Keeps the history of units in flight.
 INSERT INTO demand_event (order_id, line_id, sku, kind, units, location, evidence_seq, at, causal_seq)
-SELECT order_id, line_id, sku, %(kind)s, units, location, evidence_seq, %(at)s, nextval('causal_seq')
-FROM unnest(%(order_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[], %(location)s::text[],
-    %(evidence_seq)s::bigint[]) AS t (order_id, line_id, sku, units, location, evidence_seq);
+SELECT order_id, line_id, sku, kind, units, location, evidence_seq, at, nextval('causal_seq')
+FROM unnest(%(order_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(kind)s::text[], %(units)s::bigint[],
+    %(location)s::text[], %(evidence_seq)s::bigint[], %(at)s::timestamptz[])
+    AS t (order_id, line_id, sku, kind, units, location, evidence_seq, at);
 
 -- name: record_entry_facts
 -- Appends facts of E that are new, on entries that exist. What a judged look already showed is in E by then.
