@@ -333,10 +333,8 @@ def test_strays_are_found(store: Store) -> None:
 
 def test_what_is_next(store: Store) -> None:
     owed(store, intent("A", due_at=NOW + timedelta(seconds=7)), intent("B", priority=3), intent("C", priority=2))
-    assert store.read_now(operations.priority_now, ERP, "orders", NOW) == 2
-    assert store.read_now(operations.next_due, ERP, "orders", NOW) == NOW + timedelta(seconds=7)
-    assert store.read_now(operations.priority_now, ERP, "writes", NOW) is None
-    assert store.read_now(operations.next_due, ERP, "writes", NOW) is None
+    assert asyncio.run(operations.ahead(store, ERP, "orders", NOW)) == (2, NOW + timedelta(seconds=7))
+    assert asyncio.run(operations.ahead(store, ERP, "writes", NOW)) == (None, None)
 
 
 def test_pruning_forgets_only_what_is_settled(store: Store) -> None:

@@ -116,7 +116,7 @@ class Service:
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
-        loops.every("audit", 1.0, self.write_up)
+        loops.every("audit", pause, self.write_up)
         loops.every("seal", 60.0, partial(self.store.write, _seal, self.audit, self.clock))
         loops.add("alerts", self.alerts.run)
         loops.every("learn", 600.0, partial(self.storefront.learn, lane="orders"))

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sellable.runtime.database import ReadTx, Row, Tx
-from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import queries
 
 SEALS = "seals"
@@ -151,18 +150,16 @@ def _append(tx: Tx, segment: str, records: Sequence[Record]) -> None:
     tx.all(sql.lock_audit_segment, segment=segment)
     end = tx.one(sql.last_audit, segment=segment)
     prev_hash = BORN if end is None else end.hash
+    seqs = [row.seq for row in tx.all(sql.next_seqs, count=len(records))]
     rows = []
-    for record in records:
+    for record, seq in zip(records, seqs, strict=True):
         names = ("actor", "action", "subject", "correlation", "before", "after")
         clean = storable({name: getattr(record, name) for name in names})
-        seq = next_seq(tx)
         digest = _hash(prev_hash, {"segment": segment, "at": _instant(record.at), "seq": seq, **clean})
         written = {**clean, "before": _json(clean["before"]), "after": _json(clean["after"])}
-        rows.append(
-            {"segment": segment, "at": record.at, "seq": seq, "prev_hash": prev_hash, "hash": digest, **written}
-        )
+        rows.append({"at": record.at, "seq": seq, "prev_hash": prev_hash, "hash": digest, **written})
         prev_hash = digest
-    tx.many(sql.put_audit, rows)
+    tx.run(sql.put_audit, segment=segment, **{name: [row[name] for row in rows] for name in rows[0]})
 
 
 def storable(value: Any) -> Any:

@@ -219,10 +219,11 @@ def _write_back(
 ) -> None:
     paid = [lane for lane, ok in zip(asked, served, strict=True) if ok]
     uses = {lane: _use_of(rows.get(lane)).add(paid.count(lane), now.timestamp(), spec.window_seconds) for lane in left}
-    tx.run(sql.fill_budget, credential=spec.credential, filled_at=now, shrink=shrink)
     tx.run(
-        sql.put_budget_lanes,
+        sql.fill_budget,
         credential=spec.credential,
+        filled_at=now,
+        shrink=shrink,
         lanes=list(left),
         tokens=list(left.values()),
         slots=[use.slot for use in uses.values()],

@@ -179,6 +179,11 @@ class Store:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._read, lambda tx: fn(tx, *args, **kwargs))
 
+    async def ask(self, query: Query, **params: Any) -> list[Row]:
+        """The rows of one statement that reads, without a transaction around it: a third of the price of `read`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._persist, lambda link: link.ask(query, params))
+
     def write_now(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`write` on the calling thread, for the command line."""
         return self._write(lambda tx: fn(tx, *args, **kwargs), lambda hook: hook())
@@ -279,6 +284,15 @@ class _Link:
             connection.rollback()
         return result
 
+    def ask(self, query: Query, params: Mapping[str, Any]) -> list[Row]:
+        connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=True)
+        connection.autocommit = True
+        try:
+            return ReadTx(connection).all(query, **params)
+        finally:
+            if not connection.closed:
+                connection.autocommit = False
+
     def _ready(self, isolation: psycopg.IsolationLevel, *, read_only: bool) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
             self._connection, self._told = _connect(self._url), {}
@@ -286,8 +300,10 @@ class _Link:
         settings = self._clock.settings()
         if settings != self._told:
             # Virtual time moves between transactions; an accelerated clock is told once.
-            for name, value in settings.items():
-                connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+            connection.execute(
+                "SELECT set_config(n, v, false) FROM unnest(%s::text[], %s::text[]) AS t (n, v)",
+                [list(settings), list(settings.values())],
+            )
             connection.commit()
             self._told = settings
         if (connection.isolation_level, connection.read_only) != (isolation, read_only):

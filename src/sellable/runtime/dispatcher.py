@@ -17,7 +17,7 @@ import psycopg
 from sellable.runtime import operations, telemetry
 from sellable.runtime.budgets import PRIORITY, Budgets, Grant, prepaid
 from sellable.runtime.clock import Clock
-from sellable.runtime.database import OutcomeUnknown, ReadTx, Store, Tx
+from sellable.runtime.database import OutcomeUnknown, Store, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import cause_of
 from sellable.runtime.operations import CHANNEL, SELF, Done, Later, NotApplied, Operation, Outcome, Rejected, Unknown
@@ -187,12 +187,15 @@ class Dispatcher:
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             slots.release()
-            self._ring("")
 
         task.add_done_callback(ended)
 
     async def _look(self, pump: _Pump) -> _Ahead:
-        return await self._store.read(_ahead, pump, self._clock.now())
+        now = self._clock.now()
+        priority, due = await operations.ahead(self._store, pump.system, pump.lane, now)
+        if priority is not None or due is None:
+            return _Ahead(priority, IDLE_SECONDS)
+        return _Ahead(None, min((due - now).total_seconds(), IDLE_SECONDS))
 
     async def _pay(self, pump: _Pump, priority: int) -> tuple[Grant | None]:
         """A paid call, in a tuple because a free one is None."""
@@ -206,9 +209,10 @@ class Dispatcher:
         )
         return claimed[0] if claimed else None
 
-    def _ring(self, _payload: str) -> None:
+    def _ring(self, whom: str) -> None:
+        """Wake who serves `whom` (see `operations.address`), everybody for ""."""
         for pump in self._pumps:
-            if pump.bell is not None:
+            if pump.bell is not None and whom in ("", operations.address(pump.system, pump.lane)):
                 pump.bell.ring()
 
     # --- One operation -----------------------------------------------------------------------------------------------
@@ -331,11 +335,3 @@ class _Ahead:
 
     priority: int | None
     wait_seconds: float = 0.0
-
-
-def _ahead(tx: ReadTx, pump: _Pump, now: datetime) -> _Ahead:
-    priority = operations.priority_now(tx, pump.system, pump.lane, now)
-    if priority is not None:
-        return _Ahead(priority)
-    due = operations.next_due(tx, pump.system, pump.lane, now)
-    return _Ahead(None, IDLE_SECONDS if due is None else min((due - now).total_seconds(), IDLE_SECONDS))

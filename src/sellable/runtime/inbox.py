@@ -128,10 +128,11 @@ def find(tx: ReadTx, inbox_id: int) -> InboxRow | None:
 
 
 class Inbox:
-    """Hands stored arrivals to the handler of their kind, a batch in one transaction, each row in its own savepoint.
+    """Hands stored arrivals to the handler of their kind, a batch in one transaction.
 
-    An exception of a handler undoes its row only; after `attempts_max` of them, or at once for any ValueError, the row
-    is quarantined. Until then a row that waits for its next attempt holds back its lane; a quarantined one does not.
+    If a handler raises, the batch begins anew with a savepoint for each row: an exception then undoes its row only.
+    After `attempts_max` of them, or at once for any ValueError, the row is quarantined. Until then a row that waits for
+    its next attempt holds back its lane; a quarantined one does not.
     """
 
     def __init__(
@@ -176,7 +177,11 @@ class Inbox:
         stalled: set[str] = set()
         done: list[int] = []
         ends: list[tuple[str, str]] = []
-        for row in map(_row, tx.all(sql.claim_arrivals, lanes=lanes, now=now, limit=limit)):
+        rows = [_row(row) for row in tx.all(sql.claim_arrivals, lanes=lanes, now=now, limit=limit)]
+        if self._all_well(tx, rows, now):
+            tx.run(sql.arrivals_done, ids=[row.id for row in rows], now=now)
+            return [(row.kind, "done") for row in rows]
+        for row in rows:
             if row.lane in stalled:
                 continue
             error = self._handle(tx, row, now)
@@ -193,6 +198,18 @@ class Inbox:
         if done:
             tx.run(sql.arrivals_done, ids=done, now=now)
         return ends
+
+    def _all_well(self, tx: Tx, rows: Sequence[InboxRow], now: datetime) -> bool:
+        """Whether every row could be handled, in one savepoint; if not, nothing was done: each must get its own."""
+        try:
+            with tx.savepoint():
+                for row in rows:
+                    self._handlers[row.kind](tx, row, now)
+        except Exception as error:
+            if isinstance(error, psycopg.Error) and not _blames_the_row(error):
+                raise
+            return False
+        return True
 
     def _handle(self, tx: Tx, row: InboxRow, now: datetime) -> Exception | None:
         """What went wrong with the row, if anything. Troubles of the database itself are nobody's poison: they rise."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sellable.runtime.database import ReadTx, Row, Tx
+from sellable.runtime.database import ReadTx, Row, Store, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.queries import queries
 
@@ -143,8 +143,11 @@ def next_seq(tx: Tx) -> int:
     return int(tx.value(sql.next_seq))
 
 
-def owe(tx: Tx, intents: Sequence[Intent], now: datetime, ids: Ids) -> list[str]:
-    """Commit intents with this transaction and return their ids, in order. An id that is owed already is left alone."""
+def owe(tx: Tx, intents: Sequence[Intent], now: datetime, ids: Ids, *, hint: bool = True) -> list[str]:
+    """Commit intents with this transaction and return their ids, in order. An id that is owed already is left alone.
+
+    Without `hint` nobody is woken to carry them out.
+    """
     if not intents:
         return []
     named = [intent.id or ids.new("op") for intent in intents]
@@ -165,8 +168,15 @@ def owe(tx: Tx, intents: Sequence[Intent], now: datetime, ids: Ids) -> list[str]
         snapshot_seqs=[intent.snapshot_seq for intent in intents],
         now=now,
     )
-    tx.notify(CHANNEL)
+    if hint:
+        for system, budget in {(intent.system, intent.budget) for intent in intents}:
+            tx.notify(CHANNEL, address(system, budget))
     return named
+
+
+def address(system: str, budget: str) -> str:
+    """Whom a hint is for: those who serve this budget lane of a system."""
+    return system if system == SELF else f"{system} {budget}"
 
 
 def owe_claimed(
@@ -177,8 +187,11 @@ def owe_claimed(
     Returns the claimed operations in the order of the intents. Those that are not first of their lane or not due are
     owed but not returned; the dispatcher carries them out, as it does with claimed ones whose caller dies.
     """
-    named = owe(tx, intents, now, ids)
+    named = owe(tx, intents, now, ids, hint=False)
     rows = tx.all(sql.claim_named_operations, ids=named, owner=owner, lease_seconds=lease_seconds, now=now)
+    if len(rows) < len(named):
+        for system, budget in {(intent.system, intent.budget) for intent in intents}:
+            tx.notify(CHANNEL, address(system, budget))
     place = {op_id: index for index, op_id in enumerate(named)}
     return sorted(map(_operation, rows), key=lambda op: place[op.id])
 
@@ -220,8 +233,6 @@ def settle(tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> bool:
             written = _settle(tx, op, now, state=op.state, unsent=1, cause=cause, after=after)
         case _:
             assert_never(outcome)
-    if written:
-        tx.notify(CHANNEL)
     return written
 
 
@@ -234,8 +245,7 @@ def settle_done(tx: Tx, done: Sequence[tuple[Operation, Done]], now: datetime) -
         results=[json.dumps(dict(outcome.result)) for _, outcome in done],
         now=now,
     )
-    if rows:
-        tx.notify(CHANNEL)
+    _wake(tx, rows)
     return {row.id for row in rows}
 
 
@@ -287,16 +297,10 @@ def strays(tx: ReadTx, served: Sequence[tuple[str, str]]) -> list[Operation]:
     return [_operation(row) for row in tx.all(sql.stray_operations, systems=systems, budgets=budgets)]
 
 
-def priority_now(tx: ReadTx, system: str, budget_lane: str, now: datetime) -> int | None:
-    """Priority of the most urgent operation that may be claimed now, or None."""
-    found = tx.value(sql.next_claimable, system=system, budget=budget_lane, now=now)
-    return None if found is None else int(found)
-
-
-def next_due(tx: ReadTx, system: str, budget_lane: str, now: datetime) -> datetime | None:
-    """When something of a budget lane next comes due or loses its lease, or None."""
-    due: datetime | None = tx.value(sql.next_operation_due, system=system, budget=budget_lane, now=now)
-    return due
+async def ahead(store: Store, system: str, budget_lane: str, now: datetime) -> tuple[int | None, datetime | None]:
+    """Priority of the most urgent operation of a budget lane that may be claimed now, and when the next comes due."""
+    (row,) = await store.ask(sql.operations_ahead, system=system, budget=budget_lane, now=now)
+    return row.priority, row.due_at
 
 
 def prune(tx: Tx, before: datetime) -> int:
@@ -317,22 +321,28 @@ def _settle(
     cause: str | None = None,
     after: float = 0.0,
 ) -> bool:
-    return (
-        tx.run(
-            sql.settle_operation,
-            id=op.id,
-            epoch=op.epoch,
-            state=state,
-            final=final,
-            attempt=attempt,
-            unsent=unsent,
-            result=None if result is None else json.dumps(dict(result)),
-            cause=cause,
-            due_at=now + timedelta(seconds=after),
-            now=now,
-        )
-        == 1
+    rows = tx.all(
+        sql.settle_operation,
+        id=op.id,
+        epoch=op.epoch,
+        state=state,
+        final=final,
+        attempt=attempt,
+        unsent=unsent,
+        result=None if result is None else json.dumps(dict(result)),
+        cause=cause,
+        due_at=now + timedelta(seconds=after),
+        now=now,
     )
+    _wake(tx, rows)
+    return bool(rows)
+
+
+def _wake(tx: Tx, rows: Sequence[Row]) -> None:
+    """Hints for those who serve the first open operations of these lanes."""
+    for row in rows:
+        if row.first_system is not None:
+            tx.notify(CHANNEL, address(row.first_system, row.first_budget))
 
 
 def _told(tx: Tx, rows: int) -> bool:

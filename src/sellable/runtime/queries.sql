@@ -121,23 +121,23 @@ WHERE o.id = ANY(%(ids)s::text[]) AND o.state IN ('intent', 'unknown') AND o.due
     )
 RETURNING o.*;
 
--- name: next_claimable
--- Priority of the most urgent operation that may be claimed now.
-SELECT a.priority FROM operation AS a
-WHERE a.system = %(system)s AND a.budget = %(budget)s AND a.state IN ('intent', 'unknown')
-    AND a.due_at <= %(now)s AND (a.lease_until IS NULL OR a.lease_until <= app_now())
-    AND NOT EXISTS (
-        SELECT FROM operation AS e
-        WHERE e.lane = a.lane AND e.state IN ('intent', 'unknown', 'held') AND e.created_seq < a.created_seq
-    )
-ORDER BY (a.state = 'intent' AND a.sends = a.outcome_sends), a.priority, a.due_at, a.created_seq
-LIMIT 1;
-
--- name: next_operation_due
--- When the next operation of a budget lane comes due or its lease ends.
-SELECT min(greatest(due_at, lease_until)) FROM operation
-WHERE system = %(system)s AND budget = %(budget)s AND state IN ('intent', 'unknown')
-    AND greatest(due_at, lease_until) > %(now)s;
+-- name: operations_ahead
+-- Priority of the most urgent operation that may be claimed now, and when the next comes due or its lease ends.
+SELECT (
+    SELECT a.priority FROM operation AS a
+    WHERE a.system = %(system)s AND a.budget = %(budget)s AND a.state IN ('intent', 'unknown')
+        AND a.due_at <= %(now)s AND (a.lease_until IS NULL OR a.lease_until <= app_now())
+        AND NOT EXISTS (
+            SELECT FROM operation AS e
+            WHERE e.lane = a.lane AND e.state IN ('intent', 'unknown', 'held') AND e.created_seq < a.created_seq
+        )
+    ORDER BY (a.state = 'intent' AND a.sends = a.outcome_sends), a.priority, a.due_at, a.created_seq
+    LIMIT 1
+) AS priority, (
+    SELECT min(greatest(due_at, lease_until)) FROM operation
+    WHERE system = %(system)s AND budget = %(budget)s AND state IN ('intent', 'unknown')
+        AND greatest(due_at, lease_until) > %(now)s
+) AS due_at;
 
 -- name: renew_leases
 -- Keeps the leases of operations that are still being carried out.
@@ -150,28 +150,45 @@ WHERE o.id = mine.id AND o.epoch = mine.epoch AND o.owner = %(owner)s;
 UPDATE operation SET owner = NULL, lease_until = NULL WHERE owner = %(owner)s AND state IN ('intent', 'unknown');
 
 -- name: settle_operation
--- Writes an outcome under its epoch. Only a claim that has no outcome yet can be settled, so once only.
-UPDATE operation SET
-    state = %(state)s,
-    owner = NULL,
-    lease_until = NULL,
-    sends = sends - %(unsent)s::int,
-    outcome_sends = CASE WHEN %(unsent)s::int > 0 THEN outcome_sends ELSE sends END,
-    attempts = attempts + %(attempt)s::int,
-    due_at = %(due_at)s,
-    settled_at = CASE WHEN %(final)s::bool THEN %(now)s::timestamptz END,
-    settled_seq = CASE WHEN %(final)s::bool THEN next_seq() END,
-    result = %(result)s::jsonb,
-    cause = %(cause)s
-WHERE id = %(id)s AND state IN ('intent', 'unknown') AND epoch = %(epoch)s AND owner IS NOT NULL;
+-- Writes an outcome under its epoch. Only a claim that has no outcome yet can be settled, so once only. Answers what is
+-- first in its lane then.
+WITH settled AS (
+    UPDATE operation SET
+        state = %(state)s,
+        owner = NULL,
+        lease_until = NULL,
+        sends = sends - %(unsent)s::int,
+        outcome_sends = CASE WHEN %(unsent)s::int > 0 THEN outcome_sends ELSE sends END,
+        attempts = attempts + %(attempt)s::int,
+        due_at = %(due_at)s,
+        settled_at = CASE WHEN %(final)s::bool THEN %(now)s::timestamptz END,
+        settled_seq = CASE WHEN %(final)s::bool THEN next_seq() END,
+        result = %(result)s::jsonb,
+        cause = %(cause)s
+    WHERE id = %(id)s AND state IN ('intent', 'unknown') AND epoch = %(epoch)s AND owner IS NOT NULL
+    RETURNING id, lane
+)
+SELECT s.id, n.system AS first_system, n.budget AS first_budget
+FROM settled AS s LEFT JOIN LATERAL (
+    SELECT system, budget FROM operation AS o
+    WHERE o.lane = s.lane AND o.state IN ('intent', 'unknown') AND NOT (%(final)s::bool AND o.id = s.id)
+    ORDER BY created_seq LIMIT 1
+) AS n ON true;
 
 -- name: settle_done
--- Writes that claims were applied, each under its epoch; answers those that count.
-UPDATE operation o SET state = 'done', owner = NULL, lease_until = NULL, outcome_sends = o.sends,
-    settled_at = %(now)s, settled_seq = next_seq(), result = t.result::jsonb, cause = NULL
-FROM unnest(%(ids)s::text[], %(epochs)s::int[], %(results)s::text[]) AS t (id, epoch, result)
-WHERE o.id = t.id AND o.epoch = t.epoch AND o.state IN ('intent', 'unknown') AND o.owner IS NOT NULL
-RETURNING o.id;
+-- Writes that claims were applied, each under its epoch; answers those that count, and what is first in their lanes then.
+WITH settled AS (
+    UPDATE operation AS o SET state = 'done', owner = NULL, lease_until = NULL, outcome_sends = o.sends,
+        settled_at = %(now)s, settled_seq = next_seq(), result = t.result::jsonb, cause = NULL
+    FROM unnest(%(ids)s::text[], %(epochs)s::int[], %(results)s::text[]) AS t (id, epoch, result)
+    WHERE o.id = t.id AND o.epoch = t.epoch AND o.state IN ('intent', 'unknown') AND o.owner IS NOT NULL
+    RETURNING o.id, o.lane
+)
+SELECT s.id, n.system AS first_system, n.budget AS first_budget
+FROM settled AS s LEFT JOIN LATERAL (
+    SELECT system, budget FROM operation AS o
+    WHERE o.lane = s.lane AND o.state IN ('intent', 'unknown') AND o.id <> s.id ORDER BY created_seq LIMIT 1
+) AS n ON true;
 
 -- name: hold_operation
 -- Stops an open operation, and its lane, until somebody decides.
@@ -221,16 +238,16 @@ INSERT INTO budget_state (credential, filled_at, shrink) VALUES (%(credential)s,
 ON CONFLICT (credential) DO NOTHING;
 
 -- name: budget_lanes
--- Tokens and use of each lane of a credential.
+-- Tokens and use of each lane of a credential; asked after the lock, for only then they are the present ones.
 SELECT lane, tokens, slot, used, used_before FROM budget WHERE credential = %(credential)s;
 
 -- name: fill_budget
--- Writes back when a credential was filled and how far it is shrunk; a cooldown is over.
-UPDATE budget_state SET filled_at = %(filled_at)s, shrink = %(shrink)s, cooldown_until = NULL
-WHERE credential = %(credential)s;
-
--- name: put_budget_lanes
--- Writes back tokens and use of all lanes of a credential.
+-- Writes back tokens and use of all lanes of a credential, when it was filled and how far it is shrunk; a cooldown is
+-- over.
+WITH filled AS (
+    UPDATE budget_state SET filled_at = %(filled_at)s, shrink = %(shrink)s, cooldown_until = NULL
+    WHERE credential = %(credential)s
+)
 INSERT INTO budget (credential, lane, tokens, slot, used, used_before)
 SELECT %(credential)s, * FROM unnest(
     %(lanes)s::text[], %(tokens)s::float8[], %(slots)s::bigint[], %(used)s::bigint[], %(used_before)s::bigint[]
@@ -371,11 +388,18 @@ SELECT pg_advisory_xact_lock(hashtextextended('audit ' || %(segment)s::text, 0))
 -- The end of a chain.
 SELECT id, hash FROM audit WHERE segment = %(segment)s ORDER BY id DESC LIMIT 1;
 
+-- name: next_seqs
+-- Numbers of the causal clock, in order.
+SELECT next_seq() AS seq FROM generate_series(1, %(count)s);
+
 -- name: put_audit
 -- Appends to a chain.
 INSERT INTO audit (at, seq, actor, action, subject, correlation, before, after, segment, prev_hash, hash)
-VALUES (%(at)s, %(seq)s, %(actor)s, %(action)s, %(subject)s, %(correlation)s, %(before)s::jsonb, %(after)s::jsonb,
-    %(segment)s, %(prev_hash)s, %(hash)s);
+SELECT at, seq, actor, action, subject, correlation, before::jsonb, after::jsonb, %(segment)s, prev_hash, hash
+FROM unnest(%(at)s::timestamptz[], %(seq)s::bigint[], %(actor)s::text[], %(action)s::text[], %(subject)s::text[],
+    %(correlation)s::text[], %(before)s::text[], %(after)s::text[], %(prev_hash)s::text[], %(hash)s::text[])
+    WITH ORDINALITY AS t (at, seq, actor, action, subject, correlation, before, after, prev_hash, hash, place)
+ORDER BY place;
 
 -- name: audit_page
 -- Records after a place, chain by chain.

@@ -53,6 +53,13 @@ UPDATE entry SET judged_at = greatest(coalesce(judged_at, %(at)s), %(at)s), look
     parked = CASE WHEN parked = 'judge' THEN NULL ELSE parked END
 WHERE sku = %(sku)s AND channel = %(channel)s;
 
+-- name: drift_doubt
+-- What an entry has drifted by of late in sum, and units sold so shortly before a look that it may not show them.
+SELECT coalesce(sum(quantity) FILTER (WHERE kind = 'drift' AND remote_at > %(at)s::timestamptz - interval '30 minutes'), 0)::bigint AS net,
+    coalesce(-sum(quantity) FILTER (WHERE kind = 'taken' AND remote_at > %(at)s::timestamptz - interval '10 seconds'
+        AND remote_at <= %(at)s), 0)::bigint AS lagging
+FROM entry_fact WHERE (sku, channel) = (%(sku)s, %(channel)s) AND remote_at > %(at)s::timestamptz - interval '30 minutes';
+
 -- name: forget_last_target
 -- After an adopted drift a raise is no refill: it needs a reading and a proof of its own.
 UPDATE entry SET last_t = NULL WHERE sku = %(sku)s AND channel = %(channel)s;
@@ -146,10 +153,17 @@ WITH gone AS (
 SELECT sku, channel FROM gone ORDER BY sku, channel;
 
 -- name: our_writes
--- The newest writes to an entry that were applied or may be.
-SELECT id, state, payload, result FROM operation
-WHERE lane = %(lane)s AND kind = 'stock.write' AND state IN ('intent', 'unknown', 'held', 'done')
-ORDER BY created_seq DESC LIMIT 50;
+-- Which of our keys an entry is, with those of our newest writes to it that may have made this version (0: not told); a
+-- row without an id if there is none.
+SELECT e.sku, e.channel, o.id, o.state, o.payload, o.result
+FROM entry e LEFT JOIN LATERAL (
+    SELECT id, state, payload, result, created_seq FROM operation
+    WHERE lane = 'stock:' || e.channel || ':' || e.sku AND kind = 'stock.write'
+        AND state IN ('intent', 'unknown', 'held', 'done')
+    ORDER BY created_seq DESC LIMIT 50
+) AS o ON %(version)s = 0 OR (o.payload ->> 'version')::bigint < %(version)s
+    AND (o.state <> 'done' OR (o.result ->> 'version') IS NULL OR (o.result ->> 'version')::bigint >= %(version)s)
+WHERE e.remote_id = %(remote_id)s ORDER BY o.created_seq DESC;
 
 -- name: feed_cursor
 -- Where a feed stands.

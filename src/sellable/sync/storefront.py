@@ -268,14 +268,14 @@ def _want_entry(tx: Tx, entry: dict[str, Any], now: datetime, shop: Shop) -> Non
 def _entry_set(tx: Tx, row: InboxRow, now: datetime, shop: Shop) -> None:
     """A direct write to an entry: ours if our journal has it, else a foreign fact that E must follow."""
     body = msgspec.json.decode(row.body)
-    entry = tx.one(sql.entry_of_remote, remote_id=row.meta["resource"])
-    if entry is None:
-        return
     change = int(body["newQuantityOnStock"]) - int(body["oldQuantityOnStock"])
     version = int(body.get("resourceVersion", 0))
-    journal = tx.all(sql.our_writes, lane=writer.lane_of(entry.sku, entry.channel))
-    if change == 0 or any(writer.explains(op, change=change, version=version) for op in journal):
+    journal = tx.all(sql.our_writes, remote_id=row.meta["resource"], version=version)
+    if not journal or change == 0:
         return
+    if any(op.id is not None and writer.explains(op, change=change, version=version) for op in journal):
+        return
+    entry = journal[0]
     fact = entries.EntryFact(
         sku=entry.sku, channel=entry.channel, kind="foreign", quantity=change, source="message",
         resource=row.message_id, line="", seq=version, remote_at=datetime.fromisoformat(body["createdAt"]),
@@ -363,7 +363,9 @@ class Judge:
             tx.run(sql.forget_last_target, **key)
             if drift < 0:
                 tx.run(sql.park_entries, sku=[row.sku], channel=[row.channel], parked="base", seq=seq)
-            if abs(drift) >= DRIFT_ALARM:
+            (doubt,) = tx.all(sql.drift_doubt, **key, at=row.looked_at)
+            # Orders of the last seconds may not have been in the number: the next judgement takes that back.
+            if abs(doubt.net) >= DRIFT_ALARM and not 0 < drift <= doubt.lagging:
                 self._shop.open_case(
                     tx, "drift", f"sku:{row.sku}", now, expected={"shown": row.looked_q - drift},
                     actual={"shown": row.looked_q, "channel": row.channel},
