@@ -96,11 +96,8 @@ def test_a_new_entry_is_read_on_every_channel_of_ours(store: Store) -> None:
         meta={"type": "InventoryEntryCreated", "resource": "r9", "of": "inventory-entry"}, body=body
     )
 
-    def story(tx: Tx) -> list[str]:
-        storefront.on_message(tx, row, NOW, shop=shop)
-        return [r.key for r in tx.all(WANTED)]
-
-    assert store.write_now(story) == ["web-eu|LAMP", "web-uk|LAMP"]
+    store.write_now(storefront.on_message, row, NOW, shop=shop)
+    assert [r.key for r in store.read_now(lambda tx: tx.all(WANTED))] == ["web-eu|LAMP", "web-uk|LAMP"]
 
 
 def operation(state: str, result: dict[str, Any] | None = None, **payload: Any) -> Any:

@@ -89,15 +89,15 @@ def test_a_lost_lease_frees_nothing_of_the_heirs(store: Store) -> None:
 
 
 def test_what_is_next(store: Store) -> None:
-    assert store.read_now(upcoming, "erp", "sale", NOW) is None
+    assert asyncio.run(upcoming(store, "erp", "sale", NOW)) is None
     wish(store, "SO-2", now=NOW + timedelta(seconds=3), priority=1)
     wish(store, "SO-1", priority=4)
     wish(store, "SO-0", priority=3)
-    ahead = store.read_now(upcoming, "erp", "sale", NOW)
+    ahead = asyncio.run(upcoming(store, "erp", "sale", NOW))
     assert ahead is not None
     assert (ahead.ready_at, ahead.priority) == (NOW, 3)
     store.write_now(got, taken(store), NOW)
-    ahead = store.read_now(upcoming, "erp", "sale", NOW)
+    ahead = asyncio.run(upcoming(store, "erp", "sale", NOW))
     assert ahead is not None
     assert ahead.ready_at == NOW + timedelta(seconds=3)
 
@@ -184,6 +184,6 @@ def test_a_vendors_pause_is_honoured(store: Store) -> None:
     wish(store, "SO-1")
     fetcher = Fetcher(store, store.clock, "erp", "sale", 2, fetch, "reads", chance=lambda: 0)
     assert asyncio.run(fetcher.work_once()) == 1
-    ahead = store.read_now(upcoming, "erp", "sale", NOW)
+    ahead = asyncio.run(upcoming(store, "erp", "sale", NOW))
     assert ahead is not None
     assert ahead.ready_at - datetime.now(UTC) == pytest.approx(timedelta(seconds=500), abs=timedelta(seconds=5))

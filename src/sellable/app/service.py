@@ -97,7 +97,8 @@ class Service:
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
         await self.syncer.listen()
         loops = self.loops = Loops(self.clock)
-        loops.add("inbox", self.inbox.run)
+        for number in range(2):
+            loops.add(f"inbox {number}", self.inbox.run)
         loops.add("dispatcher", self.dispatcher.run)
         loops.add("feeds", self.feeds.run)
         for number, fetcher in enumerate(self.fetchers):
@@ -183,13 +184,7 @@ class Service:
             notices = ct_webhooks.recognise(body)
         except ValueError as error:
             raise Refused(400, str(error)) from error
-        arrivals = [
-            Arrival(
-                source=CT, message_id=n.message_id, kind="message", lane=f"{n.resource_type}:{n.resource_id}",
-                body=n.body, meta={"type": n.type, "resource": n.resource_id, "of": n.resource_type},
-            )
-            for n in notices
-        ]  # fmt: skip
+        arrivals = [storefront.message_arrival(notice) for notice in notices]
         return await self.store.write(inbox_module.put, arrivals, self.clock.now())
 
     async def _cin7_hook(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
@@ -280,7 +275,7 @@ def assemble(
         desk=desk,
         context=context,
         syncer=syncer,
-        inbox=Inbox(store, clock, handlers(context, shop, master), desk.poison),
+        inbox=Inbox(store, clock, handlers(context, shop, master), desk.poison, known=storefront.echoes),
         dispatcher=dispatcher,
         feeds=feeds,
         fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner),

@@ -173,7 +173,8 @@ class Feeds:
         while not stop.is_set():
             beat()
             if not await self.turn_once(name):
-                due: datetime | None = await self._store.read(_due, name)
+                rows = await self._store.ask(sql.next_feed_due, name=name)
+                due: datetime | None = rows[0].due if rows else None
                 pause = IDLE_SECONDS if due is None else (due - self._clock.now()).total_seconds()
                 await bell.wait(max(0.05, min(pause, IDLE_SECONDS)), stop)
 
@@ -208,8 +209,3 @@ class Feeds:
         noted = tx.run(sql.fail_feed, name=feed.name, epoch=epoch, cause=cause_of(error), due_at=due_at)
         if noted and self._on_failure is not None:
             self._on_failure(tx, feed.name, error, failures, now)
-
-
-def _due(tx: ReadTx, name: str) -> datetime | None:
-    due: datetime | None = tx.value(sql.next_feed_due, name=name)
-    return due

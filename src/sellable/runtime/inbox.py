@@ -26,6 +26,9 @@ from sellable.runtime.schedule import Bell, beat
 CHANNEL = "sellable_inbox"
 IDLE_SECONDS = 1.0
 BATCH = 50
+URGENT, USUAL, ROUTINE = 0, 1, 2
+BY_AGE_EVERY = 4
+"""Every so many batches the oldest go first, so that nothing waits for ever."""
 ATTEMPTS_MAX = 3
 RETRY_SECONDS = (5.0, 60.0)
 """Pauses after the first, second ... failed attempt; the last one repeats."""
@@ -51,7 +54,8 @@ class NotYet(Exception):
 class Arrival:
     """Something that arrived. Its identity is (source, message_id); a repeat of a stored identity is ignored.
 
-    Rows of one `lane` are handled one after the other in order of arrival; lane "" promises no order.
+    Rows of one `lane` are handled one after the other in order of arrival; lane "" promises no order. Of what waits,
+    the smallest `priority` goes first: URGENT is what lowers a number, ROUTINE what most often changes nothing.
     `meta` is what was known around the body: causal numbers, chosen headers; JSON values.
     """
 
@@ -61,6 +65,7 @@ class Arrival:
     lane: str
     body: bytes
     meta: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = USUAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,7 @@ class InboxRow:
     message_id: str
     kind: str
     lane: str
+    priority: int
     body: bytes
     meta: dict[str, Any]
     received_at: datetime
@@ -84,6 +90,8 @@ class InboxRow:
     case_ref: str | None
 
 
+Known = Callable[[Tx, Sequence[InboxRow]], set[int]]
+"""Of many rows, the ids of those that tell nothing new, found out in one go."""
 Handler = Callable[[Tx, InboxRow, datetime], None]
 OnPoison = Callable[[Tx, InboxRow, Exception, datetime], str | None]
 """Opens the case of a quarantined row in the same transaction; returns the case's reference."""
@@ -99,6 +107,7 @@ def put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> int:
         message_ids=[a.message_id for a in arrivals],
         kinds=[a.kind for a in arrivals],
         lanes=[a.lane for a in arrivals],
+        priorities=[a.priority for a in arrivals],
         bodies=[a.body for a in arrivals],
         metas=[json.dumps(dict(a.meta)) for a in arrivals],
         now=now,
@@ -142,6 +151,7 @@ class Inbox:
         handlers: Mapping[str, Handler],
         on_poison: OnPoison,
         *,
+        known: Known | None = None,
         attempts_max: int = ATTEMPTS_MAX,
     ) -> None:
         self._store = store
@@ -149,14 +159,17 @@ class Inbox:
         self._handlers = handlers
         self._on_poison = on_poison
         self._attempts_max = attempts_max
+        self._known = known
         self._batch = BATCH
+        self._batches = itertools.count()
 
     async def work_once(self, limit: int = BATCH) -> int:
         """Handle up to `limit` due rows and return how many were tried; 0 means nothing was due and free."""
         tries = itertools.count(1)
         first, now = min(limit, self._batch), self._clock.now()
+        by_age = next(self._batches) % BY_AGE_EVERY == BY_AGE_EVERY - 1
         # Batches of two processes may want the same rows in opposite order; one row after the other cannot.
-        ends = await self._store.write(lambda tx: self._work(tx, first if next(tries) <= 3 else 1, now))
+        ends = await self._store.write(lambda tx: self._work(tx, first if next(tries) <= 3 else 1, by_age, now))
         self._batch = min(BATCH, 2 * self._batch) if next(tries) <= 4 else 1
         for kind, end in ends:
             handled.labels(kind, end).inc()
@@ -171,9 +184,9 @@ class Inbox:
             if not await self.work_once():
                 await bell.wait(IDLE_SECONDS, stop)
 
-    def _work(self, tx: Tx, limit: int, now: datetime) -> list[tuple[str, str]]:
+    def _work(self, tx: Tx, limit: int, by_age: bool, now: datetime) -> list[tuple[str, str]]:
         # Two statements: only what is read after the lanes are locked is sure to be the lanes' present state.
-        lanes = [row.lane for row in tx.all(sql.lock_inbox_lanes, now=now, limit=limit)]
+        lanes = [row.lane for row in tx.all(sql.lock_inbox_lanes, now=now, limit=limit, by_age=by_age)]
         stalled: set[str] = set()
         done: list[int] = []
         ends: list[tuple[str, str]] = []
@@ -203,7 +216,10 @@ class Inbox:
         """Whether every row could be handled, in one savepoint; if not, nothing was done: each must get its own."""
         try:
             with tx.savepoint():
+                known = self._known(tx, rows) if self._known else set()
                 for row in rows:
+                    if row.id in known:
+                        continue
                     self._handlers[row.kind](tx, row, now)
         except Exception as error:
             if isinstance(error, psycopg.Error) and not _blames_the_row(error):

@@ -4,13 +4,13 @@ SELECT next_seq();
 
 -- name: put_arrivals
 -- Stores arrivals in the given order; known identities are left as they are.
-INSERT INTO inbox (source, message_id, kind, lane, body, meta, received_at, received_seq, due_at)
-SELECT source, message_id, kind, lane, body, meta::jsonb, %(now)s::timestamptz, next_seq(), %(now)s::timestamptz
+INSERT INTO inbox (source, message_id, kind, lane, priority, body, meta, received_at, received_seq, due_at)
+SELECT source, message_id, kind, lane, priority, body, meta::jsonb, %(now)s::timestamptz, next_seq(), %(now)s::timestamptz
 FROM (
     SELECT * FROM unnest(
         %(sources)s::text[], %(message_ids)s::text[], %(kinds)s::text[], %(lanes)s::text[],
-        %(bodies)s::bytea[], %(metas)s::text[]
-    ) WITH ORDINALITY AS arrival (source, message_id, kind, lane, body, meta, place)
+        %(priorities)s::smallint[], %(bodies)s::bytea[], %(metas)s::text[]
+    ) WITH ORDINALITY AS arrival (source, message_id, kind, lane, priority, body, meta, place)
     ORDER BY place
 ) AS arrivals
 ON CONFLICT (source, message_id) DO NOTHING;
@@ -20,13 +20,15 @@ ON CONFLICT (source, message_id) DO NOTHING;
 SELECT * FROM inbox WHERE id = %(id)s;
 
 -- name: lock_inbox_lanes
--- Lanes of the oldest due rows that no other process works on, locked until the end of the transaction.
+-- Lanes of the most urgent (or, by age, of the oldest) due rows that no other process works on, locked until the end of
+-- the transaction.
 -- OFFSET 0 keeps the planner from asking for the locks before the rows are in order: it would lock all lanes.
 SELECT lane FROM (
-    SELECT lane, min(id) AS first FROM (
-        SELECT id, lane FROM inbox WHERE state = 'new' AND due_at <= %(now)s ORDER BY id LIMIT 10 * %(limit)s
-    ) AS oldest
-    GROUP BY lane ORDER BY first OFFSET 0
+    SELECT lane, min(rank) AS rank, min(id) AS first FROM (
+        SELECT id, lane, CASE WHEN %(by_age)s THEN 0 ELSE priority END AS rank FROM inbox
+        WHERE state = 'new' AND due_at <= %(now)s ORDER BY 3, id LIMIT 10 * %(limit)s
+    ) AS ahead
+    GROUP BY lane ORDER BY rank, first OFFSET 0
 ) AS lanes
 WHERE CASE WHEN lane = '' THEN true ELSE pg_try_advisory_xact_lock(hashtextextended('inbox ' || lane, 0)) END
 LIMIT %(limit)s;
@@ -273,10 +275,11 @@ FROM budget_state AS s JOIN budget AS b USING (credential)
 WHERE s.credential = ANY(%(credentials)s::text[]) ORDER BY s.credential, b.lane;
 
 -- name: put_wanted
--- Wishes for things to be read: a new number, the more urgent priority, due now.
+-- Wishes for things to be read, given in key order: a new number, the more urgent priority, due at once.
 INSERT INTO wanted (system, kind, key, priority, seq, due_at, since)
-SELECT %(system)s, %(kind)s, key, %(priority)s, next_seq(), %(now)s::timestamptz, %(now)s::timestamptz
-FROM (SELECT DISTINCT key FROM unnest(%(keys)s::text[]) AS key ORDER BY key) AS keys
+SELECT system, kind, key, priority, next_seq(), at, at
+FROM unnest(%(system)s::text[], %(kind)s::text[], %(key)s::text[], %(priority)s::smallint[], %(at)s::timestamptz[])
+    AS t (system, kind, key, priority, at)
 ON CONFLICT (system, kind, key) DO UPDATE
 SET seq = excluded.seq, priority = least(wanted.priority, excluded.priority),
     due_at = least(wanted.due_at, excluded.due_at);
@@ -349,7 +352,7 @@ UPDATE feed SET owner = NULL, lease_until = NULL WHERE owner = %(owner)s;
 
 -- name: next_feed_due
 -- When a feed may next be taken.
-SELECT greatest(due_at, lease_until) FROM feed WHERE name = %(name)s;
+SELECT greatest(due_at, lease_until) AS due FROM feed WHERE name = %(name)s;
 
 -- name: list_feeds
 -- Where every feed stands.

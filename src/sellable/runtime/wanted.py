@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sellable.runtime.budgets import PRIORITY, Budgets, Grant, prepaid
 from sellable.runtime.clock import Clock
-from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.database import Store, Tx
 from sellable.runtime.inbox import Arrival, cause_of, put
 from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import queries
@@ -59,9 +59,23 @@ OnStuck = Callable[[Tx, Wanted, str, datetime], None]
 
 def want(tx: Tx, system: str, kind: str, keys: Sequence[str], priority: int, now: datetime) -> None:
     """Ask for keys of a system to be read soon. A smaller `priority` is more urgent."""
-    if keys:
-        tx.run(sql.put_wanted, system=system, kind=kind, keys=list(keys), priority=priority, now=now)
-        tx.notify(CHANNEL)
+    for key in keys:
+        tx.gather(_write_wishes, ((system, kind, key), int(priority), now))
+
+
+def _write_wishes(tx: Tx, wishes: list[tuple[tuple[str, str, str], int, datetime]]) -> None:
+    """One row a wish and transaction, locked in the order of the keys; the most urgent counts."""
+    best: dict[tuple[str, str, str], tuple[int, datetime]] = {}
+    for key, priority, at in wishes:
+        best[key] = min(best.get(key, (priority, at)), (priority, at))
+    systems, kinds, keys = zip(*sorted(best), strict=True)
+    priorities, moments = zip(*(best[key] for key in sorted(best)), strict=True)
+    tx.run(
+        sql.put_wanted, system=list(systems), kind=list(kinds), key=list(keys), priority=list(priorities),
+        at=list(moments),
+    )  # fmt: skip
+    for system, kind in dict.fromkeys(zip(systems, kinds, strict=True)):
+        tx.notify(CHANNEL, f"{system} {kind}")
 
 
 def take(tx: Tx, system: str, kind: str, limit: int, owner: str, lease: float, now: datetime) -> list[Wanted]:
@@ -93,10 +107,10 @@ def failed(tx: Tx, taken: Sequence[Wanted], after_seconds: float, cause: str) ->
         )
 
 
-def upcoming(tx: ReadTx, system: str, kind: str, now: datetime) -> Next | None:
+async def upcoming(store: Store, system: str, kind: str, now: datetime) -> Next | None:
     """The most urgent wish that may be taken now, else the next one, or None."""
-    row = tx.one(sql.next_wanted, system=system, kind=kind, now=now)
-    return None if row is None else Next(ready_at=row.ready_at, priority=row.priority)
+    rows = await store.ask(sql.next_wanted, system=system, kind=kind, now=now)
+    return Next(ready_at=rows[0].ready_at, priority=rows[0].priority) if rows else None
 
 
 class Fetcher:
@@ -141,11 +155,17 @@ class Fetcher:
     async def run(self, stop: asyncio.Event) -> None:
         """Fetch until told to stop."""
         bell = Bell(self._clock)
-        await self._store.listen(CHANNEL, bell.ring)
+        mine = " ".join(self._what)
+
+        def hear(whom: str) -> None:
+            if whom in ("", mine):
+                bell.ring()
+
+        await self._store.listen(CHANNEL, hear)
         while not stop.is_set():
             beat()
             now = self._clock.now()
-            ahead = await self._store.read(upcoming, *self._what, now)
+            ahead = await upcoming(self._store, *self._what, now)
             if ahead is None or ahead.ready_at > now:
                 pause = IDLE_SECONDS if ahead is None else (ahead.ready_at - now).total_seconds()
                 await bell.wait(min(pause, IDLE_SECONDS), stop)
@@ -157,7 +177,7 @@ class Fetcher:
 
     async def work_once(self) -> int:
         """Fetch one batch if something is due and return how many keys were taken; failures are counted as well."""
-        ahead = await self._store.read(upcoming, *self._what, self._clock.now())
+        ahead = await upcoming(self._store, *self._what, self._clock.now())
         if ahead is None or ahead.ready_at > self._clock.now():
             return 0
         return await self._fetch_batch((await self._pay(ahead.priority))[0])

@@ -89,18 +89,21 @@ def evidence(
             updates.append((row, have))
             gained += max(0, have - row.evidenced_units)
             lost += max(0, row.evidenced_units - have)
-    for row, have in updates:
-        more = have > row.evidenced_units
+    if updates:
         tx.run(
             sql.set_evidence,
             order_id=order_id,
-            line_id=row.line_id,
-            sku=row.sku,
-            slot=row.slot,
-            open_units=row.open_units + row.evidenced_units - have,
-            evidenced_units=have,
-            evidence_seq=(seq if more else row.evidence_seq) if have else None,
+            line_id=[row.line_id for row, _ in updates],
+            sku=[row.sku for row, _ in updates],
+            slot=[row.slot for row, _ in updates],
+            open_units=[row.open_units + row.evidenced_units - have for row, have in updates],
+            evidenced_units=[have for _, have in updates],
+            evidence_seq=[
+                (seq if have > row.evidenced_units else row.evidence_seq) if have else None for row, have in updates
+            ],
         )
+    for row, have in updates:
+        more = have > row.evidenced_units
         kind, units = "evidenced" if more else "revoked", abs(have - row.evidenced_units)
         tx.gather(_write_log, _Event(order_id, row.line_id, row.sku, kind, units, row.location, seq, now))
     if updates:

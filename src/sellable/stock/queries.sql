@@ -104,9 +104,12 @@ WHERE order_id = %(order_id)s AND location = %(location)s AND NOT finished AND N
 ORDER BY sku, line_id, slot FOR UPDATE;
 
 -- name: set_evidence
--- Splits a row into units in flight and units the master holds.
-UPDATE demand SET open_units = %(open_units)s, evidenced_units = %(evidenced_units)s, evidence_seq = %(evidence_seq)s
-WHERE order_id = %(order_id)s AND line_id = %(line_id)s AND sku = %(sku)s AND slot = %(slot)s;
+-- Splits rows of an order into units in flight and units the master holds.
+UPDATE demand AS d SET open_units = t.open_units, evidenced_units = t.evidenced_units, evidence_seq = t.evidence_seq
+FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(slot)s::int[], %(open_units)s::bigint[],
+    %(evidenced_units)s::bigint[], %(evidence_seq)s::bigint[])
+    AS t (line_id, sku, slot, open_units, evidenced_units, evidence_seq)
+WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (t.line_id, t.sku, t.slot);
 
 -- name: revoke_evidence
 -- Puts evidenced units of an order (at one location, or everywhere) back in flight.

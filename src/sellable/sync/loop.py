@@ -106,7 +106,8 @@ class Syncer:
 
     async def write_lowers_once(self) -> int:
         """Budget first, pick second: what is picked is the most dangerous at the moment of the call."""
-        if not await self._store.read(_waiting, False) or await self._store.read(self._frozen):
+        (waiting,) = await self._store.ask(sql.any_work, raises=False)
+        if not waiting.any_work or await self._store.read(self._frozen):
             return 0
         grant = await self._budgets.acquire(CREDENTIAL, "writes", Priority.STOP_SALE)
         picked = await self._store.write(
@@ -207,10 +208,6 @@ class Syncer:
     async def lower_overdue(self) -> None:
         """Suspects that could not be read in time show nothing."""
         await self._store.write(masters.lower_overdue, self._clock.now())
-
-
-def _waiting(tx: ReadTx, raises: bool) -> bool:
-    return bool(tx.value(sql.any_work, raises=raises))
 
 
 def _raises(tx: Tx, now: datetime, limit: int) -> list[tuple[str, str]]:

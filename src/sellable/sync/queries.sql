@@ -153,17 +153,18 @@ WITH gone AS (
 SELECT sku, channel FROM gone ORDER BY sku, channel;
 
 -- name: our_writes
--- Which of our keys an entry is, with those of our newest writes to it that may have made this version (0: not told); a
--- row without an id if there is none.
-SELECT e.sku, e.channel, o.id, o.state, o.payload, o.result
-FROM entry e LEFT JOIN LATERAL (
-    SELECT id, state, payload, result, created_seq FROM operation
+-- For each named entry of ours (place counts from 1), with those of our newest writes to it that may have made this
+-- version of it (0: not told); a row without an id where there is none.
+SELECT t.place, e.sku, e.channel, o.id, o.state, o.payload, o.result
+FROM unnest(%(remote_id)s::text[], %(version)s::bigint[]) WITH ORDINALITY AS t (remote_id, version, place)
+JOIN entry e ON e.remote_id = t.remote_id
+LEFT JOIN LATERAL (
+    SELECT id, state, payload, result FROM operation
     WHERE lane = 'stock:' || e.channel || ':' || e.sku AND kind = 'stock.write'
         AND state IN ('intent', 'unknown', 'held', 'done')
     ORDER BY created_seq DESC LIMIT 50
-) AS o ON %(version)s = 0 OR (o.payload ->> 'version')::bigint < %(version)s
-    AND (o.state <> 'done' OR (o.result ->> 'version') IS NULL OR (o.result ->> 'version')::bigint >= %(version)s)
-WHERE e.remote_id = %(remote_id)s ORDER BY o.created_seq DESC;
+) AS o ON t.version = 0 OR (o.payload ->> 'version')::bigint < t.version
+    AND (o.state <> 'done' OR (o.result ->> 'version') IS NULL OR (o.result ->> 'version')::bigint >= t.version);
 
 -- name: feed_cursor
 -- Where a feed stands.
@@ -172,7 +173,7 @@ SELECT cursor FROM feed WHERE name = %(name)s;
 -- name: any_work
 -- Whether any difference of this kind waits for a call.
 SELECT EXISTS (SELECT 1 FROM desired WHERE d <> 0 AND op IS NULL AND due_at <= app_now()
-    AND %(raises)s = (d > 0 AND priority > 2));
+    AND %(raises)s = (d > 0 AND priority > 2)) AS any_work;
 
 -- name: entries_written
 -- Writes of ours were confirmed: versions and numbers of the storefront, and the T each was made for.

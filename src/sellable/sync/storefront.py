@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import EntryReading, OrderPage, Readings, StorefrontOrders, StorefrontStock
+from sellable.connectors.port import EntryReading, OrderPage, RawMessage, Readings, StorefrontOrders, StorefrontStock
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
 from sellable.domain.stock import Priority
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.feeds import FeedContext, FeedResult
-from sellable.runtime.inbox import Arrival, InboxRow
+from sellable.runtime.inbox import ROUTINE, URGENT, USUAL, Arrival, InboxRow
 from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import queries
 from sellable.runtime.wanted import want
@@ -36,6 +36,7 @@ JUDGE_MARGIN = timedelta(seconds=15)
 """A reading is judged once the order sweep has passed it by the storefront's lag (10 s) and a margin."""
 DRIFT_ALARM = 5
 EASY_LOOKS = 5000
+ENTRY_SET = "InventoryEntryQuantitySet"
 ORDER_NEWS = ("OrderCreated", "OrderImported", "OrderCreatedFromRecurringOrder")
 
 
@@ -56,17 +57,7 @@ class MessageFeed:
         at = tuple((cursor or {}).get("at") or (self._start, ""))
         until = stamp(self._now() - timedelta(seconds=TRAIL_SECONDS)) if self._trail else None
         page = await self._port.messages((at[0], at[1]), until=until, lane="orders")
-        arrivals = [
-            Arrival(
-                source=SOURCE,
-                message_id=m.message_id,
-                kind="message",
-                lane=f"{m.resource_type}:{m.resource_id}",
-                body=m.body,
-                meta={"type": m.type, "resource": m.resource_id, "of": m.resource_type},
-            )
-            for m in page.messages
-        ]
+        arrivals = [message_arrival(m) for m in page.messages]
         return FeedResult(arrivals=arrivals, cursor={"at": list(page.cursor or at)}, again=page.full)
 
 
@@ -143,6 +134,20 @@ def stamp(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
+def message_arrival(message: RawMessage) -> Arrival:
+    """A message, however it came: a new order is urgent, news of an entry most often tells of our own write."""
+    new = message.type in ORDER_NEWS
+    return Arrival(
+        source=SOURCE,
+        message_id=message.message_id,
+        kind="message",
+        lane=f"{message.resource_type}:{message.resource_id}",
+        body=message.body,
+        meta={"type": message.type, "resource": message.resource_id, "of": message.resource_type},
+        priority=URGENT if new else ROUTINE if message.type == ENTRY_SET else USUAL,
+    )
+
+
 def order_arrival(order_id: str, version: int, body: bytes) -> Arrival:
     """An order document at one version; the same version again is the same arrival."""
     return Arrival(
@@ -152,6 +157,7 @@ def order_arrival(order_id: str, version: int, body: bytes) -> Arrival:
         lane=f"order:{order_id}",
         body=body,
         meta={},
+        priority=URGENT,
     )
 
 
@@ -242,7 +248,7 @@ def on_message(tx: Tx, row: InboxRow, now: datetime, *, shop: Shop) -> None:
             shop.take_order(tx, order, now)
         else:
             want(tx, SOURCE, "order", [resource], 1, now)
-    elif kind == "InventoryEntryQuantitySet":
+    elif kind == ENTRY_SET:
         _entry_set(tx, row, now, shop)
     elif kind == "InventoryEntryCreated":
         body = msgspec.json.decode(row.body)
@@ -265,27 +271,68 @@ def _want_entry(tx: Tx, entry: dict[str, Any], now: datetime, shop: Shop) -> Non
         want(tx, SOURCE, "entry", [f"{channel}|{entry['sku']}" for channel in sorted(shop.channels)], 2, now)
 
 
+def echoes(tx: Tx, rows: Sequence[InboxRow]) -> set[int]:
+    """Ids of the messages among these rows that tell of our own writes, by one look into the journal."""
+    told = [row for row in rows if row.kind == "message" and row.meta["type"] == ENTRY_SET]
+    return {change.row_id for change in _changes(tx, told) if change.ours} if told else set()
+
+
+class _EntrySet(msgspec.Struct, rename="camel"):
+    """What is needed of an InventoryEntryQuantitySet message."""
+
+    old_quantity_on_stock: int
+    new_quantity_on_stock: int
+    created_at: datetime
+    resource_version: int = 0
+    created_by: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A direct write to an entry of ours: by how much, when, by whom, and whether our journal explains it."""
+
+    row_id: int
+    sku: str
+    channel: str
+    body: _EntrySet
+    ours: bool
+
+    @property
+    def units(self) -> int:
+        return self.body.new_quantity_on_stock - self.body.old_quantity_on_stock
+
+
+def _changes(tx: Tx, rows: Sequence[InboxRow]) -> list[_Change]:
+    """What the rows tell; those about entries we do not know are left out."""
+    bodies = [msgspec.json.decode(row.body, type=_EntrySet) for row in rows]
+    journal: dict[int, list[Any]] = {}
+    remotes, versions = [row.meta["resource"] for row in rows], [body.resource_version for body in bodies]
+    for write in tx.all(sql.our_writes, remote_id=remotes, version=versions):
+        journal.setdefault(write.place - 1, []).append(write)
+    found = []
+    for place, writes in sorted(journal.items()):
+        body, version = bodies[place], versions[place]
+        change = body.new_quantity_on_stock - body.old_quantity_on_stock
+        ours = change == 0 or any(w.id and writer.explains(w, change=change, version=version) for w in writes)
+        found.append(_Change(rows[place].id, writes[0].sku, writes[0].channel, body, ours))
+    return found
+
+
 def _entry_set(tx: Tx, row: InboxRow, now: datetime, shop: Shop) -> None:
     """A direct write to an entry: ours if our journal has it, else a foreign fact that E must follow."""
-    body = msgspec.json.decode(row.body)
-    change = int(body["newQuantityOnStock"]) - int(body["oldQuantityOnStock"])
-    version = int(body.get("resourceVersion", 0))
-    journal = tx.all(sql.our_writes, remote_id=row.meta["resource"], version=version)
-    if not journal or change == 0:
-        return
-    if any(op.id is not None and writer.explains(op, change=change, version=version) for op in journal):
-        return
-    entry = journal[0]
-    fact = entries.EntryFact(
-        sku=entry.sku, channel=entry.channel, kind="foreign", quantity=change, source="message",
-        resource=row.message_id, line="", seq=version, remote_at=datetime.fromisoformat(body["createdAt"]),
-    )  # fmt: skip
-    if entries.record(tx, [fact], now, priority=Priority.LOWER, reason="foreign write"):
-        shop.open_case(
-            tx, "foreign_writer", f"sku:{entry.sku}", now, expected={"writer": "sellable"},
-            actual={"channel": entry.channel, "change": change, "by": body.get("createdBy") or {}},
-            evidence=[f"inbox:{row.id}"],
+    for change in _changes(tx, [row]):
+        if change.ours:
+            return
+        fact = entries.EntryFact(
+            sku=change.sku, channel=change.channel, kind="foreign", quantity=change.units, source="message",
+            resource=row.message_id, line="", seq=change.body.resource_version, remote_at=change.body.created_at,
         )  # fmt: skip
+        if entries.record(tx, [fact], now, priority=Priority.LOWER, reason="foreign write"):
+            shop.open_case(
+                tx, "foreign_writer", f"sku:{change.sku}", now, expected={"writer": "sellable"},
+                actual={"channel": change.channel, "change": change.units, "by": change.body.created_by},
+                evidence=[f"inbox:{row.id}"],
+            )  # fmt: skip
 
 
 # --- Judging drift ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ CREATE TABLE inbox (
     message_id   text   NOT NULL CHECK (message_id <> ''),
     kind         text   NOT NULL,
     lane         text   NOT NULL,             -- rows of a lane are handled in order; '' promises no order
+    priority     smallint NOT NULL,           -- of what waits, the smallest goes first
     body         bytea  NOT NULL,
     meta         jsonb  NOT NULL,
     received_at  timestamptz NOT NULL,
@@ -21,7 +22,7 @@ CREATE TABLE inbox (
     CHECK ((state = 'new') = (settled_at IS NULL)),
     CHECK (state <> 'quarantined' OR cause IS NOT NULL)
 );
-CREATE INDEX inbox_new ON inbox (id) WHERE state = 'new';
+CREATE INDEX inbox_new ON inbox (priority, id) WHERE state = 'new';
 CREATE INDEX inbox_lane ON inbox (lane, id) WHERE state = 'new';
 CREATE INDEX inbox_done ON inbox (settled_at) WHERE state = 'done';
 CREATE INDEX inbox_quarantined ON inbox (id) WHERE state = 'quarantined';
