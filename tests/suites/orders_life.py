@@ -160,7 +160,7 @@ class Life:
         desk = CaseDesk(self.settings)
         self.context = Context(
             settings=self.settings, layout=layout_of(self.settings), ids=Ids(self.clock), translate=_no_bytes,
-            open_case=desk.open_case, clear_case=desk.clear_case,
+            open_case=desk.open_case, clear_cases=desk.clear_cases,
         )  # fmt: skip
         office: Any = self.office
         shop: Any = self.shop

@@ -150,11 +150,11 @@ class TestCases:
 
     def test_a_trouble_that_ends_closes_its_case(self, store: Store) -> None:
         ref = opened(store, "vendor_down", "vendor:cin7_core")
-        store.write_now(cases.clear, "vendor_down", "vendor:other", NOON)
+        store.write_now(cases.clear, ["vendor_down"], "vendor:other", NOON)
         assert found(store, ref).state == "open"
-        store.write_now(cases.clear, "vendor_down", "vendor:cin7_core", later(minutes=1))
+        store.write_now(cases.clear, ["vendor_down"], "vendor:cin7_core", later(minutes=1))
         assert (found(store, ref).state, found(store, ref).resolved_by) == ("resolved", "system")
-        store.write_now(cases.clear, "vendor_down", "vendor:cin7_core", later(minutes=2))
+        store.write_now(cases.clear, ["vendor_down"], "vendor:cin7_core", later(minutes=2))
         assert len(store.read_now(cases.history, ref)) == 2
 
     def test_the_worst_and_oldest_come_first(self, store: Store) -> None:
@@ -283,7 +283,7 @@ class TestQuarantine:
         (op_id,) = owe_held(store, ["9"])
         with pytest.raises(StillParked, match=f"behind C-000001 still wait operation:{op_id}"):
             store.write_now(cases.resolve, "C-000001", "ada", "never mind", NOON)
-        store.write_now(cases.clear, "operation_exhausted", "operation:cin7_core/sale.create", NOON)
+        store.write_now(cases.clear, ["operation_exhausted"], "operation:cin7_core/sale.create", NOON)
         assert found(store, "C-000001").state == "open"
         assert store.write_now(cases.resolve, "C-000001", "ada", "done by hand", NOON, give_up=True)
         assert found(store, "C-000001").resolution == "done by hand (given up: 1 parked)"
@@ -379,7 +379,7 @@ class TestAlerts:
     def test_what_ends_by_itself_is_not_told(self, store: Store) -> None:
         room = Room(store)
         opened(store, "vendor_down", "vendor:shop")
-        store.write_now(cases.clear, "vendor_down", "vendor:shop", later(seconds=5))
+        store.write_now(cases.clear, ["vendor_down"], "vendor:shop", later(seconds=5))
         assert room.tell_due(seconds=GATHER_SECONDS) == 0
 
     def test_growth_is_told_at_powers_of_ten(self, store: Store) -> None:

@@ -50,9 +50,9 @@ class CaseDesk:
             evidence=list(evidence),
         )
 
-    def clear_case(self, tx: Tx, kind: str, subject: str, now: datetime) -> None:
-        """The condition is over: an open case of it is resolved by the system."""
-        cases.clear(tx, kind, subject, now)
+    def clear_cases(self, tx: Tx, kinds: Sequence[str], subject: str, now: datetime) -> None:
+        """The conditions are over: open cases of them are resolved by the system."""
+        cases.clear(tx, kinds, subject, now)
 
     # --- What the durable machine hands over --------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class CaseDesk:
         """The vendor answers again."""
         vendor = feed.split(".", 1)[0]
         for kind in ("vendor_down", "vendor_misconfigured", "budget_exceeded"):
-            self.clear_case(tx, kind, f"vendor:{vendor}", now)
+            self.clear_cases(tx, [kind], f"vendor:{vendor}", now)
 
     # --- What is watched ----------------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class CaseDesk:
                 actual={"last_complete_sweep": newest.isoformat()},
             )  # fmt: skip
         else:
-            self.clear_case(tx, "master_stale", "vendor:cin7_core", now)
+            self.clear_cases(tx, ["master_stale"], "vendor:cin7_core", now)
 
     def frozen(self, tx: ReadTx) -> bool:
         """Whether a person froze all writes of stock."""

@@ -34,7 +34,7 @@ def meanings(settings: Settings, clock: Clock) -> dict[str, Meaning]:
         ids=Ids(clock),
         translate=_untranslated,
         open_case=desk.open_case,
-        clear_case=desk.clear_case,
+        clear_cases=desk.clear_cases,
     )
 
     def again(tx: Tx, case: Case, now: datetime) -> int:

@@ -241,7 +241,7 @@ def assemble(
         ids=ids,
         translate=translate,
         open_case=desk.open_case,
-        clear_case=desk.clear_case,
+        clear_cases=desk.clear_cases,
     )
     shop = Shop(
         open_case=desk.open_case,
@@ -336,7 +336,10 @@ def handlers(context: Context, shop: Shop, master: masters.Master) -> dict[str, 
 
     def on_sale(tx: Tx, row: InboxRow, now: datetime) -> None:
         fulfilment.on_sale(tx, row, now, context=context)
-        masters.prove(tx, master, now)
+        tx.gather(prove, now)
+
+    def prove(tx: Tx, moments: list[datetime]) -> None:
+        masters.prove(tx, master, max(moments))
 
     def on_cin7_hook(tx: Tx, row: InboxRow, now: datetime) -> None:
         for hint in cin7_webhooks.read(row.body).hints:
@@ -466,7 +469,7 @@ def _webhooks_mended(
     if mended and registered_before:
         desk.open_case(tx, "webhook_inactive", subject, now, expected={"active": True}, actual={"woken": list(mended)})
     elif registered_before:
-        desk.clear_case(tx, "webhook_inactive", subject, now)
+        desk.clear_cases(tx, ["webhook_inactive"], subject, now)
 
 
 def fetchers_of(

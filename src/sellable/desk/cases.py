@@ -161,11 +161,11 @@ def resolve(tx: Tx, ref: str, actor: str, why: str, now: datetime, *, give_up: b
     return True
 
 
-def clear(tx: Tx, kind: str, subject: str, now: datetime) -> None:
-    """End the live case of a trouble that is over by itself, if there is one and nothing is parked behind it."""
-    row = tx.one(sql.live_case, kind=kind, subject=_storable(subject))
-    if row is not None and not parked(tx, case := _case(row)):
-        _end(tx, case, SYSTEM, "the trouble ended", now)
+def clear(tx: Tx, kinds: Collection[str], subject: str, now: datetime) -> None:
+    """End the live cases of troubles that are over by themselves, those behind which nothing is parked."""
+    for row in tx.all(sql.live_cases, kinds=list(kinds), subject=_storable(subject)):
+        if not parked(tx, case := _case(row)):
+            _end(tx, case, SYSTEM, "the trouble ended", now)
 
 
 def find(tx: ReadTx, ref: str) -> Case | None:

@@ -25,9 +25,10 @@ SELECT * FROM cases WHERE ref = %(ref)s;
 -- One case, locked until commit.
 SELECT * FROM cases WHERE ref = %(ref)s FOR UPDATE;
 
--- name: live_case
--- The live case of a kind and subject, locked until commit.
-SELECT * FROM cases WHERE kind = %(kind)s AND subject = %(subject)s AND state <> 'resolved' FOR UPDATE;
+-- name: live_cases
+-- The live cases of a subject that are of one of these kinds, locked until commit.
+SELECT * FROM cases WHERE kind = ANY (%(kinds)s::text[]) AND subject = %(subject)s AND state <> 'resolved'
+ORDER BY id FOR UPDATE;
 
 -- name: list_cases
 -- Cases that pass the filters, worst first, then oldest first.

@@ -38,7 +38,7 @@ class Context:
     ids: Ids
     translate: Callable[[bytes], Order]
     open_case: OpenCase
-    clear_case: Callable[[Tx, str, str, datetime], None]
+    clear_cases: Callable[[Tx, Sequence[str], str, datetime], None]
 
     def owe(self, tx: Tx, order_id: str, system: str, kind: str, payload: Mapping[str, Any], now: datetime) -> str:
         """One more operation at the end of the order's lane."""
@@ -55,8 +55,7 @@ class Context:
 
     def settled(self, tx: Tx, order_id: str, now: datetime, kinds: Sequence[str] = SETTLED_BY_CANCEL) -> None:
         """What an order's cases were about is over."""
-        for kind in kinds:
-            self.clear_case(tx, kind, f"order:{order_id}", now)
+        self.clear_cases(tx, kinds, f"order:{order_id}", now)
 
     def owe_visible(self, tx: Tx, order_id: str, payload: Mapping[str, Any], now: datetime) -> None:
         """Evidence counts only after the master's view had time to show it; waited for apart from the order's lane."""

@@ -111,7 +111,7 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
         payload = {"part": part.part, "location": part.location, "what": "allocated", "lines": lines, "seq": seq}
         context.owe_visible(tx, part.order_id, payload, now)
     if not any(line.backorder for line in sale.lines):
-        context.clear_case(tx, "backordered", f"order:{part.order_id}", now)
+        context.clear_cases(tx, ["backordered"], f"order:{part.order_id}", now)
     return not lost
 
 

@@ -221,6 +221,7 @@ class Inbox:
                     if row.id in known:
                         continue
                     self._handlers[row.kind](tx, row, now)
+                tx.finish()
         except Exception as error:
             if isinstance(error, psycopg.Error) and not _blames_the_row(error):
                 raise
@@ -229,11 +230,14 @@ class Inbox:
 
     def _handle(self, tx: Tx, row: InboxRow, now: datetime) -> Exception | None:
         """What went wrong with the row, if anything. Troubles of the database itself are nobody's poison: they rise."""
+        tx.finish()
         try:
             with tx.savepoint():
                 if row.kind not in self._handlers:
                     raise Poison(f"no handler for kind {row.kind!r}")
                 self._handlers[row.kind](tx, row, now)
+                # What the handler left for later belongs to its row too.
+                tx.finish()
         except Exception as error:
             if isinstance(error, psycopg.Error) and not _blames_the_row(error):
                 raise
