@@ -76,6 +76,7 @@ class Service:
     context: Context
     syncer: Syncer
     inbox: Inbox
+    prover: masters.Prover
     dispatcher: Dispatcher
     feeds: Feeds
     fetchers: Sequence[Fetcher]
@@ -99,6 +100,7 @@ class Service:
         loops = self.loops = Loops(self.clock)
         for number in range(2):
             loops.add(f"inbox {number}", self.inbox.run)
+        loops.add("prove", self.prover.run)
         loops.add("dispatcher", self.dispatcher.run)
         loops.add("feeds", self.feeds.run)
         for number, fetcher in enumerate(self.fetchers):
@@ -250,6 +252,7 @@ def assemble(
         channels=frozenset(layout.channels),
     )
     master = masters.Master(name=CIN7, remotes=masters_of(settings).get(CIN7, {}), open_case=desk.open_case)
+    prover = masters.Prover(store, clock, master)
     judge = Judge(store, shop_port, shop, shop_port.translate_order, inbox_module.put)
     syncer = Syncer(
         store, clock, ids, budgets, shop_port, layout, shop, judge,
@@ -275,7 +278,15 @@ def assemble(
         desk=desk,
         context=context,
         syncer=syncer,
-        inbox=Inbox(store, clock, handlers(context, shop, master), desk.poison, known=storefront.echoes),
+        inbox=Inbox(
+            store,
+            clock,
+            handlers(context, shop, master, prover.sale_read),
+            desk.poison,
+            known=storefront.echoes,
+            alone=ALONE,
+        ),
+        prover=prover,
         dispatcher=dispatcher,
         feeds=feeds,
         fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner),
@@ -331,15 +342,18 @@ def _stale(settings: Settings, tx: ReadTx, now: datetime) -> bool:
     return any(masters.stale(tx, name, limit, now) for name in masters_of(settings))
 
 
-def handlers(context: Context, shop: Shop, master: masters.Master) -> dict[str, inbox_module.Handler]:
-    """Kind of arrival -> what decides about it."""
+ALONE = ("order", "sale.read", "entries", "stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page")
+"""Arrivals that lock an order, or rows of many SKUs; messages lock nothing that others want."""
+
+
+def handlers(
+    context: Context, shop: Shop, master: masters.Master, sale_read: Callable[[], object]
+) -> dict[str, inbox_module.Handler]:
+    """Kind of arrival -> what decides about it; `sale_read` is called after a reading of a sale has been taken in."""
 
     def on_sale(tx: Tx, row: InboxRow, now: datetime) -> None:
         fulfilment.on_sale(tx, row, now, context=context)
-        tx.gather(prove, now)
-
-    def prove(tx: Tx, moments: list[datetime]) -> None:
-        masters.prove(tx, master, max(moments))
+        tx.after_commit(sale_read)
 
     def on_cin7_hook(tx: Tx, row: InboxRow, now: datetime) -> None:
         for hint in cin7_webhooks.read(row.body).hints:

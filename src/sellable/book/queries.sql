@@ -155,18 +155,33 @@ WHERE order_id = %(order_id)s AND part = %(part)s;
 
 -- name: sales_listed
 -- Change stamps of the list of sales; answers parts whose sale changed since its last full read.
-UPDATE order_part p SET list_updated = nullif(t.updated, '')::timestamptz
-FROM unnest(%(sale_id)s::text[], %(updated)s::text[]) AS t (sale_id, updated)
-WHERE lower(p.sale_id) = lower(t.sale_id)
-RETURNING p.order_id, p.part, p.sale_id, p.location, p.state, p.picked, p.sale_updated, p.list_updated;
+WITH listed AS (
+    SELECT p.order_id, p.part, nullif(t.updated, '')::timestamptz AS updated
+    FROM unnest(%(sale_id)s::text[], %(updated)s::text[]) AS t (sale_id, updated)
+    JOIN order_part AS p ON lower(p.sale_id) = lower(t.sale_id)
+), moved AS (
+    SELECT order_id, part, l.updated FROM listed AS l JOIN order_part AS p USING (order_id, part)
+    WHERE p.list_updated IS DISTINCT FROM l.updated ORDER BY order_id, part FOR UPDATE OF p
+), noted AS (
+    UPDATE order_part AS p SET list_updated = m.updated FROM moved AS m WHERE (p.order_id, p.part) = (m.order_id, m.part)
+)
+SELECT order_id, part, p.sale_id, p.location, p.state, p.picked, p.sale_updated, l.updated AS list_updated
+FROM listed AS l JOIN order_part AS p USING (order_id, part);
 
 -- name: sales_holding
 -- Sales that a walk begun at this number showed authorised with every unit picked: they held their units when the list,
 -- which may lag, was last surely right (see sales_walked).
-UPDATE order_part p SET verified_seq = greatest(p.verified_seq, least(%(seq)s::bigint, w.seq))
-FROM unnest(%(sale_id)s::text[]) AS t (sale_id),
-    (SELECT coalesce(max(seq), 0) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes') AS w
-WHERE lower(p.sale_id) = lower(t.sale_id) AND p.state = 'authorised';
+WITH walk AS (
+    SELECT least(%(seq)s::bigint, coalesce(max(seq), 0)) AS seq FROM sales_walk
+    WHERE at <= app_now() - interval '2 minutes'
+), older AS (
+    SELECT p.order_id, p.part FROM unnest(%(sale_id)s::text[]) AS t (sale_id)
+    JOIN order_part AS p ON lower(p.sale_id) = lower(t.sale_id)
+    WHERE p.state = 'authorised' AND p.verified_seq < (SELECT seq FROM walk)
+    ORDER BY p.order_id, p.part FOR UPDATE OF p
+)
+UPDATE order_part AS p SET verified_seq = walk.seq FROM older, walk
+WHERE (p.order_id, p.part) = (older.order_id, older.part);
 
 -- name: sales_walked
 -- A complete walk of changed sales began at this number. The list knows a change later than the stock numbers do, so

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -141,7 +141,8 @@ class Inbox:
 
     If a handler raises, the batch begins anew with a savepoint for each row: an exception then undoes its row only.
     After `attempts_max` of them, or at once for any ValueError, the row is quarantined. Until then a row that waits for
-    its next attempt holds back its lane; a quarantined one does not.
+    its next attempt holds back its lane; a quarantined one does not. Rows of the kinds `alone` lock what others want:
+    each has a transaction to itself, so that nobody waits for a whole batch and no two batches wait for each other.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Inbox:
         on_poison: OnPoison,
         *,
         known: Known | None = None,
+        alone: Collection[str] = (),
         attempts_max: int = ATTEMPTS_MAX,
     ) -> None:
         self._store = store
@@ -160,6 +162,7 @@ class Inbox:
         self._on_poison = on_poison
         self._attempts_max = attempts_max
         self._known = known
+        self._alone = frozenset(alone)
         self._batch = BATCH
         self._batches = itertools.count()
 
@@ -190,7 +193,7 @@ class Inbox:
         stalled: set[str] = set()
         done: list[int] = []
         ends: list[tuple[str, str]] = []
-        rows = [_row(row) for row in tx.all(sql.claim_arrivals, lanes=lanes, now=now, limit=limit)]
+        rows = self._together([_row(row) for row in tx.all(sql.claim_arrivals, lanes=lanes, now=now, limit=limit)])
         if self._all_well(tx, rows, now):
             tx.run(sql.arrivals_done, ids=[row.id for row in rows], now=now)
             return [(row.kind, "done") for row in rows]
@@ -211,6 +214,12 @@ class Inbox:
         if done:
             tx.run(sql.arrivals_done, ids=done, now=now)
         return ends
+
+    def _together(self, rows: list[InboxRow]) -> list[InboxRow]:
+        """The first rows that may share a transaction; those that must not have one each."""
+        if rows and rows[0].kind in self._alone:
+            return rows[:1]
+        return list(itertools.takewhile(lambda row: row.kind not in self._alone, rows))
 
     def _all_well(self, tx: Tx, rows: Sequence[InboxRow], now: datetime) -> bool:
         """Whether every row could be handled, in one savepoint; if not, nothing was done: each must get its own."""

@@ -200,15 +200,16 @@ UPDATE entry SET baseline_at = %(at)s, last_t = NULL, parked = 'base', parked_se
 WHERE sku = %(sku)s AND channel = %(channel)s;
 
 -- name: fold_entries
--- Moves pending quantities into their entries, locked in key order.
-WITH gone AS (
-    DELETE FROM entry_pending WHERE id = ANY (ARRAY(SELECT id FROM entry_pending LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
-    RETURNING sku, channel, quantity
-), sums AS (SELECT sku, channel, sum(quantity) AS units FROM gone GROUP BY 1, 2
+-- Moves pending quantities into their entries, of those nobody is busy with.
+WITH waiting AS (
+    SELECT DISTINCT sku, channel FROM (SELECT sku, channel FROM entry_pending LIMIT %(limit)s) AS p
 ), locked AS (
-    SELECT e.sku, e.channel, s.units FROM sums s JOIN entry e USING (sku, channel) ORDER BY 1, 2 FOR UPDATE OF e
-)
-UPDATE entry e SET e = e.e + l.units FROM locked l WHERE (e.sku, e.channel) = (l.sku, l.channel);
+    SELECT e.sku, e.channel FROM entry e JOIN waiting USING (sku, channel) FOR UPDATE OF e SKIP LOCKED
+), gone AS (
+    DELETE FROM entry_pending p USING locked l WHERE (p.sku, p.channel) = (l.sku, l.channel)
+    RETURNING p.sku, p.channel, p.quantity
+), sums AS (SELECT sku, channel, sum(quantity) AS units FROM gone GROUP BY 1, 2)
+UPDATE entry e SET e = e.e + s.units FROM sums s WHERE (e.sku, e.channel) = (s.sku, s.channel);
 
 -- name: see_entries
 -- Notes what entries showed; an older look never replaces a newer one.
@@ -419,7 +420,7 @@ ORDER BY last_a1 DESC LIMIT 1;
 
 -- name: proving_sweeps
 -- Complete sets with raises that wait.
-SELECT id, scope, last_a1 FROM sweep WHERE master = %(master)s AND state = 'proving' ORDER BY last_a1;
+SELECT id, scope, last_a1 FROM sweep WHERE master = %(master)s AND state = 'proving' ORDER BY last_a1, id;
 
 -- name: prune_sweeps
 -- Old sweeps that matter no more.

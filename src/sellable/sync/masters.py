@@ -7,6 +7,7 @@ held. One rule: nothing is raised on the word of a set that could be torn.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, InboxRow
 from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import queries
+from sellable.runtime.schedule import Bell, beat
 from sellable.runtime.wanted import want
 from sellable.stock import catalogue, demand, dirty, observe
 
@@ -33,6 +35,7 @@ SUSPECTS_SHARE = 100
 SUSPECTS_FLOOR = 20
 """More than one key in a hundred (and more than twenty) absent from one complete set is our bug or theirs."""
 REREAD_SECONDS = 30
+PROVE_SECONDS = 30.0
 URGENT, SOON, ROUTINE = 1, 2, 3
 
 
@@ -381,6 +384,24 @@ def prove(tx: Tx, master: Master, now: datetime) -> None:
     """Looks again at complete sets whose raises wait: new readings of sales may have proved them."""
     for sweep in observe.proving(tx, master.name):
         _believe(tx, sweep.id, sweep.last_a1, [], master, now)
+
+
+class Prover:
+    """Looks for proof of waiting raises whenever sales were read, once for however many."""
+
+    def __init__(self, store: Store, clock: Clock, master: Master) -> None:
+        self._store = store
+        self._clock = clock
+        self._master = master
+        self._bell = Bell(clock)
+        self.sale_read = self._bell.ring
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop; also now and then unasked, in case whoever read the sale is gone."""
+        while not stop.is_set():
+            await self._store.write(prove, self._master, self._clock.now())
+            beat()
+            await self._bell.wait(PROVE_SECONDS, stop)
 
 
 def lower_overdue(tx: Tx, now: datetime) -> list[str]:

@@ -37,14 +37,15 @@ WHERE looked_at <= %(before)s AND (%(sku)s::text IS NULL OR (sku, channel) = (%(
 -- Looks at keys that wait for nothing and show what E says: the judgement changes no number.
 UPDATE entry e SET judged_at = l.looked_at, looked_q = NULL, looked_at = NULL
 FROM (SELECT sku, channel, looked_at, spoiled, looked_q = expected AS even FROM look
-    WHERE looked_at <= %(before)s AND parked IS NULL LIMIT %(limit)s) AS l
+    WHERE looked_at <= %(before)s AND parked IS NULL ORDER BY sku, channel LIMIT %(limit)s) AS l
 WHERE (e.sku, e.channel) = (l.sku, l.channel) AND e.looked_at = l.looked_at AND e.parked IS NULL
     AND l.even AND NOT l.spoiled;
 
 -- name: drop_spoiled_looks
 -- Looks that can never be judged; the keys are read again.
 UPDATE entry e SET looked_q = NULL, looked_at = NULL
-FROM (SELECT sku, channel, looked_at FROM look WHERE looked_at <= %(before)s AND spoiled LIMIT %(limit)s) AS l
+FROM (SELECT sku, channel, looked_at FROM look WHERE looked_at <= %(before)s AND spoiled
+    ORDER BY sku, channel LIMIT %(limit)s) AS l
 WHERE (e.sku, e.channel) = (l.sku, l.channel) AND e.looked_at = l.looked_at;
 
 -- name: judged

@@ -48,7 +48,7 @@ CREATE TABLE order_part (
     ref          text   NOT NULL UNIQUE,
     state        text   NOT NULL CHECK (state IN ('planned', 'created', 'compared', 'authorised', 'held', 'voiding',
                      'voided', 'shipped', 'dropped')),
-    sale_id      text UNIQUE,
+    sale_id      text,
     sale_number  text   NOT NULL DEFAULT '',
     draft        jsonb  NOT NULL,
     expected     jsonb  NOT NULL,
@@ -64,6 +64,7 @@ CREATE TABLE order_part (
     at           timestamptz NOT NULL,
     PRIMARY KEY (order_id, part)
 );
+CREATE UNIQUE INDEX order_part_sale ON order_part (lower(sale_id));
 CREATE INDEX order_part_open ON order_part (state) WHERE state IN ('planned', 'created', 'compared', 'authorised', 'held', 'voiding');
 
 CREATE TABLE part_line (
