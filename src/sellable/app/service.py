@@ -106,7 +106,7 @@ class Service:
         for number, fetcher in enumerate(self.fetchers):
             loops.add(f"fetch {number}", fetcher.run)
         loops.add("plan", self.syncer.plan)
-        for number in range(2):
+        for number in range(4):
             loops.add(f"write lowers {number}", self.syncer.write_lowers)
         loops.add("write raises", self.syncer.write_raises)
         # Much shorter than any lease: what a killed process was doing goes on within seconds.

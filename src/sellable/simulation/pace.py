@@ -19,9 +19,9 @@ from sellable.sandbox.clock import Clock
 
 LAYOUT = struct.Struct("<Qddd")
 LOOK_SECONDS = 0.5
-PROCESS_SHARE = 0.8
+PROCESS_SHARE = 0.7
 """So much of a core one process may use: it has one that counts, and bursts need room."""
-MACHINE_SHARE = 0.9
+MACHINE_SHARE = 0.8
 FASTER_MAX, SLOWER_MAX = 1.25, 0.5
 SLOWEST = 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
