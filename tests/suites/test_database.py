@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -275,3 +276,33 @@ def test_a_failing_migration_leaves_nothing(migrated_url: str, tmp_path: Path) -
     assert [migration.name for migration in pending(migrated_url, tmp_path)] == ["fine", "broken"]
     with psycopg.connect(migrated_url) as connection:
         assert connection.execute("SELECT to_regclass('fine')").fetchone() == (None,)
+
+
+AWKWARD = ["a", "", 'b"c', "d\\e", "{x},y", None, "NULL", "ü\n", "\\x00"]
+ECHO = Query(
+    package="t", name="t", purpose="t",
+    text="SELECT %(texts)s::text[] AS texts, %(bodies)s::bytea[] AS bodies, %(flags)s::bool[] AS flags, "
+    "%(numbers)s::bigint[] AS numbers, %(moments)s::timestamptz[] AS moments",
+)  # fmt: skip
+
+
+def test_lists_arrive_as_they_are(store: Store) -> None:
+    given: dict[str, list[Any]] = {
+        "texts": AWKWARD,
+        "bodies": [b'\x00"\\{},', b"", None],
+        "flags": [True, False, None],
+        "numbers": [0, -(2**62), None],
+        "moments": [datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC), None],
+    }
+    row = store.read_now(lambda tx: tx.one(ECHO, **given))
+    assert row is not None
+    assert row._asdict() == given
+    empty: dict[str, list[Any]] = {name: [] for name in given}
+    none = store.read_now(lambda tx: tx.one(ECHO, **empty))
+    assert none is not None
+    assert none._asdict() == empty
+
+
+def test_a_text_that_cannot_be_stored_is_refused_in_a_list_too(store: Store) -> None:
+    with pytest.raises(psycopg.DataError, match="NUL"):
+        store.read_now(lambda tx: tx.all(ECHO, texts=["a\x00b"], bodies=[], flags=[], numbers=[], moments=[]))

@@ -374,8 +374,35 @@ def _undone_on_error(connection: psycopg.Connection) -> Iterator[None]:
         raise
 
 
+class _ArrayDumper(psycopg.adapt.Dumper):
+    """A list as the text of an array. Every statement casts its arrays, so the text is enough.
+
+    The library's own dumper finds out the type of each element, which took a fifth of our processor time under load.
+    """
+
+    def dump(self, obj: list[Any]) -> bytes:
+        """Elements are text, numbers, instants, bytes, booleans or None. Raises DataError for text with a NUL."""
+        text = "{" + ",".join([_element(each) for each in obj]) + "}"
+        if "\x00" in text:
+            raise psycopg.DataError("PostgreSQL text cannot hold NUL")
+        return text.encode()
+
+
+def _element(value: Any) -> str:
+    match value:
+        case str():
+            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case None:
+            return "NULL"
+        case bytes() | bytearray() | memoryview():
+            return '"\\\\x' + bytes(value).hex() + '"'
+        case _:
+            return str(value)
+
+
 def _connect(url: str) -> psycopg.Connection:
     connection = psycopg.connect(url, application_name="sellable", **_NETWORK)
+    connection.adapters.register_dumper(list, _ArrayDumper)
     for name, seconds in {
         "lock_timeout": LOCK_SECONDS,
         "statement_timeout": STATEMENT_SECONDS,
