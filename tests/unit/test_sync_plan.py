@@ -66,3 +66,20 @@ def entry(version: int, last_op: str | None, typed: str | None = "t") -> EntryRe
 def test_only_the_marker_proves_which_copy_was_applied(seen: EntryReading, verdict: str) -> None:
     payload = {"marker": "op_1.1", "chain": [{"marker": "op_1", "d": -3}], "version": 12}
     assert judge_copies("op_1", payload, seen) == verdict
+
+
+@pytest.mark.parametrize(
+    ("target", "e", "cause", "ours", "waits"),
+    [
+        (4, 10, Priority.LOWER, 6, True),
+        (4, 10, Priority.LOWER, 5, False),  # one unit is news
+        (3, 9, Priority.LOWER, 6, False),  # too near to nothing
+        (4, 10, Priority.ORDER_LOWER, 6, False),  # an order's lower goes at once
+        (10, 4, Priority.LOWER, 6, False),  # no lower at all
+        (10, 10, Priority.LOWER, 6, False),
+    ],
+)
+def test_only_a_lower_that_our_own_orders_explain_waits(
+    target: int, e: int, cause: Priority, ours: int, waits: bool
+) -> None:
+    assert plan.may_wait(target=target, e=e, low_mark=3, cause=cause, not_in_the_number_yet=ours) is waits

@@ -17,6 +17,9 @@ from datetime import datetime
 
 import msgspec
 
+NOT_ALLOCATED, NOT_YET = "not_allocated", "not_in_the_number_yet"
+"""Why units are in flight: nobody saw the master take them in, or no number was read since."""
+
 
 class Reading(msgspec.Struct, frozen=True, array_like=True):
     """The newest numbers of one SKU at one location: signed sellable units, and units left out by state."""
@@ -113,7 +116,7 @@ class LocationTerm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlightTerm(msgspec.Struct, frozen=True, kw_only=True):
-    """Units of one order still subtracted, and why: `not_allocated` or `not_in_the_number_yet`."""
+    """Units of one order still subtracted, and why: NOT_ALLOCATED or NOT_YET."""
 
     order: str
     units: int
@@ -191,7 +194,7 @@ def pool_term(facts: SkuFacts, layout: Layout, pool: str, *, stale: bool = False
             order=d.label,
             units=units,
             location=d.location,
-            why="not_allocated" if d.open_units else "not_in_the_number_yet",
+            why=NOT_ALLOCATED if d.open_units else NOT_YET,
         )
         for d in facts.demand
         if _relevant(d, layout, pool) and (units := d.in_flight(a0)) > 0

@@ -20,6 +20,16 @@ def priority_of(*, target: int, e: int, low_mark: int, last_target: int | None, 
     return Priority.BACK_IN_STOCK if e <= 0 else Priority.RAISE
 
 
+def may_wait(*, target: int, e: int, low_mark: int, cause: int, not_in_the_number_yet: int) -> bool:
+    """Whether a lower is most likely our own orders, met in a page whose set is not complete yet.
+
+    Until it is, units the master has taken in are subtracted from the lower number once more, knowingly. A lower that
+    those units explain to the last one is written only if it lasts; not when it nears nothing, and never an order's.
+    Example: E 10, three units allocated, a page says 7: T is 4 until the set is complete, then 7 again.
+    """
+    return e - target <= not_in_the_number_yet and target > low_mark and cause > Priority.ORDER_LOWER and target < e
+
+
 def is_refill(*, target: int, last_target: int | None) -> bool:
     """Whether a raise only gives back what the storefront's own orders took since our last write."""
     return last_target is not None and target <= last_target

@@ -79,15 +79,17 @@ ORDER BY parked NULLS LAST, judged_at NULLS FIRST LIMIT %(limit)s;
 -- name: put_desired
 -- What each key should be; a key that differs keeps since when. What is so already is left alone.
 INSERT INTO desired AS w (sku, channel, t, low_t, d, priority, reason, changed_seq, since, due_at, terms)
-SELECT sku, channel, t, t, d, priority, reason, nextval('causal_seq'), %(at)s, %(at)s, terms
+SELECT sku, channel, t, t, d, priority, reason, nextval('causal_seq'), %(at)s, due_at, terms
 FROM unnest(%(sku)s::text[], %(channel)s::text[], %(t)s::bigint[], %(d)s::bigint[], %(priority)s::smallint[],
-    %(reason)s::text[], %(terms)s::text[]) AS t (sku, channel, t, d, priority, reason, terms) ORDER BY sku, channel
+    %(reason)s::text[], %(terms)s::text[], %(due_at)s::timestamptz[])
+    AS t (sku, channel, t, d, priority, reason, terms, due_at) ORDER BY sku, channel
 ON CONFLICT (sku, channel) DO UPDATE SET t = excluded.t, low_t = least(w.low_t, excluded.t), d = excluded.d,
     priority = CASE WHEN w.d < 0 AND excluded.d < 0 THEN least(w.priority, excluded.priority)
         ELSE excluded.priority END,
     reason = excluded.reason, changed_seq = excluded.changed_seq,
     since = CASE WHEN w.d <> 0 AND sign(w.d) = sign(excluded.d) THEN w.since ELSE excluded.since END,
-    due_at = CASE WHEN excluded.d < 0 THEN excluded.due_at ELSE greatest(w.due_at, excluded.due_at) END,
+    due_at = CASE WHEN excluded.d < 0 AND w.d < 0 THEN least(w.due_at, excluded.due_at)
+        WHEN excluded.d < 0 THEN excluded.due_at ELSE greatest(w.due_at, excluded.due_at) END,
     terms = excluded.terms
 WHERE (w.t, w.d, w.terms) <> (excluded.t, excluded.d, excluded.terms) OR excluded.d <> 0;
 

@@ -25,13 +25,15 @@ from sellable.runtime.operations import Done, Intent, Operation, Outcome, Reject
 from sellable.runtime.queries import queries
 from sellable.runtime.wanted import want
 from sellable.stock import dirty, entries, numbers
-from sellable.stock.availability import Layout
+from sellable.stock.availability import NOT_YET, Layout
 from sellable.sync import plan
 
 sql = queries("sellable.sync")
 SYSTEM = "commercetools"
 KIND = "stock.write"
 LEASE_SECONDS = 60.0
+PATIENCE = timedelta(seconds=15)
+"""So long a lower that is most likely no news waits for the rest of its set."""
 WORK = "sellable_work_stock"
 """Hint that differences wait."""
 
@@ -85,6 +87,7 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int
         ],
         reason=[reason.get(n.sku, "component") for n in found],
         terms=prints,
+        due_at=[now + PATIENCE if _may_wait(n, layout, cause.get(n.sku, worst)) else now for n in found],
         at=now,
     )
     if fresh := [n for n, name in zip(found, prints, strict=True) if n.entry.terms != name]:
@@ -93,6 +96,15 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int
     if any(n.d for n in found):
         tx.notify(WORK)
     return len(taken)
+
+
+def _may_wait(number: numbers.Number, layout: Layout, cause: int) -> bool:
+    term = number.explanation.term
+    ours = sum(f.units for f in term.in_flight if f.why == NOT_YET) if term else 0
+    return plan.may_wait(
+        target=number.explanation.target, e=number.e, low_mark=layout.channels[number.channel].low_mark, cause=cause,
+        not_in_the_number_yet=ours,
+    )  # fmt: skip
 
 
 # --- Picking: the most urgent differences become operations ----------------------------------------------------------
