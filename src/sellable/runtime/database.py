@@ -35,6 +35,8 @@ LOCK_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
 IDLE_SECONDS = 60.0
 LISTEN_READY_SECONDS = 5.0
+STATEMENTS_MAX = 500
+"""More than there are named queries: each is planned a few times, then its plan is kept."""
 
 _CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 _NETWORK: dict[str, Any] = {
@@ -281,7 +283,8 @@ class _Link:
         connection = self._ready(psycopg.IsolationLevel.REPEATABLE_READ, read_only=True)
         with _undone_on_error(connection):
             result = work(ReadTx(connection))
-            connection.rollback()
+            # Not a rollback: at each of those the driver forgets every statement it has prepared.
+            connection.commit()
         return result
 
     def ask(self, query: Query, params: Mapping[str, Any]) -> list[Row]:
@@ -403,6 +406,7 @@ def _element(value: Any) -> str:
 def _connect(url: str) -> psycopg.Connection:
     connection = psycopg.connect(url, application_name="sellable", **_NETWORK)
     connection.adapters.register_dumper(list, _ArrayDumper)
+    connection.prepared_max = STATEMENTS_MAX
     for name, seconds in {
         "lock_timeout": LOCK_SECONDS,
         "statement_timeout": STATEMENT_SECONDS,

@@ -32,7 +32,7 @@ sql = queries("sellable.sync")
 SYSTEM = "commercetools"
 KIND = "stock.write"
 LEASE_SECONDS = 60.0
-PATIENCE = timedelta(seconds=15)
+PATIENCE = timedelta(seconds=30)
 """So long a lower that is most likely no news waits for the rest of its set."""
 WORK = "sellable_work_stock"
 """Hint that differences wait."""
