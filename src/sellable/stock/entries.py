@@ -52,8 +52,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
-def record(tx: Tx, facts: Sequence[EntryFact], now: datetime, *, priority: int, reason: str) -> int:
-    """Appends the facts not known yet and moves E with them; returns how many were new."""
+def record(tx: Tx, facts: Sequence[EntryFact], now: datetime, *, priority: int | None, reason: str) -> int:
+    """Appends the facts not known yet and moves E with them; returns how many were new.
+
+    With `priority` None nobody looks at the SKUs again because of them.
+    """
     if not facts:
         return 0
     rows = tx.all(
@@ -69,7 +72,7 @@ def record(tx: Tx, facts: Sequence[EntryFact], now: datetime, *, priority: int, 
         remote_at=[f.remote_at for f in facts],
         at=now,
     )
-    if rows:
+    if rows and priority is not None:
         dirty.mark(tx, {r.sku for r in rows}, priority, reason, now)
     return len(rows)
 

@@ -165,14 +165,17 @@ def fingerprint(number: Number) -> str:
     pools = [terms["term"]] if terms["term"] else [part["term"] for part in terms["components"]]
     for place in (place for pool in pools for place in pool["locations"]):
         del place["a0"], place["observed_at"]
-    text = msgspec.json.encode([terms, number.e])
+    text = msgspec.json.encode(terms)
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 def past(tx: ReadTx, sku: str, channel: str, at: datetime) -> tuple[datetime, Mapping[str, Any]] | None:
-    """The terms of a number as they stood at `at`, and since when; None before the first."""
+    """The terms of a number as they stood at `at`, and since when; None before the first. E is the sum of its facts."""
     row = tx.one(sql.explained_before, sku=sku, channel=channel, at=at)
-    return None if row is None else (row.at, row.terms)
+    if row is None:
+        return None
+    e = int(tx.value(sql.entry_e_at, sku=sku, channel=channel, at=at))
+    return row.at, {**row.terms, "e": e, "d": row.terms["explanation"]["target"] - e}
 
 
 def hold(

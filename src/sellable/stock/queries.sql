@@ -329,8 +329,8 @@ WHERE coalesce(n.units, 0) - coalesce(o.units, 0) + coalesce(c.units, 0) > 0 ORD
 SELECT count(*) FROM observed WHERE location = ANY (%(locations)s::text[]) AND value <> 0;
 
 -- name: apply_set
--- Rows of a complete set take its numbers, unless a newer page showed less meanwhile; answers those that changed or
--- that open lines depend on.
+-- Rows of a complete set take its numbers, unless a newer page showed less meanwhile; answers those that changed, or in
+-- which units are newly contained or done with.
 WITH put AS (
     INSERT INTO observed AS o (sku, location, part, master, state, value, proven, allocated, a0, a1, observed_at)
     SELECT r.sku, r.location, r.part, s.master, r.state, r.value, r.value, r.allocated, r.a0, r.a1, %(at)s
@@ -341,11 +341,12 @@ WITH put AS (
         value = CASE WHEN o.seen_a0 > excluded.a0 THEN o.value ELSE excluded.value END,
         allocated = CASE WHEN o.seen_a0 > excluded.a0 THEN o.allocated ELSE excluded.allocated END,
         proven = excluded.value, a0 = excluded.a0, a1 = excluded.a1, observed_at = excluded.observed_at,
-        value_before = o.value
+        value_before = o.value, a0_before = o.a0
     WHERE o.a0 < excluded.a0
-    RETURNING o.sku, o.location, o.part, o.state, o.master, o.value, o.a0, o.a1, o.value_before)
+    RETURNING o.sku, o.location, o.part, o.state, o.master, o.value, o.a0, o.a1, o.value_before, o.a0_before)
 SELECT p.* FROM put p
-WHERE p.value <> p.value_before OR p.sku IN (SELECT d.sku FROM demand d WHERE NOT d.settled);
+WHERE p.value <> p.value_before OR EXISTS (SELECT FROM demand d WHERE d.sku = p.sku AND NOT d.settled
+    AND (d.finished OR d.evidence_seq >= p.a0_before));
 
 -- name: zero_absent
 -- An exact, complete answer for one SKU: rows it did not show are zero at its causal number.
@@ -517,6 +518,10 @@ WHERE order_id = %(order_id)s ORDER BY id;
 -- Newest facts of one entry's E up to an instant.
 SELECT at, remote_at, causal_seq, kind, quantity, source, resource, line FROM entry_fact
 WHERE sku = %(sku)s AND channel = %(channel)s AND at <= %(at)s ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: entry_e_at
+-- What an entry was to show, at an instant of the past.
+SELECT coalesce(sum(quantity), 0)::bigint FROM entry_fact WHERE (sku, channel) = (%(sku)s, %(channel)s) AND at <= %(at)s;
 
 -- name: explained_before
 -- The terms of a number as they stood at an instant.

@@ -26,7 +26,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, InboxRow
 from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import queries
-from sellable.runtime.schedule import Bell, beat
+from sellable.runtime.schedule import Bell, beat, unless
 from sellable.runtime.wanted import want
 from sellable.stock import catalogue, demand, dirty, observe
 
@@ -36,6 +36,7 @@ SUSPECTS_FLOOR = 20
 """More than one key in a hundred (and more than twenty) absent from one complete set is our bug or theirs."""
 REREAD_SECONDS = 30
 PROVE_SECONDS = 30.0
+GATHER_SECONDS = 2.0
 URGENT, SOON, ROUTINE = 1, 2, 3
 
 
@@ -402,6 +403,8 @@ class Prover:
             await self._store.write(prove, self._master, self._clock.now())
             beat()
             await self._bell.wait(PROVE_SECONDS, stop)
+            # Sales are read in bursts, and what waits is a raise.
+            await unless(stop, self._clock.sleep(GATHER_SECONDS))
 
 
 def lower_overdue(tx: Tx, now: datetime) -> list[str]:

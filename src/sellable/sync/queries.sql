@@ -191,14 +191,15 @@ FROM locked, unnest(%(sku)s::text[], %(channel)s::text[], %(version)s::bigint[],
 WHERE (e.sku, e.channel) = (t.sku, t.channel) AND (locked.sku, locked.channel) = (t.sku, t.channel);
 
 -- name: free_all_desired
--- The keys' operations are over.
+-- The keys' operations are over: what was planned before them is less by what they added. Answers what is left to do.
 WITH locked AS (
-    SELECT w.sku, w.channel FROM desired w
-    JOIN unnest(%(sku)s::text[], %(channel)s::text[], %(op)s::text[]) AS t (sku, channel, op)
+    SELECT w.sku, w.channel, t.delta FROM desired w
+    JOIN unnest(%(sku)s::text[], %(channel)s::text[], %(op)s::text[], %(delta)s::bigint[]) AS t (sku, channel, op, delta)
         ON (w.sku, w.channel) = (t.sku, t.channel) AND w.op = t.op
     ORDER BY w.sku, w.channel FOR UPDATE OF w)
-UPDATE desired w SET op = NULL, due_at = least(w.due_at, %(at)s), low_t = NULL
-FROM locked WHERE (w.sku, w.channel) = (locked.sku, locked.channel);
+UPDATE desired w SET op = NULL, d = w.d - locked.delta, due_at = least(w.due_at, %(at)s), low_t = NULL
+FROM locked WHERE (w.sku, w.channel) = (locked.sku, locked.channel)
+RETURNING w.sku, w.d;
 
 -- name: waits_for_base
 -- SKUs whose raise waits for a newer reading of the master.

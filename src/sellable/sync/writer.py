@@ -298,7 +298,7 @@ def _all_applied(tx: Tx, applied: Sequence[tuple[Operation, Mapping[str, Any]]],
         )
         for (op, _), when in zip(applied, at, strict=True)
     ]  # fmt: skip
-    entries.record(tx, facts, now, priority=Priority.RAISE, reason="our write")
+    entries.record(tx, facts, now, priority=None, reason="our write")
     tx.run(
         sql.entries_written,
         **keys,
@@ -308,7 +308,10 @@ def _all_applied(tx: Tx, applied: Sequence[tuple[Operation, Mapping[str, Any]]],
         op=[op.id for op, _ in applied],
         at=at,
     )
-    tx.run(sql.free_all_desired, **keys, op=[op.id for op, _ in applied], at=now)
+    deltas = [op.payload["d"] for op, _ in applied]
+    left = tx.all(sql.free_all_desired, **keys, op=[op.id for op, _ in applied], delta=deltas, at=now)
+    # The number moved while the write was on its way.
+    dirty.mark(tx, {r.sku for r in left if r.d}, Priority.LOWER, "more to write", now)
 
 
 def settled(tx: Tx, op: Operation, outcome: Outcome, now: datetime, *, on_refused: OnRefused) -> None:

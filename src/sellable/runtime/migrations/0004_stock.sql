@@ -51,6 +51,7 @@ CREATE TABLE observed (
     allocated   bigint NOT NULL,
     a0          bigint NOT NULL,          -- causal number before the request that last proved this row
     a1          bigint NOT NULL,
+    a0_before   bigint NOT NULL DEFAULT 0, -- what the last complete set replaced
     seen_a0     bigint NOT NULL DEFAULT 0, -- causal number of a newer page whose lower value already counts
     observed_at timestamptz NOT NULL,
     PRIMARY KEY (sku, location, part)
