@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -306,3 +307,32 @@ def test_lists_arrive_as_they_are(store: Store) -> None:
 def test_a_text_that_cannot_be_stored_is_refused_in_a_list_too(store: Store) -> None:
     with pytest.raises(psycopg.DataError, match="NUL"):
         store.read_now(lambda tx: tx.all(ECHO, texts=["a\x00b"], bodies=[], flags=[], numbers=[], moments=[]))
+
+
+def test_small_writes_are_gathered_until_the_commit(store: Store) -> None:
+    """Once, with everything, in order, without what a savepoint undid; what is gathered while writing counts too."""
+    written: list[list[str]] = []
+
+    def write(tx: Tx, values: list[str]) -> None:
+        written.append(values)
+        if "b" in values:
+            tx.gather(write, "later")
+
+    def story(tx: Tx) -> int:
+        tx.gather(write, "a")
+        with contextlib.suppress(ValueError), tx.savepoint():
+            tx.gather(write, "undone")
+            raise ValueError
+        tx.gather(write, "b")
+        return len(written)
+
+    assert store.write_now(story) == 0
+    assert written == [["a", "b"], ["later"]]
+
+
+def test_one_statement_can_be_asked_without_a_transaction(store: Store) -> None:
+    one = Query(package="t", name="t", purpose="t", text="SELECT %(n)s::int AS n, app_now() AS now")
+    rows = asyncio.run(store.ask(one, n=3))
+    assert [row.n for row in rows] == [3]
+    assert abs((rows[0].now - store.clock.now()).total_seconds()) < 5
+    asyncio.run(store.write(lambda tx: tx.all(one, n=4)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -303,3 +305,63 @@ def test_pruning_forgets_what_is_done_and_keeps_what_is_not(store: Store, box: I
     assert store.write_now(inbox.prune, NOW) == 0
     assert store.write_now(inbox.prune, NOW + timedelta(seconds=1)) == 1
     assert [number for number, _ in states(store)] == ["A-2", "A-3"]
+
+
+def test_what_is_urgent_goes_first_and_what_is_old_is_not_forgotten(store: Store, box: Inbox, handled: Handled) -> None:
+    """Every fourth batch goes by age; within a lane the order of arrival counts whatever the priority."""
+    routine = [dataclasses.replace(order(f"R-{n}", f"r{n}"), priority=inbox.ROUTINE) for n in range(9)]
+    urgent = [dataclasses.replace(order(f"U-{n}", f"u{n}"), priority=inbox.URGENT) for n in range(9)]
+    store.write_now(put, [*routine, *urgent], NOW)
+    for _ in range(5):
+        asyncio.run(box.work_once(limit=1))
+    assert handled.bodies == ["U-0", "U-1", "U-2", "R-0", "U-3"]
+
+
+def test_rows_that_lock_much_have_a_transaction_each(store: Store, handled: Handled, hand: Hand) -> None:
+    box = Inbox(
+        store, hand.clock(), {"order": handled.handle, "page": handled.handle}, handled.case, alone=["page"]
+    )  # fmt: skip
+    rows = [order("A-1"), order("A-2"), order("P-1", kind="page"), order("P-2", kind="page"), order("A-3")]
+    store.write_now(put, rows, NOW)
+    assert [asyncio.run(box.work_once()) for _ in range(5)] == [2, 1, 1, 1, 0]
+    assert handled.bodies == ["A-1", "A-2", "P-1", "P-2", "A-3"]
+
+
+def test_what_is_known_already_is_done_without_its_handler(store: Store, handled: Handled, hand: Hand) -> None:
+    def known(_tx: Tx, rows: Sequence[InboxRow]) -> set[int]:
+        return {row.id for row in rows if row.message_id.startswith("echo")}
+
+    box = Inbox(store, hand.clock(), {"order": handled.handle}, handled.case, known=known)
+    store.write_now(put, [order("echo-1"), order("A-1"), order("echo-2")], NOW)
+    assert asyncio.run(box.work_once()) == 3
+    assert handled.bodies == ["A-1"]
+    assert {state for _, state in states(store)} == {"done"}
+
+
+def test_a_look_that_fails_leaves_every_row_to_its_handler(store: Store, handled: Handled, hand: Hand) -> None:
+    def known(_tx: Tx, rows: Sequence[InboxRow]) -> set[int]:
+        raise ValueError("a body that cannot be read")
+
+    box = Inbox(store, hand.clock(), {"order": handled.handle}, handled.case, known=known)
+    handled.broken["A-2"] = Poison("bad")
+    store.write_now(put, [order("A-1"), order("A-2")], NOW)
+    assert asyncio.run(box.work_once()) == 2
+    assert states(store) == [("A-1", "done"), ("A-2", "quarantined")]
+
+
+def test_what_a_handler_leaves_for_the_end_is_its_rows_own(store: Store, handled: Handled, hand: Hand) -> None:
+    """A write gathered for the commit that fails is the poison of the row that asked for it, and of no other."""
+
+    def late(_tx: Tx, names: list[str]) -> None:
+        if "A-2" in names:
+            raise Poison("cannot be written")
+        handled.bodies.extend(f"late {name}" for name in names)
+
+    def handle(tx: Tx, row: InboxRow, _now: datetime) -> None:
+        tx.gather(late, row.message_id)
+
+    box = Inbox(store, hand.clock(), {"order": handle}, handled.case)
+    store.write_now(put, [order("A-1"), order("A-2"), order("A-3")], NOW)
+    assert asyncio.run(box.work_once()) == 3
+    assert states(store) == [("A-1", "done"), ("A-2", "quarantined"), ("A-3", "done")]
+    assert handled.bodies == ["late A-1", "late A-3"]

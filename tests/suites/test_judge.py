@@ -38,11 +38,17 @@ class Orders:
         return OrderPage(orders=self.orders, cursor=None, full=False, at=NOW)
 
 
-def judge_of(store: Store, orders: Any) -> storefront.Judge:
+def judge_of(store: Store, orders: Any, cases: list[str] | None = None) -> storefront.Judge:
+    """A judge that notes the kinds of the cases it opens."""
+
+    def opened(_tx: Tx, kind: str, *_: Any, **__: Any) -> str:
+        if cases is not None:
+            cases.append(kind)
+        return "C-1"
+
     shop = storefront.Shop(
-        open_case=lambda *a, **k: "", take_order=lambda *a: None, translate_message=lambda body: None,
-        channels=frozenset({"web"}),
-    )  # fmt: skip
+        open_case=opened, take_order=lambda *a: None, translate_message=lambda body: None, channels=frozenset({"web"})
+    )
     return storefront.Judge(store, orders, shop, lambda body: msgspec.json.decode(body), inbox.put)
 
 
@@ -158,3 +164,30 @@ def test_what_happened_after_the_look_stays_counted(store: Store) -> None:
     store.write_now(entries.fold)
     assert e(store) == 8
     assert store.read_now(entries.entries_that_differ) == []
+
+
+def test_an_order_the_number_does_not_show_yet_alarms_nobody(store: Store) -> None:
+    """The look counts it as shown, which errs on the low side; the next one takes that back, and both are no news."""
+    look(store, 100, NOW)
+    park(store)
+    at = NOW + timedelta(minutes=3)
+    fact(store, "taken", -24, at - timedelta(seconds=3), "order 1")
+    look(store, 100, at)
+    swept(store, at + timedelta(seconds=30))
+    cases: list[str] = []
+    asyncio.run(judge_of(store, Orders(), cases).run_once(at))
+    assert e(store) == 100, "counted as shown"
+    look(store, 76, at + timedelta(minutes=1), version=3)
+    swept(store, at + timedelta(minutes=2))
+    asyncio.run(judge_of(store, Orders(), cases).run_once(at + timedelta(minutes=2)))
+    assert (e(store), cases) == (76, [])
+
+
+def test_a_number_that_somebody_changed_alarms(store: Store) -> None:
+    look(store, 100, NOW)
+    at = NOW + timedelta(minutes=3)
+    look(store, 124, at)
+    swept(store, at + timedelta(seconds=30))
+    cases: list[str] = []
+    asyncio.run(judge_of(store, Orders(), cases).run_once(at))
+    assert cases == ["drift"]
