@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from sellable.connectors.port import StockPage
 from sellable.domain.stock import Priority
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
@@ -22,6 +23,7 @@ LAYOUT = Layout(channels={"web": ChannelRule("web", "all")}, pools={"all": ("WH1
 PLACES = ["WH1", "WH2"]
 VALUES = Query(package="t", name="t", purpose="t", text="SELECT location, value, a0 FROM observed ORDER BY location")
 SUSPECTS = Query(package="t", name="t", purpose="t", text="SELECT sku FROM suspect ORDER BY sku")
+WISHES = Query(package="t", name="t", purpose="t", text="SELECT key FROM wanted ORDER BY key")
 EVIDENCE = Query(package="t", name="t", purpose="t", text="SELECT settled FROM demand")
 
 
@@ -261,3 +263,58 @@ def test_a_set_with_a_page_that_was_never_taken_proves_nothing(store: Store) -> 
         return lost, suspects, shown(tx)
 
     assert store.write_now(story) == (8, [], 12)
+
+
+def walked(*totals: int) -> dict[str, Any]:
+    """Where a walk of two pages a location stands after pages that told these totals, three rows each."""
+    at: dict[str, Any] = {
+        "sweep": "s", "place": 0, "page": 1, "received": 0, "rows": 0, "total": None, "again": 0, "fault": "",
+        "transfers": "",
+    }  # fmt: skip
+    for total in totals:
+        at = masters._after(at, StockPage(rows=(), received=3, total=total, page=at["page"]))
+    return at
+
+
+def test_a_location_whose_total_moved_is_read_anew_before_the_set_is_given_up() -> None:
+    steady = walked(6, 6)
+    assert (steady["place"], steady["fault"]) == (1, "")
+    once = walked(6, 7)
+    assert (once["place"], once["page"], once["again"], once["fault"]) == (0, 1, 1, "")
+    mended = walked(6, 7, 6, 6)
+    assert (mended["place"], mended["again"], mended["fault"]) == (1, 0, "")
+    hopeless = walked(6, 7, 6, 7, 6, 7)
+    assert (hopeless["page"], hopeless["fault"]) == (3, "total moved from 6 to 7 while reading")
+
+
+def test_a_location_read_anew_forgets_what_it_showed_first(store: Store) -> None:
+    """Rows of the first reading are neither kept nor taken for rows that came twice; a lower seen in it stays."""
+
+    def story(tx: Tx) -> tuple[bool, int, int]:
+        entry(tx)
+        whole(tx, "s0", [row(10), row(5, "WH2")])
+        page(tx, "s1", [row(8)])
+        observe.read_anew(tx, "s1", "WH1")
+        observe.see_page(tx, "s1", [row(9)], a0=next_seq(tx), a1=next_seq(tx), now=NOW)
+        lower = shown(tx)
+        observe.see_page(tx, "s1", [row(5, "WH2")], a0=next_seq(tx), a1=next_seq(tx), now=NOW)
+        closing = closed(tx, "s1")
+        believe(tx, "s1")
+        return closing.complete, lower, shown(tx)
+
+    assert store.write_now(story) == (True, 13, 14)
+
+
+def test_what_an_incomplete_walk_did_not_show_is_unknown_and_read_by_itself(store: Store) -> None:
+    """A busy shop's totals move in every walk: a shelf that was emptied meanwhile must not wait for a quiet one."""
+    master = masters.Master(name="cin7_core", remotes={"Main": "WH1", "Second": "WH2"}, open_case=lambda *a, **k: "")
+
+    def story(tx: Tx) -> tuple[int, list[str]]:
+        entry(tx)
+        whole(tx, "s0", [row(10), row(5, sku="VASE")])
+        page(tx, "s1", [row(5, sku="VASE")])
+        masters._close(tx, "s1", "total moved", [], master, NOW)
+        return shown(tx), [r.sku for r in tx.all(SUSPECTS)]
+
+    assert store.write_now(story) == (10, [])
+    assert [r.key for r in store.read_now(lambda tx: tx.all(WISHES))] == [LAMP]

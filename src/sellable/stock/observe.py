@@ -32,7 +32,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a finished walk proves: `raises` are SKUs that wait for proof, `suspects` had a number and were absent."""
+    """What a finished walk proves: `raises` are SKUs that wait for proof, `suspects` had a number and were absent.
+
+    An incomplete walk proves nothing, but it has suspects too: whoever reads them knows.
+    """
 
     complete: bool
     cause: str
@@ -65,16 +68,22 @@ def see_page(tx: Tx, sweep: str, rows: Sequence[Row], *, a0: int, a1: int, now: 
     return sorted({r.sku for r in lowered})
 
 
+def read_anew(tx: Tx, sweep: str, location: str) -> None:
+    """Forgets what a sweep was shown of a location, which is read from the beginning; lowers that count stay."""
+    tx.run(sql.forget_location_rows, sweep=sweep, location=location)
+
+
 def close(tx: Tx, sweep: str, *, complete: bool, cause: str, locations: Sequence[str], now: datetime) -> Closing:
     """Ends a walk. A complete set moves to `proving`; anything else is abandoned and proves nothing more."""
     head = tx.one(sql.sweep_head, id=sweep)
     if head is None or head.state != "running":
         return Closing(complete=False, cause="not running", raises=(), suspects=(), keys=0, a1=0)
-    if complete and head.duplicates and head.scope == "":
-        complete, cause = False, f"{head.duplicates} row(s) came twice"
+    if complete and head.scope == "" and (twice := tx.value(sql.sweep_duplicates, sweep=sweep)):
+        complete, cause = False, f"{twice} row(s) came twice"
     if not complete:
         tx.run(sql.set_sweep_state, id=sweep, state="abandoned", cause=cause, at=now)
-        return Closing(complete=False, cause=cause, raises=(), suspects=(), keys=0, a1=head.last_a1 or 0)
+        absent = tuple(r.sku for r in tx.all(sql.sweep_suspects, sweep=sweep, locations=list(locations)))
+        return Closing(complete=False, cause=cause, raises=(), suspects=absent, keys=0, a1=head.last_a1 or 0)
     tx.run(sql.abandon_sweeps, master=head.master, scope=head.scope, states=["proving"], cause="superseded", at=now)
     tx.run(sql.set_sweep_state, id=sweep, state="proving", cause="", at=now)
     suspects = tuple(r.sku for r in tx.all(sql.sweep_suspects, sweep=sweep, locations=list(locations)))

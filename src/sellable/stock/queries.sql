@@ -269,16 +269,19 @@ UPDATE sweep SET first_a0 = least(coalesce(first_a0, %(a0)s), %(a0)s), last_a1 =
 -- name: add_sweep_rows
 -- Keeps a page's rows; a row that came twice keeps the lower number and spoils the proof.
 WITH input AS (
-    SELECT sku, location, part, min(state) AS state, min(value) AS value, min(allocated) AS allocated, count(*) AS n
+    SELECT sku, location, part, min(state) AS state, min(value) AS value, min(allocated) AS allocated,
+        count(*)::int - 1 AS again
     FROM unnest(%(sku)s::text[], %(location)s::text[], %(part)s::text[], %(state)s::text[], %(value)s::bigint[],
         %(allocated)s::bigint[]) AS t (sku, location, part, state, value, allocated) GROUP BY sku, location, part
-), put AS (
-    INSERT INTO sweep_row AS r (sweep, sku, location, part, state, value, allocated, a0, a1)
-    SELECT %(sweep)s, sku, location, part, state, value, allocated, %(a0)s, %(a1)s FROM input
-    ON CONFLICT (sweep, sku, location, part) DO UPDATE SET value = least(r.value, excluded.value),
-        a0 = least(r.a0, excluded.a0) RETURNING (xmax <> 0) AS again)
-UPDATE sweep SET duplicates = duplicates + (SELECT count(*) FROM put WHERE again)
-    + coalesce((SELECT sum(n - 1) FROM input), 0) WHERE id = %(sweep)s;
+)
+INSERT INTO sweep_row AS r (sweep, sku, location, part, state, value, allocated, a0, a1, again)
+SELECT %(sweep)s, sku, location, part, state, value, allocated, %(a0)s, %(a1)s, again FROM input
+ON CONFLICT (sweep, sku, location, part) DO UPDATE SET value = least(r.value, excluded.value),
+    a0 = least(r.a0, excluded.a0), again = r.again + excluded.again + 1;
+
+-- name: forget_location_rows
+-- A location is read from the beginning.
+DELETE FROM sweep_row WHERE sweep = %(sweep)s AND location = %(location)s;
 
 -- name: apply_lowers
 -- What a page shows lower counts at once; the row's causal number stays until the set is complete.
@@ -294,8 +297,12 @@ RETURNING o.sku, o.location, o.part, o.state, o.master, l.value_before, o.value,
 
 -- name: sweep_head
 -- One sweep.
-SELECT id, master, scope, state, first_a0, last_a1, rows_seen, duplicates, started_at, finished_at FROM sweep
+SELECT id, master, scope, state, first_a0, last_a1, rows_seen, started_at, finished_at FROM sweep
 WHERE id = %(id)s FOR UPDATE;
+
+-- name: sweep_duplicates
+-- How often rows of a sweep came once more.
+SELECT coalesce(sum(again), 0)::bigint FROM sweep_row WHERE sweep = %(sweep)s;
 
 -- name: set_sweep_state
 -- Moves a sweep on.

@@ -35,6 +35,7 @@ SUSPECTS_SHARE = 100
 SUSPECTS_FLOOR = 20
 """More than one key in a hundred (and more than twenty) absent from one complete set is our bug or theirs."""
 REREAD_SECONDS = 30
+READ_ANEW_MAX = 2
 PROVE_SECONDS = 30.0
 GATHER_SECONDS = 2.0
 URGENT, SOON, ROUTINE = 1, 2, 3
@@ -92,6 +93,7 @@ class StockFeed:
             "received": 0,
             "rows": 0,
             "total": None,
+            "again": 0,
             "fault": "",
             "transfers": transfers,
         }
@@ -101,24 +103,37 @@ class StockFeed:
         place = self._walk[at["place"]]
         page = await self._port.stock_page(place, at["page"], lane="stock")
         a1 = await self._store.write(next_seq)
+        again = at.get("again", 0)
         meta = {"master": self._master.name, "sweep": at["sweep"], "a0": a0, "a1": a1, "scope": ""}
-        name = f"{at['place']}:{at['page']}"
+        if again and at["page"] == 1:
+            meta["anew"] = place
+        name = f"{at['place']}:{at['page']}" + (f" again {again}" if again else "")
         arrival = _arrival(self._master.name, "stock.page", at["sweep"], name, page, meta)
         return FeedResult(arrivals=[arrival], cursor=_after(at, page), again=True)
 
 
 def _after(at: dict[str, Any], page: StockPage) -> dict[str, Any]:
-    """Where the walk stands after a page: the set is whole when rows equal the total seen on first and last page."""
+    """Where the walk stands after a page: the set is whole when rows equal the total seen on first and last page.
+
+    In a busy shop rows come and go all the time: a location whose total moved is read anew, a few times, before the
+    whole set is given up.
+    """
     received = at["received"] + page.received
     total = page.total if at["total"] is None else at["total"]
     rows = at.get("rows", 0) + len(page.rows)
-    at = {**at, "received": received, "rows": rows, "total": total, "page": at["page"] + 1}
+    over = page.received == 0 or received >= page.total
+    fault = ""
     if page.total != total:
-        at["fault"] = f"total moved from {total} to {page.total} while reading"
-    if page.received == 0 or received >= page.total:
-        if received != page.total:
-            at["fault"] = at["fault"] or f"{received} row(s) of {page.total}"
-        at |= {"place": at["place"] + 1, "page": 1, "received": 0, "total": None}
+        fault = f"total moved from {total} to {page.total} while reading"
+    elif over and received != page.total:
+        fault = f"{received} row(s) of {page.total}"
+    at = {**at, "received": received, "rows": rows, "total": total, "page": at["page"] + 1}
+    first = {"page": 1, "received": 0, "total": None}
+    if fault and at.get("again", 0) < READ_ANEW_MAX:
+        return at | first | {"again": at.get("again", 0) + 1}
+    at["fault"] = at["fault"] or fault
+    if over:
+        at |= first | {"place": at["place"] + 1, "again": 0}
     return at
 
 
@@ -230,6 +245,8 @@ def on_page(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     meta = row.meta
     if not tx.one(observe.sql.sweep_head, id=meta["sweep"]):
         observe.start(tx, meta["sweep"], meta["master"], meta["scope"], now)
+    if "anew" in meta:
+        observe.read_anew(tx, meta["sweep"], meta["anew"])
     observe.see_page(tx, meta["sweep"], rows_of(page), a0=meta["a0"], a1=meta["a1"], now=now)
     _report_faults(tx, page, row, master, now)
 
@@ -350,6 +367,9 @@ def _report_faults(tx: Tx, page: StockPage, row: InboxRow, master: Master, now: 
 def _close(tx: Tx, sweep: str, fault: str, moved: Sequence[str], master: Master, now: datetime) -> None:
     closing = observe.close(tx, sweep, complete=not fault, cause=fault, locations=master.locations, now=now)
     if not closing.complete:
+        # Absent from an incomplete set is unknown, not nothing: an exact reading of the SKU tells.
+        if len(closing.suspects) <= SUSPECTS_FLOOR:
+            want(tx, master.name, "sku", closing.suspects, URGENT, now)
         return
     suspects = closing.suspects
     if len(suspects) > max(SUSPECTS_FLOOR, closing.keys // SUSPECTS_SHARE):

@@ -86,7 +86,6 @@ CREATE TABLE sweep (
     first_a0    bigint,
     last_a1     bigint,
     rows_seen   bigint NOT NULL DEFAULT 0,
-    duplicates  bigint NOT NULL DEFAULT 0,
     started_at  timestamptz NOT NULL,
     finished_at timestamptz,
     cause       text   NOT NULL DEFAULT ''
@@ -103,6 +102,7 @@ CREATE TABLE sweep_row (
     allocated bigint NOT NULL,
     a0        bigint NOT NULL,
     a1        bigint NOT NULL,
+    again     int    NOT NULL DEFAULT 0,      -- how often it came once more, which spoils the proof
     PRIMARY KEY (sweep, sku, location, part)
 );
 
