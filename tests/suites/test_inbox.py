@@ -7,6 +7,7 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from sellable.runtime import inbox
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
-from sellable.runtime.inbox import Arrival, Inbox, InboxRow, NotYet, Poison, put, requeue
+from sellable.runtime.inbox import Arrival, Inbox, InboxRow, Letterbox, NotYet, Poison, put, requeue
 from sellable.runtime.queries import Query
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -365,3 +366,47 @@ def test_what_a_handler_leaves_for_the_end_is_its_rows_own(store: Store, handled
     assert asyncio.run(box.work_once()) == 3
     assert states(store) == [("A-1", "done"), ("A-2", "quarantined"), ("A-3", "done")]
     assert handled.bodies == ["late A-1", "late A-3"]
+
+
+COMMITS = Query(package="t", name="t", purpose="t", text="SELECT count(DISTINCT xmin::text) FROM inbox")
+
+
+def test_posts_that_meet_share_a_commit_and_each_hears_its_own_count(store: Store, hand: Hand) -> None:
+    box = Letterbox(store, hand.clock())
+
+    async def scenario() -> list[int]:
+        posts = [[order("A-1")], [order("A-2"), order("A-3")], [order("A-2")], [], [order("A-1")]]
+        return await asyncio.gather(*(box.post(post) for post in posts))
+
+    counts = asyncio.run(scenario())
+    assert sum(counts) == 3
+    assert counts == [1, 2, 0, 0, 0]
+    rows = store.read_now(lambda tx: tx.all(ALL))
+    assert [row.message_id for row in rows] == ["A-1", "A-2", "A-3"]
+    assert store.read_now(lambda tx: tx.value(COMMITS)) == 1
+
+
+def test_an_arrival_that_cannot_be_stored_is_its_senders_trouble_only(store: Store, hand: Hand) -> None:
+    box = Letterbox(store, hand.clock())
+
+    async def scenario() -> list[Any]:
+        posts = [[order("A-1")], [order("bad\x00id")], [order("A-2")]]
+        return await asyncio.gather(*(box.post(post) for post in posts), return_exceptions=True)
+
+    first, bad, last = asyncio.run(scenario())
+    assert (first, last) == (1, 1)
+    assert isinstance(bad, psycopg.DataError)
+    assert [name for name, _ in states(store)] == ["A-1", "A-2"]
+
+
+def test_a_sender_who_went_away_leaves_the_others_alone(store: Store, hand: Hand) -> None:
+    box = Letterbox(store, hand.clock())
+
+    async def scenario() -> int:
+        gone = asyncio.create_task(box.post([order("A-1")]))
+        stays = asyncio.create_task(box.post([order("A-2")]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await stays
+
+    assert asyncio.run(scenario()) == 1

@@ -48,7 +48,7 @@ from sellable.runtime.dispatcher import Dispatcher, Duty, Settled
 from sellable.runtime.feeds import Feed, FeedContext, FeedResult, Feeds
 from sellable.runtime.http import HttpPort, PinnedTransport
 from sellable.runtime.ids import Ids
-from sellable.runtime.inbox import Arrival, Inbox, InboxRow, NotYet
+from sellable.runtime.inbox import Arrival, Inbox, InboxRow, Letterbox, NotYet
 from sellable.runtime.schedule import Loops, beat
 from sellable.runtime.wanted import Fetcher, want
 from sellable.stock import dirty, observe
@@ -76,6 +76,7 @@ class Service:
     context: Context
     syncer: Syncer
     inbox: Inbox
+    letterbox: Letterbox
     prover: masters.Prover
     dispatcher: Dispatcher
     feeds: Feeds
@@ -187,7 +188,7 @@ class Service:
         except ValueError as error:
             raise Refused(400, str(error)) from error
         arrivals = [storefront.message_arrival(notice) for notice in notices]
-        return await self.store.write(inbox_module.put, arrivals, self.clock.now())
+        return await self.letterbox.post(arrivals)
 
     async def _cin7_hook(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
         hook = self.settings.cin7_core.webhook
@@ -196,7 +197,7 @@ class Service:
         if not cin7_webhooks.verify(headers, hook.secret) or not address_is_ours or not hook.path_token:
             raise Refused(401, "not authorised")
         arrival = Arrival(source=CIN7, message_id=self.ids.new("hook"), kind="cin7.hook", lane="", body=body)
-        return await self.store.write(inbox_module.put, [arrival], self.clock.now())
+        return await self.letterbox.post([arrival])
 
 
 def _seal(tx: Tx, audit: Audit, clock: Clock) -> None:
@@ -286,6 +287,7 @@ def assemble(
             known=storefront.echoes,
             alone=ALONE,
         ),
+        letterbox=Letterbox(store, clock),
         prover=prover,
         dispatcher=dispatcher,
         feeds=feeds,

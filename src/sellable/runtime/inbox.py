@@ -27,6 +27,7 @@ CHANNEL = "sellable_inbox"
 IDLE_SECONDS = 1.0
 BATCH = 50
 URGENT, USUAL, ROUTINE = 0, 1, 2
+POSTS_MAX = 200
 BY_AGE_EVERY = 4
 """Every so many batches the oldest go first, so that nothing waits for ever."""
 ATTEMPTS_MAX = 3
@@ -99,9 +100,14 @@ OnPoison = Callable[[Tx, InboxRow, Exception, datetime], str | None]
 
 def put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> int:
     """Store what arrived and return how many were new. Equal identities are kept once, the first wins."""
+    return len(_put(tx, arrivals, now))
+
+
+def _put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> set[tuple[str, str]]:
+    """Identities of those that were new."""
     if not arrivals:
-        return 0
-    new = tx.run(
+        return set()
+    rows = tx.all(
         sql.put_arrivals,
         sources=[a.source for a in arrivals],
         message_ids=[a.message_id for a in arrivals],
@@ -112,9 +118,73 @@ def put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> int:
         metas=[json.dumps(dict(a.meta)) for a in arrivals],
         now=now,
     )
-    if new:
+    if rows:
         tx.notify(CHANNEL)
-    return new
+    return {(row.source, row.message_id) for row in rows}
+
+
+class Letterbox:
+    """Stores what is posted, with one commit for all who post while another is on its way.
+
+    Rule: whoever posts hears of it only after the commit that holds it. An arrival that cannot be stored is its
+    sender's trouble and nobody else's.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._posts: list[tuple[Sequence[Arrival], asyncio.Future[int]]] = []
+        self._carrier: asyncio.Task[None] | None = None
+
+    async def post(self, arrivals: Sequence[Arrival]) -> int:
+        """Store these and return how many were new. Raises what storing raises."""
+        stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._posts.append((arrivals, stored))
+        if self._carrier is None or self._carrier.done():
+            self._carrier = asyncio.create_task(self._carry(), name="letterbox")
+        return await stored
+
+    async def _carry(self) -> None:
+        while self._posts:
+            posts, self._posts = self._posts[:POSTS_MAX], self._posts[POSTS_MAX:]
+            try:
+                counts = await self._store.write(_put_all, [arrivals for arrivals, _ in posts], self._clock.now())
+            except psycopg.DataError:
+                for arrivals, stored in posts:
+                    await self._alone(arrivals, stored)
+            except Exception as error:
+                for _, stored in posts:
+                    _tell(stored, error)
+            else:
+                for (_, stored), count in zip(posts, counts, strict=True):
+                    _tell(stored, count)
+
+    async def _alone(self, arrivals: Sequence[Arrival], stored: asyncio.Future[int]) -> None:
+        try:
+            _tell(stored, await self._store.write(put, arrivals, self._clock.now()))
+        except Exception as error:
+            _tell(stored, error)
+
+
+def _tell(stored: asyncio.Future[int], end: int | Exception) -> None:
+    """Unless whoever posted has gone away."""
+    if stored.done():
+        return
+    if isinstance(end, Exception):
+        stored.set_exception(end)
+    else:
+        stored.set_result(end)
+
+
+def _put_all(tx: Tx, posts: Sequence[Sequence[Arrival]], now: datetime) -> list[int]:
+    """How many were new, post by post."""
+    new = _put(tx, [arrival for arrivals in posts for arrival in arrivals], now)
+    counts = []
+    for arrivals in posts:
+        mine = {(arrival.source, arrival.message_id) for arrival in arrivals} & new
+        new -= mine
+        counts.append(len(mine))
+    return counts
 
 
 def requeue(tx: Tx, inbox_id: int) -> bool:

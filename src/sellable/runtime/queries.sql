@@ -13,7 +13,8 @@ FROM (
     ) WITH ORDINALITY AS arrival (source, message_id, kind, lane, priority, body, meta, place)
     ORDER BY place
 ) AS arrivals
-ON CONFLICT (source, message_id) DO NOTHING;
+ON CONFLICT (source, message_id) DO NOTHING
+RETURNING source, message_id;
 
 -- name: find_arrival
 -- One arrival by id.
