@@ -285,6 +285,8 @@ def test_a_location_whose_total_moved_is_read_anew_before_the_set_is_given_up() 
     assert (mended["place"], mended["again"], mended["fault"]) == (1, 0, "")
     hopeless = walked(6, 7, 6, 7, 6, 7)
     assert (hopeless["page"], hopeless["fault"]) == (3, "total moved from 6 to 7 while reading")
+    slow = masters._after(walked(6), StockPage(rows=(), received=3, total=7, page=2), quick=False)
+    assert (slow["again"], slow["fault"]) == (0, "total moved from 6 to 7 while reading")
 
 
 def test_a_location_read_anew_forgets_what_it_showed_first(store: Store) -> None:

@@ -73,8 +73,17 @@ def test_the_least_wait_for_a_token() -> None:
 
 
 def test_a_shrunk_budget_recovers_with_calls_that_went_well() -> None:
-    assert recover(MINUTE, 0.5, 51) == pytest.approx(0.6)
+    assert recover(MINUTE, 0.5, 51) == pytest.approx(0.7)
     assert recover(MINUTE, 0.99, 51) == 1.0
+
+
+def test_after_an_outage_the_full_rate_is_back_within_minutes() -> None:
+    """From the floor, with every call the rate allows: doubled each minute while below a half, then more slowly."""
+    shrink, minutes = 1 / 16, 0
+    while shrink < 1:
+        shrink = recover(MINUTE, shrink, round(51 * shrink))
+        minutes += 1
+    assert minutes == 5
 
 
 def test_use_counts_the_window_that_ends_now() -> None:

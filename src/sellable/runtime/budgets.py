@@ -43,8 +43,8 @@ STARVED_SECONDS_MAX = 1.0
 AWAY_SECONDS = 1.0
 HOLD_SECONDS_MIN = 1.0
 SHRINK_MIN = 1 / 16
-RECOVERY = 0.1
-"""Part of the full rate that comes back with each window's worth of calls."""
+RECOVERY_FAST, RECOVERY_SLOW = 1.0, 0.2
+"""Part of the calls that went well by which the rate grows: below half of the full rate it doubles in a window."""
 _DUST = 1e-9
 
 sql = queries("sellable.runtime")
@@ -146,7 +146,8 @@ def seconds_to_token(spec: BudgetSpec, level: Level, lane: str, shrink: float = 
 
 def recover(spec: BudgetSpec, shrink: float, calls: int) -> float:
     """The shrink factor after `calls` without a breach."""
-    return min(1.0, shrink + RECOVERY * calls / (spec.calls * spec.usable))
+    part = RECOVERY_FAST if shrink < 0.5 else RECOVERY_SLOW
+    return min(1.0, shrink + part * calls / (spec.calls * spec.usable))
 
 
 @dataclass(frozen=True, kw_only=True)

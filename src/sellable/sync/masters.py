@@ -36,6 +36,7 @@ SUSPECTS_FLOOR = 20
 """More than one key in a hundred (and more than twenty) absent from one complete set is our bug or theirs."""
 REREAD_SECONDS = 30
 READ_ANEW_MAX = 2
+READ_ANEW_SECONDS = 30.0
 PROVE_SECONDS = 30.0
 GATHER_SECONDS = 2.0
 URGENT, SOON, ROUTINE = 1, 2, 3
@@ -64,6 +65,7 @@ class StockFeed:
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, port: StockMaster, master: Master) -> None:
         self._store = store
+        self._clock = clock
         self._ids = ids
         self._port = port
         self._master = master
@@ -102,6 +104,8 @@ class StockFeed:
         a0 = await self._store.write(next_seq)
         place = self._walk[at["place"]]
         page = await self._port.stock_page(place, at["page"], lane="stock")
+        now = self._clock.time()
+        began = now if at["page"] == 1 else at.get("began", now)
         a1 = await self._store.write(next_seq)
         again = at.get("again", 0)
         meta = {"master": self._master.name, "sweep": at["sweep"], "a0": a0, "a1": a1, "scope": ""}
@@ -109,14 +113,15 @@ class StockFeed:
             meta["anew"] = place
         name = f"{at['place']}:{at['page']}" + (f" again {again}" if again else "")
         arrival = _arrival(self._master.name, "stock.page", at["sweep"], name, page, meta)
-        return FeedResult(arrivals=[arrival], cursor=_after(at, page), again=True)
+        following = _after(at, page, quick=now - began <= READ_ANEW_SECONDS)
+        return FeedResult(arrivals=[arrival], cursor={**following, "began": began}, again=True)
 
 
-def _after(at: dict[str, Any], page: StockPage) -> dict[str, Any]:
+def _after(at: dict[str, Any], page: StockPage, *, quick: bool = True) -> dict[str, Any]:
     """Where the walk stands after a page: the set is whole when rows equal the total seen on first and last page.
 
     In a busy shop rows come and go all the time: a location whose total moved is read anew, a few times, before the
-    whole set is given up.
+    whole set is given up. Not when reading it takes long: then it would only move again.
     """
     received = at["received"] + page.received
     total = page.total if at["total"] is None else at["total"]
@@ -129,7 +134,7 @@ def _after(at: dict[str, Any], page: StockPage) -> dict[str, Any]:
         fault = f"{received} row(s) of {page.total}"
     at = {**at, "received": received, "rows": rows, "total": total, "page": at["page"] + 1}
     first = {"page": 1, "received": 0, "total": None}
-    if fault and at.get("again", 0) < READ_ANEW_MAX:
+    if fault and quick and at.get("again", 0) < READ_ANEW_MAX:
         return at | first | {"again": at.get("again", 0) + 1}
     at["fault"] = at["fault"] or fault
     if over:
