@@ -33,6 +33,14 @@ def test_no_wait_outlasts_a_change_of_pace(tmp_path: Path) -> None:
     assert ours.real(0.1) == theirs.real(0.1) == 0.1
 
 
+def test_a_vendors_patience_is_not_cut_short_by_the_dial(tmp_path: Path) -> None:
+    """A time limit is the vendor's own: two seconds are two seconds at the pace of life, a fifth at ten times it."""
+    pace = Pace(tmp_path / "clock", 1.0)
+    assert pace.clock.limit(2.0) == 2.0
+    pace.set(10.0)
+    assert pace.clock.limit(2.0) == 0.2
+
+
 @pytest.mark.parametrize(("busy", "speed"), [(0.5, 25.0), (2.0, 10.0), (8.0, 10.0), (0.0, 25.0), (0.9, 22.2)])
 def test_the_pace_follows_the_load_in_steps(busy: float, speed: float) -> None:
     assert fitting(20.0, 60.0, busy) == pytest.approx(speed, abs=0.1)

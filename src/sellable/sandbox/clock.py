@@ -80,6 +80,10 @@ class Clock:
         wait = max(seconds, 0.0) / self._pace()[0]
         return min(wait, LOOK_SECONDS_MAX) if self._dial else wait
 
+    def limit(self, seconds: float) -> float:
+        """Real seconds that simulated ones take at the present pace: for somebody's patience, not for a wait of ours."""
+        return seconds / self._pace()[0]
+
     async def sleep(self, seconds: float) -> None:
         """Wait for simulated seconds."""
         until = self.time() + seconds

@@ -150,7 +150,7 @@ class Network:
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
         if self._client is None:
-            self._client = httpx2.AsyncClient(timeout=max(self._clock.real(30), 2.0), trust_env=False)
+            self._client = httpx2.AsyncClient(timeout=max(self._clock.limit(30), 2.0), trust_env=False)
         return (await self._client.post(url, headers=headers, content=body)).status_code
 
     async def close(self) -> None:

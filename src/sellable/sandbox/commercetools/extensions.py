@@ -61,7 +61,7 @@ class Extensions:
             headers["x-functions-key"] = login["key"]
         resource = {"typeId": type_id, "id": obj["id"], "obj": {**obj, "version": 1}}
         body = encode({"action": action, "resource": resource})
-        seconds = self._project.clock.real(extension.get("timeoutInMs", DEFAULT_MILLISECONDS) / 1000)
+        seconds = self._project.clock.limit(extension.get("timeoutInMs", DEFAULT_MILLISECONDS) / 1000)
         try:
             post = self._outbound.post(extension["destination"]["url"], body, headers)
             status, content = await asyncio.wait_for(post, seconds)
