@@ -135,7 +135,7 @@ def test_hooks_run_on_the_event_loop_before_write_returns(store: Store) -> None:
 
 
 def test_deadlocked_writers_are_tried_again_until_both_are_done(store: Store) -> None:
-    store.write_now(lambda tx: tx.many(ADD, [{"label": "A", "units": 0}, {"label": "B", "units": 0}]))
+    store.write_now(lambda tx: [tx.run(ADD, label=label, units=0) for label in "AB"])
     meet = threading.Barrier(2)
     tries: list[str] = []
 

@@ -92,8 +92,8 @@ class CaseDesk:
     def feed_recovered(self, tx: Tx, feed: str, now: datetime) -> None:
         """The vendor answers again."""
         vendor = feed.split(".", 1)[0]
-        for kind in ("vendor_down", "vendor_misconfigured", "budget_exceeded"):
-            self.clear_cases(tx, [kind], f"vendor:{vendor}", now)
+        over = ("vendor_down", "vendor_misconfigured", "budget_exceeded")
+        self.clear_cases(tx, over, f"vendor:{vendor}", now)
 
     # --- What is watched ----------------------------------------------------------------------------------------------
 

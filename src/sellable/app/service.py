@@ -117,8 +117,10 @@ class Service:
         for number in range(4):
             loops.add(f"write lowers {number}", self.syncer.write_lowers)
         loops.add("write raises", self.syncer.write_raises)
-        # Much shorter than any lease: what a killed process was doing goes on within seconds.
-        pause = max(TAKEOVER_SECONDS, 0.2 / self.clock.real(1.0))
+        # Much shorter than any lease: what a killed process was doing goes on within seconds. A fast clock must not
+        # make it a race, so five times a real second are enough.
+        often = 0.2 / self.clock.real(1.0)
+        pause = max(TAKEOVER_SECONDS, often)
         loops.every("takeover", pause, partial(self.store.write, slots.Undertaker().look))
         if self.slot is not None:
             loops.every("slot", pause, partial(asyncio.to_thread, self.slot.keep))
@@ -127,7 +129,7 @@ class Service:
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
-        loops.every("audit", pause, self.write_up)
+        loops.every("audit", max(1.0, often), self.write_up)
         loops.every("seal", 60.0, partial(self.store.write, _seal, self.audit, self.clock))
         loops.add("alerts", self.alerts.run)
         loops.every("learn", 600.0, partial(self.storefront.learn, lane="orders"))

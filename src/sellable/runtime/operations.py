@@ -169,9 +169,13 @@ def owe(tx: Tx, intents: Sequence[Intent], now: datetime, ids: Ids, *, hint: boo
         now=now,
     )
     if hint:
-        for system, budget in {(intent.system, intent.budget) for intent in intents}:
-            tx.notify(CHANNEL, address(system, budget))
+        _hint(tx, intents)
     return named
+
+
+def _hint(tx: Tx, intents: Sequence[Intent]) -> None:
+    for intent in intents:
+        tx.notify(CHANNEL, address(intent.system, intent.budget))
 
 
 def address(system: str, budget: str) -> str:
@@ -190,8 +194,7 @@ def owe_claimed(
     named = owe(tx, intents, now, ids, hint=False)
     rows = tx.all(sql.claim_named_operations, ids=named, owner=owner, lease_seconds=lease_seconds, now=now)
     if len(rows) < len(named):
-        for system, budget in {(intent.system, intent.budget) for intent in intents}:
-            tx.notify(CHANNEL, address(system, budget))
+        _hint(tx, intents)
     place = {op_id: index for index, op_id in enumerate(named)}
     return sorted(map(_operation, rows), key=lambda op: place[op.id])
 

@@ -81,7 +81,7 @@ class Clock:
         return min(wait, LOOK_SECONDS_MAX) if self._dial else wait
 
     def limit(self, seconds: float) -> float:
-        """Real seconds that simulated ones take at the present pace: for somebody's patience, not for a wait of ours."""
+        """Real seconds that simulated ones take at the present pace: a time limit, not a wait of ours."""
         return seconds / self._pace()[0]
 
     async def sleep(self, seconds: float) -> None:

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sellable.runtime.clock import Dial
 from sellable.sandbox.clock import Clock
 
-LAYOUT = struct.Struct("<Qddd")
 LOOK_SECONDS = 0.5
 PROCESS_SHARE = 0.7
 """So much of a core one process may use: it has one that counts, and bursts need room."""
@@ -35,16 +35,16 @@ class Pace:
         if not top > 0:
             raise ValueError(f"clock speed must be above 0, not {top}")
         now = time.time()
-        path.write_bytes(LAYOUT.pack(0, top, now, now if start is None else start))
+        path.write_bytes(Dial.LAYOUT.pack(0, top, now, now if start is None else start))
         with path.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), LAYOUT.size)
+            self._memory = mmap.mmap(file.fileno(), Dial.LAYOUT.size)
         self.top = self.slowest = self.speed = top
         self.clock = Clock.parse(f"file={path}")
         self._began = now, self.clock.time()
 
     def set(self, speed: float) -> None:
         """Another speed from now on; time itself does not jump."""
-        written, old, origin, start = LAYOUT.unpack_from(self._memory)
+        written, old, origin, start = Dial.LAYOUT.unpack_from(self._memory)
         now = time.time()
         struct.pack_into("<Q", self._memory, 0, written + 1)
         struct.pack_into("<ddd", self._memory, 8, speed, now, start + (now - origin) * old)
