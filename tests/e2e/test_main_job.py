@@ -38,6 +38,14 @@ async def live_sales(world: World, order_id: str) -> list[Any]:
     ]
 
 
+async def explained(world: World, sku: str, channel: str) -> Any:
+    """What the product itself says of a number: its explanation."""
+    found = await world.store.read(
+        answers.explain, world.service.settings, sku, channel, None, world.clock.now()
+    )  # fmt: skip
+    return found["numbers"][0]["explanation"]
+
+
 async def case_kinds(world: World) -> set[str]:
     return {c.kind for c in await world.store.read(cases.listing)}
 
@@ -68,6 +76,8 @@ def test_a_kit_takes_its_components_everywhere(store: Store) -> None:
         order = await world.buy({"SET": 2, "TABLE": 1}, "web-eu")
         await world.until_stage(order["id"], "exported")
         await world.until_shown(ARMCHAIR__web_eu=10, ARMCHAIR__web_uk=6, TABLE__web_eu=3, SET__web_eu=3, SET__web_uk=3)
+        (sale,) = await live_sales(world, order["id"])
+        assert {line["sku"]: int(line["quantity"]) for line in sale["lines"]} == {"SET": 2, "TABLE": 1}
 
     run(story, store)
 
@@ -102,6 +112,8 @@ def test_a_counter_sale_and_a_delivery_reach_the_storefront(store: Store) -> Non
         await world.until_shown(ARMCHAIR__web_eu=10, ARMCHAIR__web_uk=10)
         await world.act(receive={"sku": "ARMCHAIR", "location": "Berlin", "bin": "A1", "quantity": 5})
         await world.until_shown(ARMCHAIR__web_eu=15, ARMCHAIR__web_uk=15, SET__web_eu=6)
+        assert (await explained(world, "ARMCHAIR", "web-eu"))["target"] == 15
+        assert await world.sales() == [], "neither was an order of ours"
 
     run(story, store)
 
@@ -119,6 +131,9 @@ def test_returned_goods_are_not_sold_from_inspection(store: Store) -> None:
             }
         )  # fmt: skip
         await world.until_shown(ARMCHAIR__web_eu=16, ARMCHAIR__web_uk=12)
+        number = await explained(world, "ARMCHAIR", "web-eu")
+        left_out = {t["location"]: t["left_out"] for t in number["term"]["locations"]}
+        assert (number["target"], left_out["Berlin"]) == (16, {"inspection": 6})
 
     run(story, store)
 
@@ -192,6 +207,7 @@ def test_lost_answers_of_stock_writes_change_nothing(store: Store) -> None:
         await world.until_shown(ARMCHAIR__web_eu=10, ARMCHAIR__web_uk=6, SET__web_eu=3, SET__web_uk=3)
         await world.faults(CT, [])
         await world.store.read(healthy)
+        assert await case_kinds(world) == set()
 
     run(story, store)
 
@@ -313,5 +329,6 @@ def test_a_changed_buffer_reaches_the_storefront_after_a_restart(store: Store) -
         world.serve(buffers=[{"units": 4, "sku": "ARMCHAIR", "channel": "web-uk"}])
         await world.service.start()
         await world.until_shown(ARMCHAIR__web_eu=14, ARMCHAIR__web_uk=6)
+        assert (await explained(world, "ARMCHAIR", "web-uk"))["buffer"] == 4
 
     run(story, store)

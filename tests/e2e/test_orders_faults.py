@@ -64,6 +64,7 @@ def test_a_header_that_takes_effect_after_its_order_was_cancelled_is_voided(stor
 
         await world.until(late_and_voided, "the late draft was voided")
         await world.until_shown(ARMCHAIR__web_eu=14, ARMCHAIR__web_uk=10)
+        assert await live_sales(world, order["id"]) == []
 
     run(story, store, settings=EAGER)
 
@@ -179,6 +180,8 @@ def test_a_sale_moved_to_another_location_weighs_there(store: Store) -> None:
         (sale,) = await live_sales(world, order["id"])
         await world.act(staff={"relocate": sale["sale"], "location": "Hamburg"})
         await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=10)
+        (kept,) = await live_sales(world, order["id"])
+        assert kept["sale"] == sale["sale"], "the same sale, at another place"
 
     run(story, store)
 

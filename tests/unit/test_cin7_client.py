@@ -117,6 +117,9 @@ def test_it_is_what_the_rooms_ask_for() -> None:
 
     async def look(client: Cin7Core) -> None:
         accepts(client, client)
+        asked = [name for port in (StockMaster, OrderTarget) for name in vars(port) if not name.startswith("_")]
+        assert asked
+        assert [name for name in asked if not callable(getattr(client, name, None))] == []
 
     Vendor().run(look)
 

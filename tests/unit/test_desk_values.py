@@ -279,8 +279,12 @@ class TestMail:
             asyncio.run(self.mail(url, insecure=False).tell(alert_of(CASE, 12, b"key")))
         assert server.mails == []
 
-    def test_an_owner_without_an_address_is_not_mailed(self) -> None:
+    def test_an_owner_without_an_address_is_not_mailed(self, smtp: tuple[str, type[TinySmtp]]) -> None:
+        url, server = smtp
         owners = Owners.from_settings([Owner(kind="*", owner="operations")])
+        asyncio.run(self.mail(url, owners).tell(alert_of(CASE, 12, b"key")))
+        assert server.mails == []
+        # Nobody is even called: at this address nobody would answer.
         asyncio.run(self.mail("smtp://127.0.0.1:1", owners).tell(alert_of(CASE, 12, b"key")))
 
     @pytest.mark.parametrize("url", ["http://h", "smtp://"])

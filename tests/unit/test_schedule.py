@@ -69,7 +69,9 @@ def test_a_bell_ends_a_wait_even_if_rung_before() -> None:
         await asyncio.wait_for(waiting, 5)
         stop.set()
         await asyncio.wait_for(bell.wait(60, stop), 5)
+        assert stop.is_set()
         await asyncio.wait_for(Bell(fast()).wait(60), 5)  # a minute of a fast clock
+        assert waiting.done()
 
     asyncio.run(scene())
 
