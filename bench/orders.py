@@ -38,7 +38,7 @@ async def _measure(bench: Bench, url: str) -> list[Figure]:
     skus = [item.sku for item in shop.items if not item.unlisted]
     stock(url, skus, [p.name for p in shop.places if p.sellable], [c.key for c in shop.channels], PLENTY)
     service = service_of(bench.settings(shop), url, storefront.client)
-    await service.storefront.learn(lane="orders")
+    await service.outside.storefront.learn(lane="orders")
     fresh = orders_made.copies(await orders_made.patterns(storefront, shop))
     await _ours(service, list(itertools.islice(fresh, 50)))
     ours: list[float] = []

@@ -56,7 +56,7 @@ async def _measure(bench: Bench, url: str, batch: int) -> tuple[list[float], int
     address = await process.start()
     shop = Shop.demo(1, 100)
     service = service_of(bench.settings(shop, ct=address, more=f"write_batch = {batch}"), url, None)
-    control = Control(service.client, address)
+    control = Control(service.outside.client, address)
     loops = Loops(service.clock)
     try:
         await _world(url, control, shop)
@@ -75,7 +75,7 @@ async def _measure(bench: Bench, url: str, batch: int) -> tuple[list[float], int
         crashed = sum(life.crashes for life in loops.lives())
     finally:
         await loops.stop()
-        await service.client.aclose()
+        await service.outside.client.aclose()
         service.store.close()
         await process.stop()
     return taken, left, rate, crashed

@@ -71,6 +71,18 @@ from sellable.web.server import Face, Refused
 TAKEOVER_SECONDS = 2.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What a process reaches the world by, and what it notes of it: every call under one budget, in one log."""
+
+    client: httpx2.AsyncClient
+    budgets: Budgets
+    storefront: Commercetools
+    back_office: Cin7Core
+    calls: CallLog
+    audit: Audit
+
+
 @dataclass
 class Service:
     """One process of the running product."""
@@ -88,15 +100,10 @@ class Service:
     dispatcher: Dispatcher
     feeds: Feeds
     fetchers: Sequence[Fetcher]
-    budgets: Budgets
-    storefront: Commercetools
-    back_office: Cin7Core
-    client: httpx2.AsyncClient
+    outside: Outside
     judge: Judge
     alerts: Alerts
     owner: str
-    calls: CallLog
-    audit: Audit
     slot: slots.Slot | None = None
     loops: Loops = field(init=False)
 
@@ -130,9 +137,9 @@ class Service:
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
         loops.every("audit", max(1.0, often), self.write_up)
-        loops.every("seal", 60.0, partial(self.store.write, _seal, self.audit, self.clock))
+        loops.every("seal", 60.0, partial(self.store.write, _seal, self.outside.audit, self.clock))
         loops.add("alerts", self.alerts.run)
-        loops.every("learn", 600.0, partial(self.storefront.learn, lane="orders"))
+        loops.every("learn", 600.0, partial(self.outside.storefront.learn, lane="orders"))
         loops.start()
 
     async def stop(self) -> list[str]:
@@ -140,8 +147,8 @@ class Service:
         late = await self.loops.stop()
         with suppress(psycopg.OperationalError):
             await self.write_up()
-            await self.store.write(_seal, self.audit, self.clock)
-        await self.client.aclose()
+            await self.store.write(_seal, self.outside.audit, self.clock)
+        await self.outside.client.aclose()
         self.store.close()
         if self.slot is not None:
             self.slot.close()
@@ -149,8 +156,8 @@ class Service:
 
     async def write_up(self) -> None:
         """Bring the audit and the log of calls up to date."""
-        await self.store.write(self.calls.flush)
-        while await self.store.write(scribe.write_up, self.audit, self.clock.now()) == scribe.BATCH:
+        await self.store.write(self.outside.calls.flush)
+        while await self.store.write(scribe.write_up, self.outside.audit, self.clock.now()) == scribe.BATCH:
             beat()
 
     # --- What the web face asks ---------------------------------------------------------------------------------------
@@ -173,7 +180,7 @@ class Service:
                 "window_seconds": u.window_seconds, "waiting": u.waiting, "tokens": round(u.tokens, 2),
                 "cooling": u.cooldown_until is not None and u.cooldown_until > self.clock.now(),
             }
-            for u in await self.budgets.usage()
+            for u in await self.outside.budgets.usage()
         ]  # fmt: skip
         found["process"] = self.owner
         return found
@@ -220,6 +227,23 @@ def _answers(tx: ReadTx) -> bool:
 # --- Assembly --------------------------------------------------------------------------------------------------------
 
 
+def _outside(
+    settings: Settings, store: Store, clock: Clock, ids: Ids, client: httpx2.AsyncClient | None, owner: str
+) -> Outside:
+    key = settings.service.redaction_key.encode()
+    budgets = Budgets(
+        store, clock, [*commercetools.budgets(settings.commercetools), *cin7_core.budgets(settings.cin7_core)]
+    )
+    client = client or httpx2.AsyncClient(transport=PinnedTransport(private_hosts(settings)))
+    calls = CallLog(key)
+    http = HttpPort(client, clock, budgets, calls.note)
+    return Outside(
+        client=client, budgets=budgets, calls=calls, audit=Audit(ids.new(owner), key),
+        storefront=Commercetools(http, budgets, settings.commercetools),
+        back_office=Cin7Core(http, budgets, settings.cin7_core, Places(settings.locations, settings.states)),
+    )  # fmt: skip
+
+
 def assemble(
     settings: Settings,
     store: Store,
@@ -237,24 +261,12 @@ def assemble(
     ids = Ids(clock)
     layout = layout_of(settings)
     desk = CaseDesk(settings)
-    budgets = Budgets(
-        store, clock, [*commercetools.budgets(settings.commercetools), *cin7_core.budgets(settings.cin7_core)]
-    )
-    client = client or httpx2.AsyncClient(transport=PinnedTransport(private_hosts(settings)))
-    redaction_key = settings.service.redaction_key.encode()
-    calls, audit = CallLog(redaction_key), Audit(ids.new(owner), redaction_key)
-    http = HttpPort(client, clock, budgets, calls.note)
-    shop_port = Commercetools(http, budgets, settings.commercetools)
-    cin7 = Cin7Core(http, budgets, settings.cin7_core, Places(settings.locations, settings.states))
-    translate = once_known(shop_port.translate_order)
+    outside = _outside(settings, store, clock, ids, client, owner)
+    budgets, shop_port, cin7 = outside.budgets, outside.storefront, outside.back_office
     context = Context(
-        settings=settings,
-        layout=layout,
-        ids=ids,
-        translate=translate,
-        open_case=desk.open_case,
-        clear_cases=desk.clear_cases,
-    )
+        settings=settings, layout=layout, ids=ids, translate=once_known(shop_port.translate_order),
+        open_case=desk.open_case, clear_cases=desk.clear_cases,
+    )  # fmt: skip
     shop = Shop(
         open_case=desk.open_case,
         take_order=partial(take, context=context),
@@ -277,48 +289,23 @@ def assemble(
         credentials={CIN7: cin7_core.ORDERS},
     )  # fmt: skip
     feeds = Feeds(
-        store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, desk, audit), owner,
+        store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, desk, outside.audit), owner,
         on_failure=desk.feed_failed, on_recovery=desk.feed_recovered,
     )  # fmt: skip
+    inbox = Inbox(
+        store, clock, handlers(context, shop, master, prover.sale_read), desk.poison, known=storefront.echoes,
+        alone=ALONE,
+    )  # fmt: skip
+    alerts = Alerts(
+        store, clock, settings.alerts, desk.owners, HttpPort(outside.client, clock, None),
+        redaction_key=settings.service.redaction_key.encode(),
+    )  # fmt: skip
     return Service(
-        settings=settings,
-        store=store,
-        clock=clock,
-        ids=ids,
-        desk=desk,
-        context=context,
-        syncer=syncer,
-        inbox=Inbox(
-            store,
-            clock,
-            handlers(context, shop, master, prover.sale_read),
-            desk.poison,
-            known=storefront.echoes,
-            alone=ALONE,
-        ),
-        letterbox=Letterbox(store, clock),
-        prover=prover,
-        dispatcher=dispatcher,
-        feeds=feeds,
-        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner),
-        budgets=budgets,
-        storefront=shop_port,
-        back_office=cin7,
-        client=client,
-        judge=judge,
-        alerts=Alerts(
-            store,
-            clock,
-            settings.alerts,
-            desk.owners,
-            HttpPort(client, clock, None),
-            redaction_key=redaction_key,
-        ),
-        owner=owner,
-        calls=calls,
-        audit=audit,
-        slot=slot,
-    )
+        settings=settings, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=inbox,
+        letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
+        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner), outside=outside, judge=judge,
+        alerts=alerts, owner=owner, slot=slot,
+    )  # fmt: skip
 
 
 def notice_layout(tx: Tx, layout: Layout, now: datetime) -> bool:
