@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any
 
 from sellable.connectors.port import EntryReading, Readings, StockWrite, Written
@@ -482,3 +483,42 @@ def test_a_raise_after_a_raise_does_not_wait(store: Store) -> None:
     d.plan()
     rows = store.write_now(lambda tx: tx.all(writer.sql.pick_work, now=NOW, raises=True, limit=10))
     assert [r.sku for r in rows] == [LAMP]
+
+
+def test_a_raise_noted_as_a_lower_is_planned_anew(store: Store) -> None:
+    """A plan that read E before our write of -7 was confirmed is noted after it: it says -5 where +2 is due."""
+    d = desk(store, shown=7, base=7)
+    d.base(0, "emptied")
+    d.plan()
+    assert d.send(d.pick(raises=False))
+    d.base(2, "found again")
+    d.plan()
+    stale = Query(package="test", name="stale", purpose="", text="UPDATE desired SET d = -5, priority = 2")
+    store.write_now(lambda tx: tx.run(stale))
+    assert d.pick(raises=False).operations == ()
+    d.settle_down()
+    assert d.numbers() == (2, 2, 2)
+
+
+def test_a_write_confirmed_while_its_key_is_planned_is_in_the_plan(store: Store, monkeypatch: Any) -> None:
+    """A plan looks at E, then our write of -7 is confirmed, then the plan is noted: it must not say what was before."""
+    d = desk(store, shown=7, base=7)
+    d.base(0, "emptied")
+    d.plan()
+    picked = d.pick(raises=False)
+    confirming = Thread(target=lambda: d.send(picked))
+    look = numbers.compute
+
+    def looked(*args: Any, **kwargs: Any) -> list[numbers.Number]:
+        found = look(*args, **kwargs)
+        confirming.start()
+        confirming.join(0.5)
+        return found
+
+    d.base(2, "found again")
+    monkeypatch.setattr(numbers, "compute", looked)
+    d.plan()
+    monkeypatch.undo()
+    confirming.join()
+    assert d.numbers()[:2] == (2, 0)
+    assert store.read_now(lambda tx: tx.one(Q_DESIRED)).d == 2

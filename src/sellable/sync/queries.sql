@@ -76,6 +76,10 @@ SELECT sku, channel FROM entry WHERE NOT gone AND (
         AND coalesce(judged_at, baseline_at) < %(before)s AND EXISTS (SELECT 1 FROM demand d WHERE d.sku = entry.sku AND NOT d.settled)))
 ORDER BY parked NULLS LAST, judged_at NULLS FIRST LIMIT %(limit)s;
 
+-- name: lock_plans
+-- Nobody notes anything about these keys until this transaction ends.
+SELECT 1 FROM desired WHERE sku = ANY (%(skus)s::text[]) ORDER BY sku, channel FOR UPDATE;
+
 -- name: put_desired
 -- What each key should be; a key that differs keeps since when. What is so already is left alone.
 INSERT INTO desired AS w (sku, channel, t, low_t, d, priority, reason, changed_seq, since, due_at, terms)
@@ -130,7 +134,7 @@ WHERE (w.sku, w.channel) = (t.sku, t.channel) AND w.op IS NULL;
 
 -- name: lock_desired
 -- Locks exactly these keys if nobody works on them.
-SELECT sku, channel FROM desired WHERE op IS NULL AND (sku, channel) IN (
+SELECT sku, channel, d, priority FROM desired WHERE op IS NULL AND (sku, channel) IN (
     SELECT sku, channel FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel))
 ORDER BY sku, channel FOR UPDATE SKIP LOCKED;
 

@@ -64,6 +64,8 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int
     free = tx.all(sql.unpark_ready, skus=skus, locations=sorted({p for pool in layout.pools.values() for p in pool}))
     if free:
         tx.run(sql.hasten_desired, sku=[r.sku for r in free], channel=[r.channel for r in free], at=now)
+    # Whoever confirms a write corrects the plan by what it added, so no confirmation may fall between look and note.
+    tx.all(sql.lock_plans, skus=skus)
     found = numbers.compute(tx, skus, layout, now, stale=stale)
     if not found:
         return len(taken)
@@ -136,13 +138,12 @@ def pick(
     """
     if only is None:
         rows = tx.all(sql.pick_work, now=now, raises=False, limit=limit)
-        keys = {(r.sku, r.channel): r.priority for r in rows}
     else:
         # Somebody else's open operation keeps its key: at most one at a time.
         rows = tx.all(sql.lock_desired, sku=[s for s, _ in only], channel=[c for _, c in only])
-        keys = {(r.sku, r.channel): int(Priority.RAISE) for r in rows}
-    if not keys:
+    if not rows:
         return Picked((), ())
+    keys = {(r.sku, r.channel): int(Priority.RAISE) if only else r.priority for r in rows}
     found = {
         (n.sku, n.channel): n
         for n in numbers.compute(tx, sorted({s for s, _ in keys}), layout, now, stale=stale)
@@ -168,6 +169,11 @@ def pick(
     if idle:
         later = now + timedelta(seconds=15)
         tx.run(sql.postpone_desired, sku=[s for s, _ in idle], channel=[c for _, c in idle], due_at=later)
+        # A plan made before our last write was confirmed may have been noted after it. Left as it is, a raise noted
+        # as a lower would be nobody's work for ever.
+        noted = {(r.sku, r.channel): r.d for r in rows}
+        old = {key[0] for key in idle if key in found and found[key].d != noted[key]}
+        dirty.mark(tx, old, Priority.RAISE, "planned before the last write", now)
     return _intend(tx, found, amounts, keys, ids, owner, now)
 
 
