@@ -28,7 +28,7 @@ def measure(bench: Bench) -> list[Figure]:
     shop = Shop.demo(1, SKUS)
     settings = bench.settings(shop)
     layout = layout_of(settings)
-    skus = [item.sku for item in shop.items if not item.recipe and not item.unlisted]
+    skus = [item.sku for item in shop.items if not item.recipe and not item.known_as]
     die = dice(1, "numbers")
     with bench.database() as url:
         stock(url, skus, [p.name for p in shop.places], [c.key for c in shop.channels], 10)

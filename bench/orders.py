@@ -35,7 +35,7 @@ def measure(bench: Bench) -> list[Figure]:
 async def _measure(bench: Bench, url: str) -> list[Figure]:
     shop = Shop.demo(1, 500)
     storefront = Storefront(shop)
-    skus = [item.sku for item in shop.items if not item.unlisted]
+    skus = [item.sku for item in shop.items if not item.known_as]
     stock(url, skus, [p.name for p in shop.places if p.sellable], [c.key for c in shop.channels], PLENTY)
     service = service_of(bench.settings(shop), url, storefront.client)
     await service.outside.storefront.learn(lane="orders")

@@ -17,7 +17,7 @@ from sellable.sandbox.shopper import Storefront as Shopper
 async def patterns(storefront: Storefront, shop: Shop, *, orders: int = 30, lines: int = 3) -> list[bytes]:
     """Bodies of OrderCreated messages, each with so many lines of different SKUs."""
     die, shopper = dice(1, "bench"), Shopper(storefront.client, CT, shop)
-    goods = [item for item in shop.items if not item.recipe and not item.unlisted]
+    goods = [item for item in shop.items if not item.recipe and not item.known_as]
     for n in range(orders):
         chosen = tuple(BasketLine(sku=item.sku, quantity=1) for item in die.sample(goods, lines))
         await shopper.order(Basket(number=f"BENCH-{n}", channel="web-eu", country="DE", lines=chosen))

@@ -45,7 +45,7 @@ class Way:
 def measure(bench: Bench) -> list[Figure]:
     """Every order has one line, and all of it ships from a location that the sibling sells too."""
     shop = Shop.demo(1, SKUS, bundles=0)
-    goods = [item.sku for item in shop.items if not item.unlisted]
+    goods = [item.sku for item in shop.items if not item.known_as]
     shop = replace(shop, stock=tuple((sku, "south", SHELF, UNITS) for sku in goods))
     with bench.database() as url:
         polled, pushed = uvloop.run(_measure(bench, url, shop))
@@ -111,7 +111,7 @@ async def _trade(found: Stand, url: str, shop: Shop, name: str) -> list[Way]:
     control = found.storefront_control
     await control.news()
     shopper = Storefront(found.http, found.storefront.url, shop)
-    skus = itertools.cycle(item.sku for item in shop.items if not item.unlisted)
+    skus = itertools.cycle(item.sku for item in shop.items if not item.known_as)
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for n in range(round(RATE * SECONDS)):

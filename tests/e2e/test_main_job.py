@@ -332,3 +332,21 @@ def test_a_changed_buffer_reaches_the_storefront_after_a_restart(store: Store) -
         assert (await explained(world, "ARMCHAIR", "web-uk"))["buffer"] == 4
 
     run(story, store)
+
+
+def test_a_sku_the_storefront_spells_otherwise_sells_the_same_stock(store: Store) -> None:
+    """GHOST is the storefront's word for ARMCHAIR: two entries, one stock, and the sale names what the master knows."""
+
+    async def story(world: World) -> None:
+        await world.until_shown(**{**FIRST, "GHOST__web_eu": 14, "GHOST__web_uk": 10})
+        order = await world.buy({"GHOST": 3, "ARMCHAIR": 1}, "web-uk")
+        await world.until_stage(order["id"], "exported")
+        (sale,) = await live_sales(world, order["id"])
+        assert [(x["sku"], x["quantity"]) for x in sale["lines"]] == [("ARMCHAIR", 4)]
+        await world.until_shown(ARMCHAIR__web_eu=10, GHOST__web_eu=10, ARMCHAIR__web_uk=6, GHOST__web_uk=6)
+        await world.act(receive={"sku": "ARMCHAIR", "location": "Berlin", "quantity": 5})
+        await world.until_shown(GHOST__web_eu=15, ARMCHAIR__web_uk=11)
+        assert (await explained(world, "GHOST", "web-uk"))["components"][0]["term"]["sku"] == "ARMCHAIR"
+        await world.store.read(healthy)
+
+    run(story, store, settings={"skus": [{"storefront": "GHOST", "master": "ARMCHAIR"}]})

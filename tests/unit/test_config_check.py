@@ -32,8 +32,14 @@ def test_the_example_has_no_problem(tmp_path: Path) -> None:
 LOCATION = '[[locations]]\nname = "{}"\nmaster = "{}"\nremote = "{}"\n'
 STATE = '[[states]]\nlocation = "{}"\nbin = "{}"\nstate = "{}"\n'
 
+SKU = '[[skus]]\nstorefront = "{}"\nmaster = "{}"\n'
+
 APPENDED = [
     # (sections appended to the example, line within them, key, part of the message)
+    (SKU.format("cup", "cup"), 3, "skus[1].master", '"cup" is spelled the same on both sides'),
+    (SKU.format("cup", ""), 2, "skus[1].storefront", "a SKU is missing"),
+    (SKU.format("a", "B") + SKU.format("a", "C"), 5, "skus[2].storefront", '"a" is mapped already, to "B"'),
+    (SKU.format("a", "b") + SKU.format("b", "C"), 3, "skus[1].master", '"b" is a storefront spelling of another SKU'),
     (
         LOCATION.format("north", "netsuite", "N"),
         2,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from orders_shop import KIT, VAT, line, order, settings
 
-from sellable.config.settings import TaxMap
+from sellable.config.settings import SkuMap, TaxMap
 from sellable.domain.money import Taxed
 from sellable.domain.orders import Charge, Line, Tax
 from sellable.orders import rules
@@ -69,6 +69,19 @@ def test_a_kit_whose_child_is_an_add_on_is_exploded() -> None:
 
 
 # --- Boundary --------------------------------------------------------------------------------------------------------
+
+
+def test_a_mapped_sku_is_looked_up_as_the_master_spells_it() -> None:
+    mapped = settings(skus=(SkuMap(storefront="MUG", master="CUP"), SkuMap(storefront="JUG", master="GONE")))
+    assert findings(order(line("l1", "MUG")), catalogue("CUP"), mapped) == []
+    assert kinds(findings(order(line("l1", "JUG")), catalogue("CUP"), mapped)) == [("unknown_sku", "sku:GONE")]
+
+
+def test_a_mapped_sku_that_the_master_has_too_means_two_things() -> None:
+    (found,) = findings(
+        order(line("l1", "MUG")), catalogue("CUP", "MUG"), settings(skus=(SkuMap(storefront="MUG", master="CUP"),))
+    )
+    assert (found.kind, found.actual) == ("sku_ambiguous", {"product of the master": "MUG", "mapped to": "CUP"})
 
 
 def test_a_clean_order_has_no_findings_whatever_else_it_says() -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from orders_shop import KIT, VAT, complete, line, order, settings
 
+from sellable.config.settings import SkuMap
 from sellable.connectors.port import SaleCharge, SaleLine
 from sellable.domain.money import Taxed
 from sellable.domain.orders import Charge, Order, Tax
@@ -298,3 +299,13 @@ def test_what_the_boundary_check_reports_is_not_guessed_here() -> None:
 
 def test_the_reference_names_project_order_and_part() -> None:
     assert part_ref("shop", "o-1", 2) == "shop:o-1:2"
+
+
+def test_two_spellings_of_one_sku_are_one_line_of_the_sale() -> None:
+    """The back office refuses the same SKU twice, and the part remembers which line of the order is which."""
+    bought = complete(order(line("l1", "CUP", 2), line("l2", "cup", 1)))
+    mapped = settings(skus=(SkuMap(storefront="cup", master="CUP"),))
+    (part,) = drafts(bought, {"l1": [("main", 2)], "l2": [("main", 1)]}, mapped, kits={"cup": {"CUP": 1}})
+    assert isinstance(part, Part)
+    assert [(x.sku, x.quantity) for x in part.draft.lines] == [("CUP", 3)]
+    assert part.lines == (("l1", "CUP", 2), ("l2", "CUP", 1))

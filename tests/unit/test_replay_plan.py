@@ -108,12 +108,14 @@ def test_the_back_office_knows_one_spelling(tmp_path: Path) -> None:
     twin = "85034b,PINK CANDLE"
     rows = (row("1", "85034B,PINK CANDLE"), row("2", "85034B,PINK CANDLE"), row("3", twin), row("3"))
     plan = planned(tmp_path, *rows)
-    assert plan.held == {"3"}
-    assert {item.sku: item.unlisted for item in plan.shop.items} == {"71053": False, "85034B": False, "85034b": True}
+    assert {item.sku: item.known_as for item in plan.shop.items} == {"71053": "", "85034B": "", "85034b": "85034B"}
     last = of_kind(plan, Basket)[-1]
-    assert [(line.sku, line.mode) for line in last.lines] == [("85034b", "None"), ("71053", None)]
+    assert [line.sku for line in last.lines] == ["85034b", "71053"]
     assert "85034b" not in {product["sku"] for product in plan.shop.cin7()["products"]}
-    assert "85034b" not in {entry["sku"] for entry in plan.shop.commercetools()["inventory"]}
+    assert "85034b" in {entry["sku"] for entry in plan.shop.commercetools()["inventory"]}
+    assert plan.shop.recipes == {"85034b": {"85034B": 1}}
+    settings = plan.shop.settings_toml("http://ct", "http://cin7", "/data", "", start_at="2026-01-01T00:00:00Z")
+    assert '[[skus]]\nstorefront = "85034b"\nmaster = "85034B"' in settings
 
 
 def test_things_sell_out_and_most_of_the_rest_is_delivered(tmp_path: Path) -> None:

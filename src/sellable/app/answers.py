@@ -10,6 +10,7 @@ import msgspec
 from sellable.app.layout import layout_of
 from sellable.book import book
 from sellable.config.settings import Settings
+from sellable.orders import rules
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx
 from sellable.runtime.queries import queries
@@ -24,7 +25,8 @@ def explain(tx: ReadTx, settings: Settings, sku: str, channel: str | None, at: d
 
     Returns a dict ready for JSON; `numbers` is empty when no entry of the SKU is known.
     """
-    known = catalogue.known(tx, [sku])
+    name = rules.at_master(settings).get(sku, sku)
+    known = catalogue.known(tx, [name])
     found = _past(tx, settings, sku, at) if at else _present(tx, settings, sku, now)
     moment = at or now
     shown = [n for n in found if channel in (None, n["channel"])]
@@ -32,8 +34,9 @@ def explain(tx: ReadTx, settings: Settings, sku: str, channel: str | None, at: d
     return {
         "sku": sku,
         "at": moment.isoformat(),
-        "known_to_master": sku in known.exact,
-        "twins": list(known.twins.get(sku, ())),
+        "at_master": name,
+        "known_to_master": name in known.exact,
+        "twins": list(known.twins.get(name, ())),
         "recipe": recipe,
         "numbers": shown,
         "facts": {name: _facts(tx, name, moment) for name in [sku, *sorted(recipe)]},

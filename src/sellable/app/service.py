@@ -44,7 +44,7 @@ from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
 from sellable.desk.alerts import Alerts
 from sellable.domain.stock import Priority
-from sellable.orders import strays
+from sellable.orders import rules, strays
 from sellable.orders.context import Context
 from sellable.runtime import calls as calls_module
 from sellable.runtime import inbox as inbox_module
@@ -61,7 +61,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, Letterbox
 from sellable.runtime.schedule import Loops, beat
 from sellable.runtime.wanted import Fetcher
-from sellable.stock import dirty, observe
+from sellable.stock import catalogue, dirty, observe
 from sellable.stock.availability import Layout
 from sellable.sync import masters, storefront
 from sellable.sync.loop import Syncer
@@ -111,6 +111,7 @@ class Service:
         """Starts every loop; open operations of a former life are resolved first by whoever claims them."""
         await self.store.write(slots.disown, self.owner)
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
+        await self.store.write(catalogue.spell, rules.at_master(self.settings), self.clock.now())
         await self.syncer.listen()
         loops = self.loops = Loops(self.clock)
         for number in range(2):

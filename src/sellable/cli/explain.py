@@ -58,6 +58,8 @@ def show(found: Mapping[str, Any], *, facts: bool) -> None:
         twins = f"; it knows {', '.join(found['twins'])}" if found["twins"] else ""
         out.print(f"{found['sku']}: no stock entry on a configured channel; {known}{twins}")
         return
+    if found["at_master"] != found["sku"]:
+        out.print(f"{found['sku']} is {found['at_master']} at the master")
     for number in found["numbers"]:
         _show_number(found["sku"], number)
     if facts:

@@ -48,6 +48,7 @@ def check(
         *_pools(settings),
         *_channels(settings),
         *_buffers(settings),
+        *_skus(settings),
         *_customers_and_taxes(settings),
         *_owners(settings, case_kinds),
         *_addresses(settings),
@@ -157,6 +158,22 @@ def _buffers(settings: Settings) -> Found:
     for key, units in marks:
         if units < 0:
             yield key, f"{units} units are fewer than none", "Write 0 or more."
+
+
+def _skus(settings: Settings) -> Found:
+    mapped = {rule.storefront for rule in settings.skus}
+    for index, rule in enumerate(settings.skus):
+        if not rule.storefront or not rule.master:
+            yield f"skus[{index}].storefront", "a SKU is missing", "Name the storefront's SKU and the master's."
+        elif rule.storefront == rule.master:
+            says = f'"{rule.master}" is spelled the same on both sides'
+            yield f"skus[{index}].master", says, "Leave it out: SKUs that agree need no map."
+        elif rule.master in mapped:
+            says = f'"{rule.master}" is a storefront spelling of another SKU'
+            yield f"skus[{index}].master", says, "Name the SKU as the master itself spells it."
+    for index, first, sku in _twice(rule.storefront for rule in settings.skus):
+        says = f'"{sku}" is mapped already, to "{settings.skus[first].master}"'
+        yield f"skus[{index}].storefront", says, "Keep one map for each SKU of the storefront."
 
 
 def _customers_and_taxes(settings: Settings) -> Found:

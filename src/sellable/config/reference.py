@@ -56,6 +56,7 @@ EXAMPLE = s.Settings(
     taxes=(s.TaxMap(rate="0.19", rule="VAT 19 %"), s.TaxMap(rate="0.07", rule="VAT 7 %")),
     owners=(s.Owner(kind="*", owner="operations", email="operations@example.com"),),
     buffers=(s.Buffer(units=1, location="high-street"),),
+    skus=(s.SkuMap(storefront="mug-blue", master="MUG-BLUE"),),
     carriers={"Standard": "DHL"},
 )
 """Two locations, one pool, one channel: the smallest shop in which everything has a place."""

@@ -112,6 +112,13 @@ class Buffer(_Settings, frozen=True, kw_only=True):
     channel: Annotated[str | None, _says("Only this channel; absent for all.")] = None
 
 
+class SkuMap(_Settings, frozen=True, kw_only=True):
+    """A SKU that the storefront and the back office spell differently: one of each, and both mean the same goods."""
+
+    storefront: Annotated[str, _says("The SKU as commercetools spells it.")]
+    master: Annotated[str, _says("The SKU as its master spells it, byte for byte.")]
+
+
 class TaxMap(_Settings, frozen=True, kw_only=True):
     """A storefront tax to a tax rule of the back office, one to one."""
 
@@ -232,6 +239,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     owners: tuple[Owner, ...]
     service: Service = Service()
     buffers: tuple[Buffer, ...] = ()
+    skus: tuple[SkuMap, ...] = ()
     alerts: Alerts = Alerts()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict

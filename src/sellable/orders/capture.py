@@ -117,13 +117,20 @@ def proceed(
         book.stage(tx, order.order_id, "waiting", now, waits_for)
         book.tell(tx, order.order_id, "waits", now, cause=waits_for)
         return False
-    known = catalogue.known(tx, sorted({line.sku for line in order.lines if line.sku}))
-    found = [*rules.findings(order, known, context.settings), *totals.recompute(order)]
+    found = _findings(tx, order, context)
     if not found:
         found = _plan(tx, order, kits, now, context, new=new)
     if found:
         hold(tx, order, found, now, context)
     return not found
+
+
+def _findings(tx: Tx, order: Order, context: Context) -> list[Finding]:
+    """What is wrong with the order before the back office hears of it."""
+    sold = {line.sku for line in order.lines if line.sku}
+    spelled = rules.at_master(context.settings)
+    known = catalogue.known(tx, sorted(sold | {spelled[sku] for sku in sold if sku in spelled}))
+    return [*rules.findings(order, known, context.settings), *totals.recompute(order)]
 
 
 def hold(tx: Tx, order: Order, found: Sequence[Finding], now: datetime, context: Context) -> None:
@@ -376,23 +383,20 @@ def _revised(
     tx: Tx, order: Order, parts: Sequence[Any], context: Context
 ) -> dict[str, sales.Part] | list[Finding]:  # fmt: skip
     """What the parts' sales shall be by today's settings, by location; or why there can be none."""
-    skus = sorted({line.sku for line in order.lines if line.sku})
-    found = [*rules.findings(order, catalogue.known(tx, skus), context.settings), *totals.recompute(order)]
-    if found:
+    if found := _findings(tx, order, context):
         return found
+    kits = kits_in(tx, order)
     assignment: dict[str, list[tuple[str, int]]] = {}
     for part in parts:
         for line in tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part):
             assignment.setdefault(line.line_id, []).append((part.location, line.units))
     if len({p.location for p in parts}) < len(parts) or any(
         sum(units for _, units in assignment.get(line.line_id, ())) != line.quantity
-        for line in rules.goods(order, numbers.recipes_of(tx, skus))
+        for line in rules.goods(order, kits)
     ):
         return {}  # Moved or edited by hand: the sales stay as they were planned.
     zone = ZoneInfo(context.settings.cin7_core.time_zone)
-    planned = sales.drafts(
-        order, assignment, context.settings, kits=numbers.recipes_of(tx, skus), today_zone=zone
-    )  # fmt: skip
+    planned = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
     trouble = [p for p in planned if isinstance(p, Finding)]
     return trouble or {p.location: p for p in planned if isinstance(p, sales.Part)}
 

@@ -108,16 +108,23 @@ def findings(order: Order, catalogue: Catalogue, settings: Settings) -> list[Fin
     What the storefront said and we did not understand (`order.unknown`) is no finding as long as the parts below are
     whole. Each (kind, subject) is named once.
     """
+    spelled = at_master(settings)
+    sold = [line for line in order.lines if line.quantity]
     found = [
         *_customer(order, settings),
         *_carrier(order, settings),
-        *(finding for line in order.lines if line.quantity for finding in _line(order, line, catalogue, settings)),
+        *(finding for line in sold for finding in _line(order, line, spelled, catalogue, settings)),
         *(finding for charge in order.charges for finding in _tax(order, charge, charge.charge_id, settings)),
     ]
     named: dict[tuple[str, str], Finding] = {}
     for finding in found:
         named.setdefault((finding.kind, finding.subject), finding)
     return list(named.values())
+
+
+def at_master(settings: Settings) -> Mapping[str, str]:
+    """Storefront SKU -> the master's spelling, for those the settings map; any other is spelled alike."""
+    return {rule.storefront: rule.master for rule in settings.skus}
 
 
 def customer_of(order: Order, settings: Settings) -> str | None:
@@ -159,9 +166,11 @@ def _carrier(order: Order, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _line(order: Order, line: Line, catalogue: Catalogue, settings: Settings) -> Iterator[Finding]:
+def _line(
+    order: Order, line: Line, spelled: Mapping[str, str], catalogue: Catalogue, settings: Settings
+) -> Iterator[Finding]:
     if line.sku:
-        yield from _product(line, line.sku, catalogue)
+        yield from _product(line, line.sku, spelled.get(line.sku), catalogue)
     else:
         yield Finding(
             kind="missing_sku_on_line",
@@ -190,7 +199,7 @@ def ships_from(channel: str, settings: Settings) -> tuple[str, ...]:
     return tuple(name for name in locations if name in ships)
 
 
-def _product(line: Line, sku: str, catalogue: Catalogue) -> Iterator[Finding]:
+def _product(line: Line, sku: str, mapped: str | None, catalogue: Catalogue) -> Iterator[Finding]:
     def finding(kind: str, subject: str, expected: dict[str, Any], actual: dict[str, Any]) -> Finding:
         return Finding(kind=kind, subject=subject, line_id=line.line_id, expected=expected, actual=actual)
 
@@ -198,6 +207,11 @@ def _product(line: Line, sku: str, catalogue: Catalogue) -> Iterator[Finding]:
         # One case for all orders: until the catalogue was read nobody can tell a right SKU from a wrong one.
         yield finding("setup_incomplete", "catalogue", {"catalogue": "read at least once"}, {"products": 0})
         return
+    if mapped is not None and sku in catalogue.exact:
+        expected = {"meaning of the SKU": "one"}
+        yield finding("sku_ambiguous", f"sku:{sku}", expected, {"product of the master": sku, "mapped to": mapped})
+        return
+    sku = mapped or sku
     product = catalogue.exact.get(sku)
     twins = catalogue.twins.get(sku, ())
     if product is None and twins:

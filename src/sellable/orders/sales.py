@@ -17,7 +17,7 @@ from sellable.config.settings import Settings
 from sellable.connectors.port import SaleCharge, SaleDraft, SaleLine
 from sellable.domain.money import to_major
 from sellable.domain.orders import Charge, Line, Order
-from sellable.orders.rules import Finding, customer_of, goods, tax_rule
+from sellable.orders.rules import Finding, at_master, customer_of, goods, tax_rule
 from sellable.orders.totals import Expected, Share, expected
 
 PRICE_DIGITS = 4
@@ -25,7 +25,7 @@ PRICE_DIGITS = 4
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One sale of an order: `location` by our name, `lines` as (line id, SKU as sold, units)."""
+    """One sale of an order: `location` by our name, `lines` as (line id, SKU as the master spells it, units)."""
 
     part: int
     location: str
@@ -84,7 +84,7 @@ def drafts(
                 location=place,
                 draft=draft,
                 expected=expected([*(s.share for s in mine), *(c.share for c in extra)]),
-                lines=tuple((s.line.line_id, s.line.sku or "", s.units) for s in mine),
+                lines=tuple((s.line.line_id, s.sku, s.units) for s in mine),
             )
         )
     findings = findings or _incomplete(order, parts)
@@ -138,6 +138,7 @@ class _Slice(msgspec.Struct, frozen=True, kw_only=True):
     """Units of a line at one location with their part of the money."""
 
     line: Line
+    sku: str
     location: str
     units: int
     share: Share
@@ -147,7 +148,9 @@ def _slices(
     lines: Iterable[Line], assignment: Mapping[str, Sequence[tuple[str, int]]], settings: Settings
 ) -> list[_Slice]:
     found: list[_Slice] = []
+    spelled = at_master(settings)
     for line in lines:
+        sku = spelled.get(line.sku or "", line.sku or "")
         places = [(place, units) for place, units in assignment.get(line.line_id, ()) if units]
         if sum(units for _, units in places) != line.quantity:
             raise ValueError(f"line {line.line_id}: {places} does not place {line.quantity} units")
@@ -155,7 +158,7 @@ def _slices(
         weights = [units for _, units in places]
         nets, taxes = _split(whole.net, weights), _split(whole.tax, weights)
         found += [
-            _Slice(line=line, location=place, units=units, share=Share(rule=whole.rule, net=net, tax=tax))
+            _Slice(line=line, sku=sku, location=place, units=units, share=Share(rule=whole.rule, net=net, tax=tax))
             for (place, units), net, tax in zip(places, nets, taxes, strict=True)
         ]
     return found
@@ -182,7 +185,7 @@ def _sale_lines(order: Order, slices: Sequence[_Slice], included: bool) -> tuple
     """Lines with equal SKUs merged, as the back office refuses the same SKU twice."""
     by_sku: dict[str, list[_Slice]] = {}
     for piece in slices:
-        by_sku.setdefault(piece.line.sku or "", []).append(piece)
+        by_sku.setdefault(piece.sku, []).append(piece)
     lines: list[SaleLine] = []
     findings: list[Finding] = []
     carry = 0

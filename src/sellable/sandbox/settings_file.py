@@ -81,6 +81,9 @@ def _layout(shop: "Shop") -> str:
         parts.append(f"[[channels]]\n{rule}\n")
     for sku, units in shop.held_back.items():
         parts.append(f"[[buffers]]\nsku = {toml(sku)}\nunits = {units}\n")
+    for item in shop.items:
+        if item.known_as:
+            parts.append(f"[[skus]]\nstorefront = {toml(item.sku)}\nmaster = {toml(item.known_as)}\n")
     return "\n".join(parts)
 
 

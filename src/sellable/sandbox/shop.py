@@ -21,7 +21,7 @@ SECRET = "demo-secret"  # noqa: S105 - it opens nothing but a simulator
 class Item:
     """Something sold. `price_cents` is gross, in the shop's currency; `recipe` is component -> pieces of a bundle.
 
-    An `unlisted` item is known to the storefront only: the back office has never heard of that spelling.
+    `known_as` is how the back office spells it, where that is another way: then both spellings are the same goods.
     """
 
     sku: str
@@ -29,7 +29,7 @@ class Item:
     price_cents: int
     reduced: bool = False
     recipe: Mapping[str, int] = field(default_factory=dict)
-    unlisted: bool = False
+    known_as: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +102,10 @@ class Shop:
 
     @property
     def recipes(self) -> dict[str, dict[str, int]]:
-        """Bundle -> component -> pieces."""
-        return {item.sku: dict(item.recipe) for item in self.items if item.recipe}
+        """Bundle, or other spelling, -> component -> pieces."""
+        return {item.sku: dict(item.recipe) for item in self.items if item.recipe} | {
+            item.sku: {item.known_as: 1} for item in self.items if item.known_as
+        }
 
     @property
     def pools(self) -> dict[str, tuple[str, ...]]:
@@ -129,7 +131,6 @@ class Shop:
         channels = [
             {"key": c.key, "name": c.name, "roles": ["InventorySupply", "ProductDistribution"]} for c in self.channels
         ]
-        listed = [item for item in self.items if not item.unlisted]
         clients = [{"id": name, "secret": SECRET, "scopes": ["manage_project"]} for name in
                    (SERVICE_CLIENT, SHOPPER_CLIENT)]  # fmt: skip
         return {
@@ -140,7 +141,7 @@ class Shop:
             "channels": [*channels, {"key": "sellable-export", "name": "Exports", "roles": ["OrderExport"]}],
             "tax_category": {"rates": [self._rate(tax) for tax in self.taxes if not tax.reduced]},
             "products": [self._product(item) for item in self.items],
-            "inventory": [{"sku": i.sku, "channel": c.key, "quantity": 0} for c in self.channels for i in listed],
+            "inventory": [{"sku": i.sku, "channel": c.key, "quantity": 0} for c in self.channels for i in self.items],
             "shipping_method": {"key": "parcel", "name": SHIPPING_METHOD, "price_cents": self.shipping_cents},
             "types": [STOCK_TYPE],
             "states": [{"key": key, "type": "LineItemState"} for key in LINE_STATES],
@@ -165,7 +166,7 @@ class Shop:
     def cin7(self, *, staff: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The back office simulator's seed; `staff` are the habits of its warehouse."""
         place = {p.name: p for p in self.places}
-        goods = [self._card(item) for item in self.items if not item.unlisted]
+        goods = [self._card(item) for item in self.items if not item.known_as]
         services = [{"sku": f"SERVICE-{n}", "name": name, "type": "Service"} for n, name in enumerate(SERVICES, 1)]
         return {
             "keys": [{"account": ACCOUNT, "key": key} for key in (ORDER_KEY, READ_KEY)],

@@ -21,12 +21,11 @@ ADDRESSES = {
 
 @dataclass(frozen=True, kw_only=True)
 class BasketLine:
-    """A line: gross unit price in cents where it is not the catalogue's; `mode` where it is not the basket's."""
+    """A line: gross unit price in cents where it is not the catalogue's."""
 
     sku: str
     quantity: int
     price_cents: int | None = None
-    mode: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +190,6 @@ class Storefront:
         }
         if line.price_cents is not None:
             draft["externalPrice"] = {"currencyCode": self._shop.currency, "centAmount": line.price_cents}
-        if line.mode is not None:
-            draft["inventoryMode"] = line.mode
         if external:
             draft["externalTaxRate"] = _external(self._shop.rate(basket.country, reduced=line.sku in self._reduced))
         return draft

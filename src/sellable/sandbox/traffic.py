@@ -60,7 +60,7 @@ class Traffic:
         dice(seed, "popularity").shuffle(self._by_popularity)
         weights = [1 / (rank**tempo.skew) for rank in range(1, len(self._by_popularity) + 1)]
         self._weights = list(itertools.accumulate(weights))
-        self._goods = [item for item in self._by_popularity if not item.recipe and not item.unlisted]
+        self._goods = [item for item in self._by_popularity if not item.recipe and not item.known_as]
         self._remote = {place.name: place.remote for place in shop.places}
         self._to_inspect = [
             (sku, name, bin_name, units)

@@ -91,11 +91,10 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A shop, and all that happens to it. `held` are numbers of orders with a SKU the back office spells otherwise."""
+    """A shop, and all that happens to it."""
 
     shop: Shop
     events: list[Event]
-    held: frozenset[str]
     skipped: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -155,7 +154,7 @@ def plan(rows: Iterable[Row], *, rate: float, limit: int | None = None) -> Plan:
         teller.tell(invoice)
     shop, deliveries = _shop(teller)
     events = sorted([*teller.events, *deliveries], key=lambda event: event.minute)
-    return Plan(shop=shop, events=events, held=frozenset(teller.held), skipped=teller.skipped)
+    return Plan(shop=shop, events=events, skipped=teller.skipped)
 
 
 def _invoices(rows: list[Row]) -> Iterator[list[Row]]:
@@ -180,7 +179,7 @@ class _Teller:
     def __init__(self, spelled: Mapping[str, str], rate: float) -> None:
         self._spelled, self._rate = spelled, rate
         self.events: list[Event] = []
-        self.held: set[str] = set()
+        self.twins: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
         self.orders = 0
         self.names: dict[str, str] = {}
@@ -232,18 +231,12 @@ class _Teller:
         lines, bought = [], Counter[str]()
         for row in goods:
             sku = self._card(row)
-            twin = row.code != sku
-            if twin:
-                self.held.add(first.invoice)
-                self.names.setdefault(row.code, row.text.title())
-                self.prices.setdefault(row.code, max(row.cents, 1))
-            else:
-                self.demand[sku] += row.quantity
-                self.largest[sku] = max(self.largest[sku], row.quantity)
-                bought[sku] += row.quantity
-            # The back office cannot count what it does not know: the storefront does not either.
-            mode = "None" if twin else None
-            lines.append(BasketLine(sku=row.code, quantity=row.quantity, price_cents=row.cents, mode=mode))
+            if row.code != sku:
+                self.twins[row.code] = sku
+            self.demand[sku] += row.quantity
+            self.largest[sku] = max(self.largest[sku], row.quantity)
+            bought[sku] += row.quantity
+            lines.append(BasketLine(sku=row.code, quantity=row.quantity, price_cents=row.cents))
         extras = [
             Extra(name=row.text or row.code, quantity=abs(row.quantity), price_cents=_signed(row))
             for row in rows
@@ -311,18 +304,17 @@ def _shop(teller: _Teller) -> tuple[Shop, list[Event]]:
                 at = teller.minute * (part + (luck % 97) / 97 - 0.5) / 3
                 what = Shelf(word="receive", sku=sku, place=SECOND if luck % 4 == 0 else MAIN, units=share)
                 deliveries.append(Event(minute=max(at, 0.0), what=what))
-    twins = {line.sku for e in teller.events if isinstance(e.what, Basket) for line in e.what.lines if line.mode}
     shop = Shop(
         project="history",
         currency="GBP",
         items=tuple(
             Item(
                 sku=sku,
-                name=teller.names.get(sku) or sku,
-                price_cents=teller.prices.get(sku, 100),
-                unlisted=sku in twins,
+                name=teller.names.get(teller.twins.get(sku, sku)) or sku,
+                price_cents=teller.prices.get(teller.twins.get(sku, sku), 100),
+                known_as=teller.twins.get(sku, ""),
             )
-            for sku in sorted({*known, *twins})
+            for sku in sorted({*known, *teller.twins})
         ),
         places=(Place(name=MAIN, remote="Main Warehouse"), Place(name=SECOND, remote="Second Warehouse")),
         channels=(

@@ -201,11 +201,11 @@ def tie(orders: Iterable[Row], sales: Iterable[Row], rules: Rules) -> Tie:
     rows = list(orders)
     found = Tie(captured=len(rows))
     for row in rows:
-        _tie_one(row, by_order.get(row["id"], []), found)
+        _tie_one(row, by_order.get(row["id"], []), rules, found)
     return found
 
 
-def _tie_one(order: Row, sales: list[Row], found: Tie) -> None:
+def _tie_one(order: Row, sales: list[Row], rules: Rules, found: Tie) -> None:
     identity = order["id"]
     if order["orderState"] == "Cancelled":
         found.cancelled.append(identity)
@@ -213,7 +213,8 @@ def _tie_one(order: Row, sales: list[Row], found: Tie) -> None:
             shipped = any(line["shipped"] for sale in sales for line in sale["lines"])
             (found.cancelled_too_late if shipped else found.cancelled_but_live).append(identity)
         return
-    wanted = _units((line["sku"], line["quantity"]) for line in order["lines"])
+    cards = {line["line"]: rules.card(line["sku"]) for line in order["lines"]}
+    wanted = _units((cards[line["line"]], line["quantity"]) for line in order["lines"])
     given = _units((line["sku"], line["quantity"]) for sale in sales for line in sale["lines"])
     parts = Counter(sale["external_id"] for sale in sales)
     if max(parts.values(), default=0) > 1 or given - wanted:
@@ -224,7 +225,7 @@ def _tie_one(order: Row, sales: list[Row], found: Tie) -> None:
         found.exported_once.append(identity)
         if sales and _cents(sales) != order["taxedPrice"]["totalGross"]["centAmount"]:
             found.totals_differ.append(identity)
-    _tie_deliveries(order, sales, found)
+    _tie_deliveries(order, cards, sales, found)
 
 
 def _units(rows: Iterable[tuple[str, int]]) -> Counter[str]:
@@ -238,11 +239,10 @@ def _cents(sales: list[Row]) -> int:
     return int(sum((Decimal(sale["total"]) for sale in sales), Decimal(0)).scaleb(2).to_integral_value())
 
 
-def _tie_deliveries(order: Row, sales: list[Row], found: Tie) -> None:
-    """What has left the warehouse is told as deliveries, once."""
-    skus = {line["line"]: line["sku"] for line in order["lines"]}
+def _tie_deliveries(order: Row, cards: Mapping[str, str], sales: list[Row], found: Tie) -> None:
+    """What has left the warehouse is told as deliveries, once; `cards` are lines' SKUs as the back office has them."""
     items = [item for delivery in order["deliveries"] for item in delivery["items"]]
-    told = _units((skus.get(item["id"], item["id"]), item["quantity"]) for item in items)
+    told = _units((cards.get(item["id"], item["id"]), item["quantity"]) for item in items)
     left = _units((line["sku"], line["shipped"]) for sale in sales for line in sale["lines"])
     for sku, units in (left - told).items():
         found.deliveries_missing[order["id"], sku] = units

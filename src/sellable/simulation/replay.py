@@ -86,7 +86,7 @@ async def replay(plan: Plan, options: Options, say: Progress) -> Result:
             await trouble
             reading.cancel()
         say(f"arrivals are over: {dict(player.counts)}")
-        rest = Rest(watch, SETTLED_SECONDS, waiting=player.held)
+        rest = Rest(watch, SETTLED_SECONDS)
         simulated = patience(watch.unexported())
         resting = await until(rest.reached, RESTING_SECONDS_MIN, 0.5, clock=found.clock, simulated=simulated)
         say("everything has come to rest" if resting else f"not at rest: {rest.what}")
@@ -132,11 +132,11 @@ class Player:
         self._storefront = Storefront(found.http, found.storefront.url, plan.shop)
         self._warehouse = found.back_office_control
         self._remote = {place.name: place.remote for place in plan.shop.places}
+        self._cards = {item.sku: item.known_as for item in plan.shop.items if item.known_as}
         self._orders: dict[str, asyncio.Task[Placed | None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
         self._inspections: set[asyncio.Task[None]] = set()
         self.counts: Counter[str] = Counter()
-        self.held = 0
         self.behind_seconds = 0.0
 
     async def play(self) -> None:
@@ -186,10 +186,6 @@ class Player:
         finally:
             self._room.release()
         self.counts["orders"] += 1
-        twins = (
-            {item.sku for item in self._plan.shop.items if item.unlisted} if basket.number in self._plan.held else ()
-        )
-        self.held += any(sku in twins for sku, _ in placed.lines.values())
         return placed
 
     async def _cancel(self, cancel: Cancel) -> None:
@@ -205,7 +201,7 @@ class Player:
         if back.number is not None:
             if placed is None:
                 return
-            items = _items(placed, back.lines)
+            items = _items(placed, back.lines, self._cards)
             if not items or not await self._storefront.give_back(placed.id, items):
                 self.counts["returned before delivery"] += 1
                 return
@@ -237,10 +233,11 @@ class Player:
         return await task if task is not None else None
 
 
-def _items(placed: Placed, lines: Mapping[str, int]) -> dict[str, int]:
-    """Line id -> units that come back, filling lines of the SKU one after the other."""
+def _items(placed: Placed, lines: Mapping[str, int], cards: Mapping[str, str]) -> dict[str, int]:
+    """Line id -> units that come back, filling lines of the SKU, however spelled, one after the other."""
     left, items = dict(lines), {}
-    for line, (sku, ordered) in placed.lines.items():
+    for line, (spelled, ordered) in placed.lines.items():
+        sku = cards.get(spelled, spelled)
         units = min(left.get(sku, 0), ordered)
         if units:
             items[line] = units

@@ -23,7 +23,8 @@ def source_of(cause: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """`pools`: channel -> the back office's names of the places it may sell; buffers and caps in units."""
+    """`pools`: channel -> the back office's names of the places it may sell; buffers and caps in units; `cards`:
+    the storefront's SKU -> the back office's, where they are spelled differently."""
 
     project: str
     pools: Mapping[str, tuple[str, ...]]
@@ -31,6 +32,7 @@ class Rules:
     buffers: Mapping[str, int] = field(default_factory=dict)
     caps: Mapping[str, int | None] = field(default_factory=dict)
     held_back: Mapping[str, int] = field(default_factory=dict)
+    cards: Mapping[str, str] = field(default_factory=dict)
     _unions: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -43,11 +45,16 @@ class Rules:
             buffers={c.key: c.buffer for c in shop.channels},
             caps={c.key: c.cap for c in shop.channels},
             held_back=shop.held_back,
+            cards={item.sku: item.known_as for item in shop.items if item.known_as},
         )
 
     def parts(self, sku: str) -> Mapping[str, int]:
         """Component -> pieces per unit; the SKU itself when it is no bundle."""
         return self.recipes.get(sku) or {sku: 1}
+
+    def card(self, sku: str) -> str:
+        """The back office's spelling."""
+        return self.cards.get(sku, sku)
 
     def inside(self, channel: str, pool: tuple[str, ...]) -> bool:
         """Whether a channel can be served from this pool only."""

@@ -109,15 +109,14 @@ class Watch:
 class Rest:
     """Has everything come to rest? It has when nothing is wrong or owed, and stayed so for `seconds` simulated."""
 
-    def __init__(self, watch: Watch, seconds: float, *, waiting: int = 0) -> None:
-        """`waiting` orders may stay unexported (they wait for a person)."""
-        self._watch, self._seconds, self._waiting = watch, seconds, waiting
+    def __init__(self, watch: Watch, seconds: float) -> None:
+        self._watch, self._seconds = watch, seconds
         self._since: float | None = None
         self.what = ""
 
     async def reached(self) -> bool:
         """Look once more."""
-        wrong, orders = await self._watch.wrong_now(), max(0, self._watch.unexported() - self._waiting)
+        wrong, orders = await self._watch.wrong_now(), self._watch.unexported()
         status = await self._watch.stand.status()
         owed = sum(row["count"] for row in status.get("operations", []) if row["state"] in ("intent", "unknown"))
         counts = {

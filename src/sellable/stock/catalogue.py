@@ -71,6 +71,17 @@ def _put_recipe(tx: Tx, product: Product) -> bool:
     return True
 
 
+def spell(tx: Tx, storefront_to_master: Mapping[str, str], now: datetime) -> list[str]:
+    """Takes over which SKUs the settings say are spelled otherwise at the master. Returns those whose map changed."""
+    spelled = sorted(storefront_to_master.items())
+    changed = [
+        row.storefront
+        for row in tx.all(sql.put_sku_map, storefront=[s for s, _ in spelled], master=[m for _, m in spelled])
+    ]
+    dirty.mark(tx, changed, Priority.LOWER, "spelling", now)
+    return changed
+
+
 def known(tx: ReadTx, skus: Sequence[str]) -> Known:
     """What the catalogue says about these SKUs; `anything` is False while no catalogue was ever read."""
     normal = {sku: normal_sku(sku) for sku in skus}

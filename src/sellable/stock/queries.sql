@@ -74,8 +74,9 @@ DELETE FROM dirty WHERE id = ANY (ARRAY(
 RETURNING sku, priority, reason, seq;
 
 -- name: kits_of
--- Kits that contain one of the SKUs.
-SELECT DISTINCT sku FROM recipe WHERE component = ANY (%(skus)s::text[]);
+-- Kits that contain one of the SKUs, and other spellings of them.
+SELECT sku FROM made_of WHERE component = ANY (%(skus)s::text[])
+UNION SELECT storefront FROM sku_map WHERE master = ANY (%(skus)s::text[]);
 
 -- name: count_dirty
 -- How many names wait, and since when the oldest does.
@@ -447,7 +448,7 @@ FROM unnest(%(sku)s::text[], %(location)s::text[], %(part)s::text[], %(state)s::
 -- What the numbers of these SKUs are made of, components of kits included, as one JSON value: one statement sees one
 -- snapshot. The order of the columns is that of numbers.Sight.
 WITH made AS MATERIALIZED (
-    SELECT sku, component, units FROM recipe WHERE sku = ANY (%(skus)s::text[])
+    SELECT sku, component, units FROM made_of WHERE sku = ANY (%(skus)s::text[])
 ), names AS MATERIALIZED (
     SELECT array_agg(DISTINCT sku) AS list
     FROM (SELECT unnest(%(skus)s::text[]) AS sku UNION ALL SELECT component FROM made) AS every
@@ -468,7 +469,7 @@ SELECT json_build_array(
 
 -- name: recipes_of
 -- Recipes of those of the SKUs that are kits.
-SELECT r.sku, r.component, r.units FROM recipe r WHERE r.sku = ANY (%(skus)s::text[]);
+SELECT sku, component, units FROM made_of WHERE sku = ANY (%(skus)s::text[]);
 
 -- name: products_of
 -- What the master's catalogue knows of these SKUs, exactly or but for case and blanks.
@@ -496,6 +497,16 @@ DELETE FROM recipe WHERE sku = %(sku)s;
 -- A kit's recipe at a new version.
 INSERT INTO recipe (sku, component, units, version)
 SELECT %(sku)s, component, units, %(version)s FROM unnest(%(components)s::text[], %(units)s::bigint[]) AS t (component, units);
+
+-- name: put_sku_map
+-- Makes the map this one and answers the storefront's SKUs that were added, changed or removed.
+WITH input AS (SELECT * FROM unnest(%(storefront)s::text[], %(master)s::text[]) AS t (storefront, master)),
+gone AS (DELETE FROM sku_map m WHERE NOT EXISTS (SELECT FROM input i WHERE i.storefront = m.storefront) RETURNING m.storefront),
+put AS (
+    INSERT INTO sku_map AS m (storefront, master) SELECT storefront, master FROM input ORDER BY storefront
+    ON CONFLICT (storefront) DO UPDATE SET master = excluded.master WHERE m.master <> excluded.master
+    RETURNING m.storefront)
+SELECT storefront FROM gone UNION ALL SELECT storefront FROM put ORDER BY storefront;
 
 -- name: count_products
 -- How many products the catalogue has.

@@ -21,7 +21,7 @@ WHERE (e.sku, e.channel) = (t.sku, t.channel);
 -- name: unpark_ready
 -- Keys whose readings, at places still read, are all newer than what they waited for.
 UPDATE entry e SET parked = NULL, parked_seq = NULL
-FROM (SELECT p.sku, p.channel, min(o.a0) AS a0 FROM entry p LEFT JOIN recipe r ON r.sku = p.sku
+FROM (SELECT p.sku, p.channel, min(o.a0) AS a0 FROM entry p LEFT JOIN made_of r ON r.sku = p.sku
         JOIN observed o ON o.sku = coalesce(r.component, p.sku) AND o.location = ANY (%(locations)s::text[])
         WHERE p.parked = 'base' AND p.sku = ANY (%(skus)s::text[]) GROUP BY 1, 2 ORDER BY 1, 2) AS m
 WHERE (e.sku, e.channel) = (m.sku, m.channel) AND e.parked = 'base' AND e.parked_seq < m.a0
