@@ -350,3 +350,23 @@ def test_a_sku_the_storefront_spells_otherwise_sells_the_same_stock(store: Store
         await world.store.read(healthy)
 
     run(story, store, settings={"skus": [{"storefront": "GHOST", "master": "ARMCHAIR"}]})
+
+
+def test_parcels_of_both_spellings_come_back(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=14, GHOST__web_eu=14)
+        await world.act(warehouse=WAREHOUSE)
+        order = await world.buy({"GHOST": 2, "ARMCHAIR": 1, "TABLE": 1})
+        await world.until_stage(order["id"], "shipped")
+
+        async def told() -> bool:
+            fresh = await world.ct("GET", f"/orders/{order['id']}")
+            return bool(fresh.get("orderState") == "Complete")
+
+        await world.until(told, "the storefront shows the shipment")
+        fresh = await world.ct("GET", f"/orders/{order['id']}")
+        (delivery,) = fresh["shippingInfo"]["deliveries"]
+        assert sorted(item["quantity"] for item in delivery["items"]) == [1, 1, 2]
+        await world.until_shown(ARMCHAIR__web_eu=11, GHOST__web_eu=11, TABLE__web_eu=5)
+
+    run(story, store, settings={"skus": [{"storefront": "GHOST", "master": "ARMCHAIR"}]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -318,6 +319,19 @@ def test_deliveries_are_told_once() -> None:
     found = tie(story.orders.values(), story.sales, RULES)
     assert found.deliveries_missing == {("untold", "CHAIR"): 2}
     assert found.deliveries_extra == {("again", "CHAIR"): 2}
+
+
+def test_a_line_spelled_otherwise_is_the_same_goods() -> None:
+    """The sale and its parcels name CHAIR where the storefront's lines say CHAIR and chair."""
+    story = one_chair(50, web=50)
+    story.shown["chair", "web"] = 50
+    story.order(100, "both", ("CHAIR", "web", 2), ("chair", "web", 1))
+    story.sale(200, "both", "Wh", ("CHAIR", 3), shipped=3)
+    items = [{"id": "both-0", "quantity": 2}, {"id": "both-1", "quantity": 1}]
+    story.orders["both"]["deliveries"] = [{"items": items}]
+    found = tie(story.orders.values(), story.sales, dataclasses.replace(RULES, cards={"chair": "CHAIR"}))
+    assert (found.exported_once, found.deliveries_missing, found.deliveries_extra) == (["both"], {}, {})
+    assert tie(story.orders.values(), story.sales, RULES).doubled == ["both"]
 
 
 def test_percentiles() -> None:
