@@ -7,10 +7,11 @@ from tests.suites.orders_life import CHAIR, TABLE, Life, play, query, shipment
 
 from sellable.app import answers
 from sellable.connectors.port import SaleTotals, Unavailable
-from sellable.domain.orders import Address
+from sellable.domain.orders import Address, SyncInfo
 from sellable.orders import capture
 from sellable.runtime import operations
 from sellable.runtime.database import Store, Tx
+from sellable.stock import demand
 
 BACK_OFFICE = "cin7_core"
 
@@ -487,6 +488,14 @@ def test_what_cannot_be_read_of_a_sale_is_a_case(store: Store) -> None:
 # --- People, former lives and edits ----------------------------------------------------------------------------------
 
 
+async def accepted(life: Life) -> list[int]:
+    """Parts that a person takes at the back office's totals."""
+    now = life.clock.now()
+    return [
+        p.part for p in await life.store.write(capture.accept_totals, "o1", "grace", "agreed", now, life.context)
+    ]  # fmt: skip
+
+
 def test_a_person_accepts_these_totals_and_no_others(store: Store) -> None:
     async def story(life: Life) -> None:
         await life.begin(ARMCHAIR=10)
@@ -494,10 +503,10 @@ def test_a_person_accepts_these_totals_and_no_others(store: Store) -> None:
         await life.take(life.order((CHAIR, 3)))
         await life.steps()
         life.office.surcharge = 2
-        assert await life.store.write(capture.accept_totals, "o1", "grace", life.clock.now(), life.context) == [1]
+        assert await accepted(life) == [1]
         await life.steps()
         assert (await life.stage(), await life.cases()) == ("held", {"totals_differ"})
-        assert await life.store.write(capture.accept_totals, "o1", "grace", life.clock.now(), life.context) == [1]
+        assert await accepted(life) == [1]
         await life.steps()
         assert (await life.stage(), await life.cases(), life.office.live()) == ("exported", set(), ["sale-1"])
         assert "totals accepted" in await life.story()
@@ -510,7 +519,58 @@ def test_accepting_is_nothing_for_an_order_that_is_not_held(store: Store) -> Non
         await life.begin(ARMCHAIR=10)
         await life.take(life.order((CHAIR, 3)))
         await life.steps()
-        assert await life.store.write(capture.accept_totals, "o1", "grace", life.clock.now(), life.context) == []
+        assert await accepted(life) == []
+
+    play(store, story)
+
+
+def test_totals_are_not_accepted_of_an_order_that_is_held_for_another_reason(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 3)))
+        await life.steps()
+        life.office.sales["sale-1"]["status"] = "draft"
+        await life.read_sale("sale-1")
+        assert (await life.stage(), await accepted(life)) == ("held", [])
+
+    play(store, story)
+
+
+def test_a_held_part_whose_sale_staff_undid_holds_no_units(store: Store) -> None:
+    """Its evidence must not outlive the sale: the raise that the undo makes, and every later one, would wait for ever."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        life.office.add("shop:o1:1")
+        life.office.sales["sale-1"] |= {"status": "authorised", "lines": [(CHAIR, 3)]}
+        life.office.sales["sale-1"]["totals"] = SaleTotals(net=300, tax=57, gross=999)
+        await life.take(life.order((CHAIR, 3), sync=(SyncInfo(channel="sellable-export", external_id="sale-1"),)))
+        await life.steps()
+        await life.read_sale("sale-1")
+        await life.steps()
+        assert (await life.parts(), await life.contained()) == ({1: "held"}, {CHAIR: (0, 3)})
+        life.office.sales["sale-1"]["status"] = "draft"
+        await life.read_sale("sale-1")
+        assert (await life.parts(), await life.contained()) == ({1: "held"}, {CHAIR: (3, 0)})
+        await life.count(ARMCHAIR=10)
+        assert (await life.shown(), await life.store.read(demand.contained_and_open, [CHAIR])) == (7, [])
+
+    play(store, story)
+
+
+def test_evidence_on_its_way_does_not_outlive_a_held_part_whose_sale_staff_undid(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        life.office.add("shop:o1:1")
+        life.office.sales["sale-1"] |= {"status": "authorised", "lines": [(CHAIR, 3)]}
+        life.office.sales["sale-1"]["totals"] = SaleTotals(net=300, tax=57, gross=999)
+        await life.take(life.order((CHAIR, 3), sync=(SyncInfo(channel="sellable-export", external_id="sale-1"),)))
+        await life.steps()
+        await life.read_sale("sale-1")
+        life.office.sales["sale-1"]["status"] = "draft"
+        await life.read_sale("sale-1")
+        assert await life.steps() == ["sale.visible"]
+        assert await life.contained() == {CHAIR: (3, 0)}
 
     play(store, story)
 

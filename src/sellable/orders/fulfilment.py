@@ -156,9 +156,11 @@ def _changed_by_staff(tx: Tx, part: Any, sale: Sale, now: datetime, context: Con
     """Undone or voided over there: the order lives, so its units go back in flight and a person decides."""
     if sale.status == "voided":
         tx.run(book.sql.sale_gone, order_id=part.order_id, part=part.part)
+    # A held part may have been seen to hold units too (adopted, or totals that differ): without this its evidence would
+    # stay, no reading could ever prove a raise of its SKUs, and they would never rise again.
+    revoke(tx, part, f"sale is {sale.status}", now)
     if part.state == "held":
         return
-    revoke(tx, part, f"sale is {sale.status}", now)
     tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="held")
     book.stage(tx, part.order_id, "held", now, "sale_changed_by_staff")
     _report(tx, part, {"status": sale.raw_status or sale.status}, now, context)
