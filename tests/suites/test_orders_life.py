@@ -537,7 +537,7 @@ def test_totals_are_not_accepted_of_an_order_that_is_held_for_another_reason(sto
 
 
 def test_a_held_part_whose_sale_staff_undid_holds_no_units(store: Store) -> None:
-    """Its evidence must not outlive the sale: the raise that the undo makes, and every later one, would wait for ever."""
+    """Its evidence must not outlive the sale: the raise that the undo makes, and all later ones, would wait always."""
 
     async def story(life: Life) -> None:
         await life.begin(ARMCHAIR=10)

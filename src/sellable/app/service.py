@@ -42,6 +42,7 @@ from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
+from sellable.desk import cases
 from sellable.desk.alerts import Alerts
 from sellable.domain.stock import Priority
 from sellable.orders import strays
@@ -164,7 +165,9 @@ class Service:
 
     def face(self) -> Face:
         """Webhooks, status and health of this process."""
+        service = self.settings.service
         return Face(
+            metrics_token=None if service.metrics_open else service.metrics_token,
             webhooks={"commercetools": self._commercetools_hook, "cin7": self._cin7_hook},
             status=self.overview,
             ready=self.ready,
@@ -323,5 +326,6 @@ def housekeeping(tx: Tx, settings: Settings, clock: Clock) -> None:
     inbox_module.prune(tx, now - timedelta(days=settings.commercetools.payload_days))
     operations.prune(tx, now - timedelta(days=90))
     calls_module.prune(tx, now - timedelta(days=settings.commercetools.payload_days))
+    cases.prune(tx, now - timedelta(days=settings.service.case_days))
     tx.run(observe.sql.prune_sweeps, before=now - timedelta(days=1))
     tx.run(observe.sql.prune_explained, before=now - timedelta(days=90))

@@ -71,7 +71,7 @@ def accept(
     """Let an order that is held because of its totals be posted at those the back office has.
 
     Only these very totals are accepted: if the sale comes to others, the order is held again.
-    Exit codes: 0 let go, 1 no such order, or its sales do not wait for this, 2 no reason, or several orders of this number.
+    Exit codes: 0 let go, 1 no such order, or its sales do not wait for this, 2 no reason, or two orders of this number.
     """
     if not reason.strip():
         raise fail("say why the totals are right: --reason", 2)

@@ -49,6 +49,8 @@ class Service(_Settings, frozen=True, kw_only=True):
     )
     redaction_key: Annotated[str, _hides("Secret that keys the hashes of personal fields in logs and audit.")] = ""
     metrics_open: Annotated[bool, _says("Whether /metrics answers without a token.")] = True
+    metrics_token: Annotated[str, _hides("Bearer token that opens /metrics when it is not open to all.")] = ""
+    case_days: Annotated[int, _says("Days a resolved case is kept, with its history.")] = 400
 
 
 class Orders(_Settings, frozen=True, kw_only=True):
