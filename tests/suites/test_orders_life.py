@@ -7,10 +7,12 @@ from tests.suites.orders_life import CHAIR, TABLE, Life, play, query, shipment
 
 from sellable.app import answers
 from sellable.connectors.port import SaleTotals, Unavailable
+from sellable.desk import cases
 from sellable.domain.orders import Address, SyncInfo
 from sellable.orders import capture
 from sellable.runtime import operations
 from sellable.runtime.database import Store, Tx
+from sellable.runtime.operations import next_seq
 from sellable.stock import demand
 
 BACK_OFFICE = "cin7_core"
@@ -571,6 +573,68 @@ def test_evidence_on_its_way_does_not_outlive_a_held_part_whose_sale_staff_undid
         await life.read_sale("sale-1")
         assert await life.steps() == ["sale.visible"]
         assert await life.contained() == {CHAIR: (3, 0)}
+
+    play(store, story)
+
+
+def test_a_shipment_that_is_no_longer_what_was_recorded_is_a_case_and_the_first_one_counts(store: Store) -> None:
+    """Staff correct a shipment downwards: the recorded fact stays, the rest of the reading is taken in all the same."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10, TABLE=5)
+        await life.take(life.order((CHAIR, 3), (TABLE, 2)))
+        await life.steps()
+        sale = life.office.sales["sale-1"]
+        sale["shipments"] = [shipment("t1", {CHAIR: 2})]
+        await life.read_sale("sale-1")
+        sale["at"] = 1
+        sale["shipments"] = [shipment("t1", {CHAIR: 1}), shipment("t2", {TABLE: 2}, "p2")]
+        await life.read_sale("sale-1")
+        (case,) = await life.store.read(cases.listing)
+        assert (case.kind, case.subject, case.evidence) == ("fact_conflict", "order:o1", ["sale:sale-1"])
+        assert case.expected == {"shipments": [{"shipment": "t1", "items": {CHAIR: 2}}]}
+        assert case.actual == {"shipments": [{"shipment": "t1", "items": {CHAIR: 1}}]}
+        await life.steps()
+        assert [d.delivery_key for d in life.shop.deliveries] == ["t1", "t2"]
+        (told,) = await life.store.read(answers.order_story, "o1")
+        assert {line["sku"]: line["shipped"] for line in told["lines"]} == {CHAIR: 2, TABLE: 2}
+        sale["shipments"][0] = shipment("t1", {CHAIR: 3})
+        await life.read_sale("sale-1")
+        assert (await life.cases(), await life.stage()) == (set(), "shipped")
+
+    play(store, story)
+
+
+def test_a_reading_that_is_older_than_the_last_contradicts_nothing(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 3)))
+        await life.steps()
+        sale = life.office.sales["sale-1"]
+        sale["at"], sale["shipments"] = 1, [shipment("t1", {CHAIR: 1})]
+        early = life.office.read("sale-1")
+        sale["at"], sale["shipments"] = 2, [shipment("t1", {CHAIR: 2})]
+        await life.read_sale("sale-1")
+        await life.reading(early, await life.store.write(next_seq))
+        assert await life.cases() == set()
+
+    play(store, story)
+
+
+def test_a_shipment_under_the_id_of_another_orders_stays_where_it_was_first(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        for number in ("o1", "o2"):
+            await life.take(life.order((CHAIR, 2), order_id=number))
+        await life.steps()
+        for number, units in (("sale-1", 2), ("sale-2", 1)):
+            life.office.sales[number]["shipments"] = [shipment("t1", {CHAIR: units})]
+            await life.read_sale(number)
+        (case,) = await life.store.read(cases.listing)
+        assert (case.kind, case.subject) == ("fact_conflict", "order:o2")
+        assert case.expected == {"shipments": [{"shipment": "t1", "order": "o1", "items": [[CHAIR, 2]]}]}
+        assert (await life.stage("o1"), await life.stage("o2")) == ("shipped", "exported")
+        assert await life.contained("o2") == {CHAIR: (0, 2)}
 
     play(store, story)
 
