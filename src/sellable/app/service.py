@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ import httpx2
 import msgspec
 import psycopg
 
-from sellable.app import status
+from sellable.app import status, watching
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of, masters_of
 from sellable.app.wiring import (
@@ -135,6 +135,9 @@ class Service:
         loops.every("judge", 5.0, self.syncer.judge)
         loops.every("suspects", 10.0, self.syncer.lower_overdue)
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
+        loops.every("many", 5.0, partial(self._watch, watching.drift))
+        loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
+        loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
         loops.every("audit", max(1.0, often), self.write_up)
@@ -154,6 +157,10 @@ class Service:
         if self.slot is not None:
             self.slot.close()
         return late
+
+    async def _watch(self, look: Callable[..., None], *more: Any) -> None:
+        """One look for a trouble that nobody reports."""
+        await self.store.write(look, self.desk, *more, self.clock.now())
 
     async def write_up(self) -> None:
         """Bring the audit and the log of calls up to date."""
@@ -284,7 +291,9 @@ def assemble(
         owner=owner,
         on_refused=desk.write_refused,
         stale_masters=partial(stale, settings),
+        on_stale=partial(notice_stale, layout),
         frozen=desk.frozen,
+        stopped=desk.raises_stopped,
     )  # fmt: skip
     dispatcher = Dispatcher(
         store, clock, ids, budgets, duties(store, clock, shop_port, cin7, context, layout, desk), desk.exhausted, owner,
@@ -318,6 +327,17 @@ def notice_layout(tx: Tx, layout: Layout, now: datetime) -> bool:
         return False
     dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], Priority.LOWER, "settings", now)
     return True
+
+
+def notice_stale(layout: Layout, tx: Tx, stale: bool, now: datetime) -> None:
+    """A master's numbers became too old, or young again: what is held back because of it concerns every number.
+
+    One transition is one mark, whichever process sees it first; without a `stale_buffer` no number changes by it.
+    """
+    fresh = tx.one(status.sql.remember, name="stale", value=str(stale), at=now) is not None
+    if fresh and layout.stale_buffer:
+        priority, reason = (Priority.LOWER, "numbers too old") if stale else (Priority.RAISE, "numbers young again")
+        dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], priority, reason, now)
 
 
 def housekeeping(tx: Tx, settings: Settings, clock: Clock) -> None:

@@ -183,6 +183,9 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     sweep_seconds: Annotated[float, _says("How often all availability is read.")] = 300.0
     sales_poll_seconds: Annotated[float, _says("How often changed sales are asked for.")] = 60.0
     catalogue_seconds: Annotated[float, _says("How often changed products are asked for.")] = 3600.0
+    catalogue_walk_hours: Annotated[
+        float, _says("How often all products are read anew and compared, both ways, with the storefront's entries.")
+    ] = 24.0
     time_zone: Annotated[str, _says("IANA time zone of the company, for the calendar dates of sales.")] = "UTC"
     visibility_lag_seconds: Annotated[
         float, _says("How long after an acknowledged sale the availability view may still show the old number.")
