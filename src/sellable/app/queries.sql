@@ -131,9 +131,12 @@ WHERE d.sku = %(sku)s AND NOT d.settled AND NOT d.finished AND o.stage NOT IN ('
 GROUP BY 1, 2, 3, 4 ORDER BY sum(d.open_units) = 0, o.placed_at DESC, d.order_id LIMIT %(limit)s;
 
 -- name: taken_elsewhere
--- Units by which the master's number of a SKU fell since an instant beyond what our own sales took in and shortly before.
-SELECT greatest(0, coalesce((SELECT sum(value_before - value) FROM observation
-        WHERE sku = %(sku)s AND state = 'available' AND at > %(since)s::timestamptz), 0)
+-- Units by which the master's number of a SKU fell since an instant (or since it was first seen) beyond what our own
+-- sales took since shortly before that.
+SELECT greatest(0, coalesce((SELECT sum(o.value_before - o.value) FROM observation o
+        WHERE o.sku = %(sku)s AND o.state = 'available' AND o.at > %(since)s::timestamptz AND EXISTS (
+            SELECT FROM observation p WHERE p.sku = o.sku AND (p.location, p.part) = (o.location, o.part) AND p.id < o.id
+        )), 0)
     - coalesce((SELECT sum(CASE kind WHEN 'evidenced' THEN units ELSE -units END) FROM demand_event
         WHERE sku = %(sku)s AND kind IN ('evidenced', 'revoked') AND at > %(sales_since)s::timestamptz), 0))::bigint;
 
