@@ -24,6 +24,10 @@ SELECT kind, count(*) AS n, sum(count)::bigint AS total FROM cases WHERE state <
 -- Whether a person froze all writes of stock.
 SELECT value FROM switch WHERE name = 'writes_frozen';
 
+-- name: raises_stopped
+-- Whether many numbers differed at once and nobody has resolved the case.
+SELECT EXISTS (SELECT FROM cases WHERE kind = 'drift_many' AND state <> 'resolved');
+
 -- name: ready
 -- Whether the database answers.
 SELECT 1;
