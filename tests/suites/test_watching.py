@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from tests.e2e.world import settings_of
 from tests.suites.orders_life import BACK_OFFICE, CHAIR, TABLE, Life, play, query
@@ -103,9 +105,58 @@ def test_what_another_seller_took_is_told_apart(store: Store) -> None:
         life.office.short = {CHAIR: 2}
         await life.steps()
         found = await sets(life, ARMCHAIR=0)
-        assert (found["sku:ARMCHAIR"]["units"], found["sku:ARMCHAIR"]["taken_elsewhere"]) == (2, 3)
+        assert (found["sku:ARMCHAIR"]["units"], found["sku:ARMCHAIR"]["taken_elsewhere"]) == (2, 2)
         assert measured("oversold_units", cause="inherent") == 2
         assert measured("oversold_units", cause="unexplained") == 0
+
+    play(store, story)
+
+
+def test_what_another_seller_took_long_before_excuses_no_younger_order(store: Store) -> None:
+    """The counter took five a day after an old order that still waits; today's order was accepted all the same."""
+
+    async def story(life: Life) -> None:
+        await begin(life, ARMCHAIR=6)
+        real, life.office.short = life.clock, {CHAIR: 9}
+        old = life.order((CHAIR, 1), order_id="old", placed_at=real.now() - timedelta(minutes=50))
+        life.settings = msgspec.structs.replace(
+            life.settings, orders=msgspec.structs.replace(life.settings.orders, start_at=NOW - timedelta(days=999))
+        )
+        life.context = dataclasses.replace(life.context, settings=life.settings)
+        await life.take(old)
+        life.clock = SimpleNamespace(now=lambda: real.now() - timedelta(minutes=30))  # type: ignore[assignment]
+        await life.count(ARMCHAIR=0)
+        life.clock = real
+        await life.take(life.order((CHAIR, 2), order_id="new"))
+        await life.steps()
+        found = (await sets(life, ARMCHAIR=0))["sku:ARMCHAIR"]
+        assert [row[0] for row in found["orders"]] == ["N-new", "N-old"]
+        assert (found["units"], found["taken_elsewhere"]) == (3, 1)
+        await life.cancel(old)
+        found = (await sets(life, 1, ARMCHAIR=0))["sku:ARMCHAIR"]
+        assert (found["units"], found["taken_elsewhere"]) == (2, 0)
+
+    play(store, story)
+
+
+def test_two_channels_that_sell_the_same_units_within_seconds_are_told_apart(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await begin(life, ARMCHAIR=3)
+        shown = query(
+            "INSERT INTO explained (sku, channel, at, causal_seq, terms) VALUES ('ARMCHAIR', 'web-eu',"
+            " app_now() - interval '10 minutes', 1, '{\"explanation\": {\"target\": 3}}')"
+        )
+        await life.store.write(lambda tx: tx.run(shown))
+        beside = life.order((CHAIR, 3), order_id="uk")
+        lines = tuple(msgspec.structs.replace(line, channel="web-uk") for line in beside.lines)
+        await life.take(msgspec.structs.replace(beside, lines=lines))
+        await life.steps()
+        life.office.short = {CHAIR: 2}
+        await life.take(life.order((CHAIR, 2), order_id="eu"))
+        await life.steps()
+        found = (await sets(life, ARMCHAIR=0))["sku:ARMCHAIR"]
+        assert (found["units"], found["sold_beside"], found["taken_elsewhere"]) == (2, 2, 0)
+        assert [measured("oversold_units", cause=c) for c in ("inherent", "unexplained")] == [2, 0]
 
     play(store, story)
 

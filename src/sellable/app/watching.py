@@ -81,7 +81,7 @@ def oversold(tx: Tx, desk: CaseDesk, settings: Settings, now: datetime) -> None:
         return
     row = tx.one(sql.recall, name="oversold")
     seen = msgspec.json.decode(row.value, type=_Seen) if row else _Seen()
-    live = {case.subject.removeprefix("sku:") for case in cases.listing(tx, kind="oversold", limit=10_000)}
+    live = {c.subject.removeprefix("sku:"): c.actual for c in cases.listing(tx, kind="oversold", limit=10_000)}
     another = newest.id != seen.sweep
     short: dict[str, int] = {}
     if another or live or seen.short:
@@ -89,45 +89,51 @@ def oversold(tx: Tx, desk: CaseDesk, settings: Settings, now: datetime) -> None:
         short = {r.sku: r.short for r in tx.all(sql.short_skus, locations=places)}
     if another:
         # What is claimed next time was then seen by a reading of its own, as far as there are not too many.
-        pairs = [(r.order_id, r.location) for r in tx.all(sql.short_parts, skus=sorted(short.keys() - live), limit=20)]
+        pairs = [
+            (r.order_id, r.location) for r in tx.all(sql.short_parts, skus=sorted(short.keys() - live.keys()), limit=20)
+        ]
         want(tx, BACK_OFFICE, "sale", book.sales_of(tx, pairs), ROUTINE, now)
         seen = _Seen(sweep=newest.id, short=short, before=seen.short)
     else:
         seen = msgspec.structs.replace(seen, short=short)
     tx.run(sql.remember, name="oversold", value=msgspec.json.encode(seen).decode(), at=now)
     lasting = {sku: min(units, seen.before[sku]) for sku, units in short.items() if sku in seen.before}
-    inherent = {sku: _tell(tx, desk, settings, sku, units, sku not in live or another, now)
-                for sku, units in sorted(lasting.items())}  # fmt: skip
-    for sku in live - lasting.keys():
+    inherent = 0
+    for sku, units in sorted(lasting.items()):
+        known = None if another else live.get(sku)
+        told = known or _tell(tx, desk, settings, sku, units, now)
+        inherent += min(units, told["taken_elsewhere"] + told["sold_beside"])
+    for sku in live.keys() - lasting.keys():
         desk.clear_cases(tx, ["oversold"], f"sku:{sku}", now)
-    oversold_units.labels("inherent").set(sum(inherent.values()))
-    oversold_units.labels("unexplained").set(sum(lasting.values()) - sum(inherent.values()))
+    oversold_units.labels("inherent").set(inherent)
+    oversold_units.labels("unexplained").set(sum(lasting.values()) - inherent)
 
 
-def _tell(
-    tx: Tx, desk: CaseDesk, settings: Settings, sku: str, units: int, news: bool, now: datetime
-) -> int:  # fmt: skip
-    """One SKU's case; returns how many of the units somebody else took so late that nobody could have known."""
+def _tell(tx: Tx, desk: CaseDesk, settings: Settings, sku: str, units: int, now: datetime) -> dict[str, Any]:
+    """Opens or renews one SKU's case; returns what it says."""
     orders = tx.all(sql.short_orders, sku=sku, limit=EXAMPLES)
-    elsewhere = _taken_elsewhere(tx, settings, sku, orders)
-    beside = _sold_beside(tx, settings, sku, orders)
-    if news:
-        actual = {
-            "units": units, "taken_elsewhere": elsewhere, "sold_beside": beside,
-            "orders": [[o.label, o.units, o.channel, o.placed_at.isoformat()] for o in orders],
-        }  # fmt: skip
-        evidence = [f"order:{o.order_id}" for o in orders]
-        desk.open_case(tx, "oversold", f"sku:{sku}", now, expected={"units": 0}, actual=actual, evidence=evidence)
-    return min(units, elsewhere + beside)
+    # The newest lack the units: what an older order had is no excuse for a younger one.
+    lacking = [o for n, o in enumerate(orders) if sum(younger.units for younger in orders[:n]) < units]
+    actual = {
+        "units": units,
+        "taken_elsewhere": _taken_elsewhere(tx, settings, sku, lacking),
+        "sold_beside": _sold_beside(tx, settings, sku, lacking),
+        "orders": [[o.label, o.units, o.channel, o.placed_at.isoformat()] for o in orders],
+    }
+    evidence = [f"order:{o.order_id}" for o in orders]
+    desk.open_case(tx, "oversold", f"sku:{sku}", now, expected={"units": 0}, actual=actual, evidence=evidence)
+    return actual
 
 
 def _taken_elsewhere(tx: Tx, settings: Settings, sku: str, orders: Sequence[Row]) -> int:
-    """Units the master's number lost, beyond our own sales, since nobody could have known of before the first order."""
-    if not orders:
-        return 0
+    """Units of these orders, newest first, that the master lost to others so late that nobody could have known."""
     bound = timedelta(seconds=2 * settings.cin7_core.sweep_seconds) + LAG
-    since = min(o.placed_at for o in orders) - bound
-    return int(tx.value(sql.taken_elsewhere, sku=sku, since=since, sales_since=since - bound))
+    found = 0
+    for order in orders:
+        since = order.placed_at - bound
+        lost = int(tx.value(sql.taken_elsewhere, sku=sku, since=since, sales_since=since - bound))
+        found += max(0, min(order.units, lost - found))
+    return found
 
 
 def _sold_beside(tx: Tx, settings: Settings, sku: str, orders: Sequence[Row]) -> int:
