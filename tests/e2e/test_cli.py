@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer.main
 from tests.e2e.world import World, run
+from tests.suites.orders_life import CHAIR, Life, play
 from typer.testing import CliRunner
 
-from sellable.cli import app, main
+from sellable.app.setup import set_up_commercetools
+from sellable.cli import app, common, main
 from sellable.config.load import load
 from sellable.desk import cases
 from sellable.desk.owners import Owners
@@ -83,6 +86,30 @@ def test_writes_are_frozen_and_resumed_on_the_record(config: Path) -> None:
     assert told(config, "audit", "verify") == {"ok": True, "breaks": []}
 
 
+def test_what_setup_changes_at_a_vendor_is_on_the_record_and_a_dry_run_changes_nothing(
+    store: Store, config: Path
+) -> None:  # fmt: skip
+    async def story(world: World) -> None:
+        settings = world.service.settings
+
+        async def set_up(on: Store | None) -> list[str]:
+            return [done for _, done in await set_up_commercetools(settings, world.http, world.clock, on, "cli:ada")]
+
+        assert await set_up(None) == ["none", "none", "none", *["create"] * 4]
+        assert told(config, "audit", "report")["records"] == []
+        assert await set_up(store) == ["none", "none", "none", *["create"] * 4]
+        records = [r for r in told(config, "audit", "report")["records"] if r["action"] != "seal"]
+        assert [(r["action"], r["actor"], r["subject"]) for r in records] == [
+            ("setup.create", "cli:ada", f"line item state sellable-{name}")
+            for name in ("allocated", "picked", "shipped", "cancelled")
+        ]
+        assert (records[0]["before"], records[0]["after"]["action"]) == ({"state": "absent"}, "create")
+        assert set(await set_up(store)) == {"none"}
+        assert told(config, "audit", "verify")["ok"]
+
+    run(story, store, start=False)
+
+
 def test_units_are_held_and_given_back(config: Path) -> None:
     held = told(config, "stock", "hold", "ARMCHAIR", "3", "--pool", "eu", "--reason", "photo shoot", code=0)
     assert told(config, "stock", "release", held["id"]) == {"released": held["id"]}
@@ -106,6 +133,34 @@ def test_a_case_is_assigned_resolved_and_on_the_record(config: Path, store: Stor
     ask(config, "cases", "show", "C-999999", code=1)
     actions = [r["action"] for r in told(config, "audit", "report", "--correlation", ref)["records"]]
     assert actions == ["case.assign", "case.resolve", "case.replay"]
+
+
+def test_totals_are_accepted_by_a_person_with_a_reason_on_the_record(
+    config: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    async def story(life: Life) -> None:
+        there = msgspec.structs.replace(life.settings.service, database_url=store.url)
+        monkeypatch.setattr(common, "load", lambda _: msgspec.structs.replace(life.settings, service=there))
+        await life.begin(ARMCHAIR=10)
+        life.office.surcharge = 1
+        await life.take(life.order((CHAIR, 3)))
+        await life.steps()
+        assert await life.stage() == "held"
+        ask(config, "orders", "accept-totals", "N-o1", "--reason", " ", code=2)
+        ask(config, "orders", "accept-totals", "N-none", "--reason", "x", code=1)
+        accepted = told(config, "orders", "accept-totals", "N-o1", "--reason", "rounding of the shop, agreed")
+        assert accepted == {"order": "N-o1", "parts": [1]}
+        ask(config, "orders", "accept-totals", "N-o1", "--reason", "again", code=1)
+        await life.steps()
+        assert (await life.stage(), await life.cases()) == ("exported", set())
+        records = told(config, "audit", "report", "--correlation", "N-o1")["records"]
+        (act,) = [r for r in records if r["action"] == "totals.accept"]
+        assert act["actor"].startswith("cli:")
+        assert (act["before"]["gross"], act["after"]["gross"]) == (357, 358)
+        said = [e for e in told(config, "orders", "show", "N-o1")["story"] if e["what"] == "totals accepted"]
+        assert said[0]["detail"]["reason"] == "rounding of the shop, agreed"
+
+    play(store, story)
 
 
 def test_questions_about_what_is_unknown_end_with_1(config: Path) -> None:

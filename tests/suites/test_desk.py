@@ -29,6 +29,7 @@ from sellable.runtime.http import HttpPort
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, InboxRow, Poison
 from sellable.runtime.operations import Intent
+from sellable.runtime.queries import Query
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OWNERS = Owners.from_settings([Owner(kind="*", owner="operations"), Owner(kind="totals_differ", owner="finance")])
@@ -464,3 +465,44 @@ class TestAlerts:
         room.tell_due()
         assert room.receiver.told[0]["owner"] == "stock"
         assert dataclasses.asdict(found(store, ref))["owner"] == "stock"
+
+
+class TestRetention:
+    def test_a_resolved_case_goes_with_its_history_once_its_days_are_over(self, store: Store) -> None:
+        room = Room(store)
+        old = opened(store, "oversold", "sku:OLD", evidence=["order:1"])
+        room.tell_due()
+        store.write_now(cases.resolve, old, "ada", "counted", NOON)
+        kept = opened(store, "oversold", "sku:KEPT", evidence=["order:2"])
+        store.write_now(cases.resolve, kept, "ada", "counted", later(days=1))
+        living = opened(store, "oversold", "sku:LIVING")
+        assert store.write_now(cases.prune, later(days=1)) == 1
+        assert store.read_now(cases.find, old) is None
+        assert store.read_now(cases.history, old) == []
+        assert [r.case_id for r in store.read_now(lambda tx: tx.all(LEFT_BEHIND))] == []
+        assert [found(store, ref).state for ref in (kept, living)] == ["resolved", "open"]
+        assert transports(store.read_now(cases.history, kept)) == []
+        assert len(store.read_now(cases.history, kept)) == 2
+
+    def test_a_case_stays_as_long_as_something_is_parked_behind_it(self, store: Store) -> None:
+        """It was given up, so its rows stay for good; what they wait for must be findable too."""
+        box = Inbox(store, Clock(), {"odd": _refuse}, partial(quarantine.park_arrival, owners=OWNERS))
+        arrival = Arrival(source="erp", message_id="1", kind="odd", lane="", body=b"?")
+        store.write_now(inbox.put, [arrival], NOON)
+        asyncio.run(box.work_once())
+        (case,) = store.read_now(cases.listing)
+        store.write_now(cases.resolve, case.ref, "ada", "cannot be read", NOON, give_up=True)
+        assert store.write_now(cases.prune, later(days=999)) == 0
+        store.write_now(quarantine.replay, case.ref, "ada", NOON)
+        assert store.write_now(cases.prune, later(days=999)) == 1
+
+
+def _refuse(tx: Tx, row: InboxRow, now: datetime) -> None:
+    raise Poison("unreadable")
+
+
+LEFT_BEHIND = Query(
+    package="t", name="t", purpose="t",
+    text="SELECT case_id FROM (SELECT case_id FROM case_event UNION SELECT case_id FROM case_link"
+    " UNION SELECT case_id FROM case_alert) AS x WHERE case_id NOT IN (SELECT id FROM cases)",
+)  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from sellable.connectors.port import StockPage
+from sellable.connectors.port import CataloguePage, StockPage
 from sellable.domain.stock import Priority
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
@@ -274,6 +275,37 @@ def walked(*totals: int) -> dict[str, Any]:
     for total in totals:
         at = masters._after(at, StockPage(rows=(), received=3, total=total, page=at["page"]))
     return at
+
+
+def test_products_are_walked_whole_at_first_and_once_in_the_configured_time(store: Store) -> None:
+    """Only a whole walk shows what the master dropped; in between what changed is enough."""
+
+    class Office:
+        def __init__(self) -> None:
+            self.since: list[str | None] = []
+
+        async def catalogue_page(self, page: int, *, since: str | None, lane: str) -> CataloguePage:
+            self.since.append(since)
+            return CataloguePage(items=(), received=1, total=2, page=page)
+
+    office: Any = Office()
+    clock = SimpleNamespace(now=lambda: now)
+    master = masters.Master(name="cin7_core", remotes={}, open_case=lambda *a, **k: "")
+    feed = masters.CatalogueFeed(clock, office, master, timedelta(hours=24))  # type: ignore[arg-type]
+    context: Any = None
+    cursor: dict[str, Any] | None = {"mark": "2026-11-27T08:00:00.000Z"}  # of a process that knew no whole walks
+    whole = []
+    for hours in (0, 1, 23, 24, 25):
+        now = NOW + timedelta(hours=hours)
+        half = asyncio.run(feed.turn(cursor, context))
+        assert half.again
+        cursor = asyncio.run(feed.turn(half.cursor, context)).cursor
+        assert cursor is not None
+        whole.append(cursor["whole"][11:16])
+    assert whole == ["09:00", "09:00", "09:00", "09:00", "09:00"]
+    assert cursor["whole"].startswith("2026-11-28")
+    assert [since and since[8:13] for since in office.since[::2]] == [None, "27T08", "27T09", None, "28T08"]
+    assert office.since[::2] == office.since[1::2], "all pages of a walk ask for the same"
 
 
 def test_a_location_whose_total_moved_is_read_anew_before_the_set_is_given_up() -> None:

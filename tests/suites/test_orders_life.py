@@ -7,10 +7,13 @@ from tests.suites.orders_life import CHAIR, TABLE, Life, play, query, shipment
 
 from sellable.app import answers
 from sellable.connectors.port import SaleTotals, Unavailable
-from sellable.domain.orders import Address
+from sellable.desk import cases
+from sellable.domain.orders import Address, SyncInfo
 from sellable.orders import capture
 from sellable.runtime import operations
 from sellable.runtime.database import Store, Tx
+from sellable.runtime.operations import next_seq
+from sellable.stock import demand
 
 BACK_OFFICE = "cin7_core"
 
@@ -487,6 +490,14 @@ def test_what_cannot_be_read_of_a_sale_is_a_case(store: Store) -> None:
 # --- People, former lives and edits ----------------------------------------------------------------------------------
 
 
+async def accepted(life: Life) -> list[int]:
+    """Parts that a person takes at the back office's totals."""
+    now = life.clock.now()
+    return [
+        p.part for p in await life.store.write(capture.accept_totals, "o1", "grace", "agreed", now, life.context)
+    ]  # fmt: skip
+
+
 def test_a_person_accepts_these_totals_and_no_others(store: Store) -> None:
     async def story(life: Life) -> None:
         await life.begin(ARMCHAIR=10)
@@ -494,10 +505,10 @@ def test_a_person_accepts_these_totals_and_no_others(store: Store) -> None:
         await life.take(life.order((CHAIR, 3)))
         await life.steps()
         life.office.surcharge = 2
-        assert await life.store.write(capture.accept_totals, "o1", "grace", life.clock.now(), life.context) == [1]
+        assert await accepted(life) == [1]
         await life.steps()
         assert (await life.stage(), await life.cases()) == ("held", {"totals_differ"})
-        assert await life.store.write(capture.accept_totals, "o1", "grace", life.clock.now(), life.context) == [1]
+        assert await accepted(life) == [1]
         await life.steps()
         assert (await life.stage(), await life.cases(), life.office.live()) == ("exported", set(), ["sale-1"])
         assert "totals accepted" in await life.story()
@@ -510,7 +521,120 @@ def test_accepting_is_nothing_for_an_order_that_is_not_held(store: Store) -> Non
         await life.begin(ARMCHAIR=10)
         await life.take(life.order((CHAIR, 3)))
         await life.steps()
-        assert await life.store.write(capture.accept_totals, "o1", "grace", life.clock.now(), life.context) == []
+        assert await accepted(life) == []
+
+    play(store, story)
+
+
+def test_totals_are_not_accepted_of_an_order_that_is_held_for_another_reason(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 3)))
+        await life.steps()
+        life.office.sales["sale-1"]["status"] = "draft"
+        await life.read_sale("sale-1")
+        assert (await life.stage(), await accepted(life)) == ("held", [])
+
+    play(store, story)
+
+
+def test_a_held_part_whose_sale_staff_undid_holds_no_units(store: Store) -> None:
+    """Its evidence must not outlive the sale: the raise that the undo makes, and all later ones, would wait always."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        life.office.add("shop:o1:1")
+        life.office.sales["sale-1"] |= {"status": "authorised", "lines": [(CHAIR, 3)]}
+        life.office.sales["sale-1"]["totals"] = SaleTotals(net=300, tax=57, gross=999)
+        await life.take(life.order((CHAIR, 3), sync=(SyncInfo(channel="sellable-export", external_id="sale-1"),)))
+        await life.steps()
+        await life.read_sale("sale-1")
+        await life.steps()
+        assert (await life.parts(), await life.contained()) == ({1: "held"}, {CHAIR: (0, 3)})
+        life.office.sales["sale-1"]["status"] = "draft"
+        await life.read_sale("sale-1")
+        assert (await life.parts(), await life.contained()) == ({1: "held"}, {CHAIR: (3, 0)})
+        await life.count(ARMCHAIR=10)
+        assert (await life.shown(), await life.store.read(demand.contained_and_open, [CHAIR])) == (7, [])
+
+    play(store, story)
+
+
+def test_evidence_on_its_way_does_not_outlive_a_held_part_whose_sale_staff_undid(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        life.office.add("shop:o1:1")
+        life.office.sales["sale-1"] |= {"status": "authorised", "lines": [(CHAIR, 3)]}
+        life.office.sales["sale-1"]["totals"] = SaleTotals(net=300, tax=57, gross=999)
+        await life.take(life.order((CHAIR, 3), sync=(SyncInfo(channel="sellable-export", external_id="sale-1"),)))
+        await life.steps()
+        await life.read_sale("sale-1")
+        life.office.sales["sale-1"]["status"] = "draft"
+        await life.read_sale("sale-1")
+        assert await life.steps() == ["sale.visible"]
+        assert await life.contained() == {CHAIR: (3, 0)}
+
+    play(store, story)
+
+
+def test_a_shipment_that_is_no_longer_what_was_recorded_is_a_case_and_the_first_one_counts(store: Store) -> None:
+    """Staff correct a shipment downwards: the recorded fact stays, the rest of the reading is taken in all the same."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10, TABLE=5)
+        await life.take(life.order((CHAIR, 3), (TABLE, 2)))
+        await life.steps()
+        sale = life.office.sales["sale-1"]
+        sale["shipments"] = [shipment("t1", {CHAIR: 2})]
+        await life.read_sale("sale-1")
+        sale["at"] = 1
+        sale["shipments"] = [shipment("t1", {CHAIR: 1}), shipment("t2", {TABLE: 2}, "p2")]
+        await life.read_sale("sale-1")
+        (case,) = await life.store.read(cases.listing)
+        assert (case.kind, case.subject, case.evidence) == ("fact_conflict", "order:o1", ["sale:sale-1"])
+        assert case.expected == {"shipments": [{"shipment": "t1", "items": {CHAIR: 2}}]}
+        assert case.actual == {"shipments": [{"shipment": "t1", "items": {CHAIR: 1}}]}
+        await life.steps()
+        assert [d.delivery_key for d in life.shop.deliveries] == ["t1", "t2"]
+        (told,) = await life.store.read(answers.order_story, "o1")
+        assert {line["sku"]: line["shipped"] for line in told["lines"]} == {CHAIR: 2, TABLE: 2}
+        sale["shipments"][0] = shipment("t1", {CHAIR: 3})
+        await life.read_sale("sale-1")
+        assert (await life.cases(), await life.stage()) == (set(), "shipped")
+
+    play(store, story)
+
+
+def test_a_reading_that_is_older_than_the_last_contradicts_nothing(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 3)))
+        await life.steps()
+        sale = life.office.sales["sale-1"]
+        sale["at"], sale["shipments"] = 1, [shipment("t1", {CHAIR: 1})]
+        early = life.office.read("sale-1")
+        sale["at"], sale["shipments"] = 2, [shipment("t1", {CHAIR: 2})]
+        await life.read_sale("sale-1")
+        await life.reading(early, await life.store.write(next_seq))
+        assert await life.cases() == set()
+
+    play(store, story)
+
+
+def test_a_shipment_under_the_id_of_another_orders_stays_where_it_was_first(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        for number in ("o1", "o2"):
+            await life.take(life.order((CHAIR, 2), order_id=number))
+        await life.steps()
+        for number, units in (("sale-1", 2), ("sale-2", 1)):
+            life.office.sales[number]["shipments"] = [shipment("t1", {CHAIR: units})]
+            await life.read_sale(number)
+        (case,) = await life.store.read(cases.listing)
+        assert (case.kind, case.subject) == ("fact_conflict", "order:o2")
+        assert case.expected == {"shipments": [{"shipment": "t1", "order": "o1", "items": [[CHAIR, 2]]}]}
+        assert (await life.stage("o1"), await life.stage("o2")) == ("shipped", "exported")
+        assert await life.contained("o2") == {CHAIR: (0, 2)}
 
     play(store, story)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
@@ -338,20 +339,23 @@ def test_the_ordinary_swap_of_in_flight_and_base_is_no_raise(store: Store) -> No
     assert store.write_now(story) == ()
 
 
-def test_the_same_fact_twice_changes_nothing_and_another_content_is_refused(store: Store) -> None:
+def test_the_same_fact_twice_changes_nothing_and_another_content_is_told_and_stops_no_other(store: Store) -> None:
     fact = Movement(
         source="cin7_core", resource="T1", line="1", kind=Kind.SHIPPED, sku=LAMP, quantity=2, from_location="WH1",
         from_state=State.ALLOCATED, to_location=OUTSIDE, to_state=State.CUSTOMER,
     )  # fmt: skip
-    assert store.write_now(ledger.post, [fact], NOW) == 1
-    assert store.write_now(ledger.post, [fact, fact], NOW) == 0
+    assert store.write_now(ledger.post, [fact], NOW) == ledger.Posted(new=1)
+    assert store.write_now(ledger.post, [fact, fact], NOW) == ledger.Posted(new=0)
     other = Movement(
         source="cin7_core", resource="T1", line="1", kind=Kind.SHIPPED, sku=LAMP, quantity=3, from_location="WH1",
         from_state=State.ALLOCATED, to_location=OUTSIDE, to_state=State.CUSTOMER,
     )  # fmt: skip
-    with pytest.raises(ledger.FactConflict):
-        store.write_now(ledger.post, [other], NOW)
+    beside = msgspec.structs.replace(fact, line="2")
+    posted = store.write_now(ledger.post, [other, beside], NOW)
+    assert posted == ledger.Posted(new=1, conflicts=(ledger.Conflict(arrived=other, recorded=fact),))
     store.read_now(healthy)
+    balances = store.read_now(lambda tx: tx.all(numbers.sql.balances_of, sku=LAMP))
+    assert [(r.state, r.quantity) for r in balances] == [("allocated", -4)]
 
 
 def test_facts_are_never_changed(store: Store) -> None:

@@ -46,7 +46,8 @@ def test_every_setting_has_its_sentence(name: str, field: msgspec.structs.FieldI
 def test_the_secrets_are_these() -> None:
     assert {name for name, field in every_field(settings.Settings) if is_secret(field.type)} == {
         *("Commercetools.client_secret", "Cin7Core.key", "Cin7Core.read_key", "Webhook.secret", "Webhook.path_token"),
-        *("Service.database_url", "Service.redaction_key", "Alerts.smtp_url", "Alerts.webhook_secret"),
+        *("Service.database_url", "Service.redaction_key", "Service.metrics_token"),
+        *("Alerts.smtp_url", "Alerts.webhook_secret"),
     }
 
 

@@ -34,6 +34,7 @@ class House:
         self.trouble: Exception | None = None
         self.silent: list[str] = []
         self.up = True
+        self.metrics_token: str | None = None
 
     async def accept(self, token: str, headers: Mapping[str, str], body: bytes) -> int:
         if self.trouble is not None:
@@ -53,8 +54,9 @@ class House:
 
     def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         face = Face(
-            webhooks={"erp": self.accept}, status=self.status, ready=self.ready, alive=lambda: self.silent, title="Shop"
-        )
+            webhooks={"erp": self.accept}, status=self.status, ready=self.ready, alive=lambda: self.silent,
+            metrics_token=self.metrics_token, title="Shop",
+        )  # fmt: skip
 
         async def go() -> httpx2.Response:
             transport = httpx2.ASGITransport(application(face))
@@ -125,6 +127,27 @@ def test_health_ready_and_metrics(house: House) -> None:
     assert house.ask("GET", "/health").status_code == 503
     assert house.ask("GET", "/ready").status_code == 503
     assert "sellable_webhooks_total" in house.ask("GET", "/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("token", "shown", "status"),
+    [
+        (None, "", 200),
+        ("m3trics", "Bearer m3trics", 200),
+        ("m3trics", "", 401),
+        ("m3trics", "Bearer other", 401),
+        ("m3trics", "m3trics", 401),
+        ("", "Bearer ", 401),
+        ("", "", 401),
+    ],
+)
+def test_metrics_are_closed_unless_open_or_asked_for_with_the_token(
+    house: House, token: str | None, shown: str, status: int
+) -> None:
+    house.metrics_token = token
+    answer = house.ask("GET", "/metrics", headers={"authorization": shown} if shown else {})
+    assert (answer.status_code, "sellable_" in answer.text) == (status, status == 200)
+    assert house.ask("GET", "/health").status_code == 200
 
 
 def test_the_page_says_the_number_first_and_trusts_nobodys_words(house: House) -> None:

@@ -123,3 +123,7 @@ class CaseDesk:
     def frozen(self, tx: ReadTx) -> bool:
         """Whether a person froze all writes of stock."""
         return bool(tx.value(sql.writes_frozen))
+
+    def raises_stopped(self, tx: ReadTx) -> bool:
+        """Whether many numbers differed at once and nobody has found out why: until then nothing rises."""
+        return bool(tx.value(sql.raises_stopped))

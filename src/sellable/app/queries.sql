@@ -24,6 +24,10 @@ SELECT kind, count(*) AS n, sum(count)::bigint AS total FROM cases WHERE state <
 -- Whether a person froze all writes of stock.
 SELECT value FROM switch WHERE name = 'writes_frozen';
 
+-- name: raises_stopped
+-- Whether many numbers differed at once and nobody has resolved the case.
+SELECT EXISTS (SELECT FROM cases WHERE kind = 'drift_many' AND state <> 'resolved');
+
 -- name: ready
 -- Whether the database answers.
 SELECT 1;
@@ -51,3 +55,120 @@ RETURNING value;
 -- name: entry_skus
 -- Every SKU the storefront has an entry of.
 SELECT DISTINCT sku FROM entry WHERE NOT gone;
+
+-- name: recall
+-- What was remembered, and since when.
+SELECT value, at FROM remembered WHERE name = %(name)s;
+
+-- name: remember_anew
+-- Keeps a value and the instant, also when it was the same before.
+INSERT INTO remembered (name, value, at) VALUES (%(name)s, %(value)s, %(at)s)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at;
+
+-- name: strange_numbers
+-- Numbers that changed at the storefront by nobody we know, found since an instant and since the last such alarm ended.
+-- Left out: a drift up by no more than orders of the seconds before the look (the next judgement takes it back), and
+-- one down by no more than what cancels were assumed to put back.
+WITH since AS (
+    SELECT greatest(%(since)s::timestamptz, (SELECT max(resolved_at) FROM cases WHERE kind = 'drift_many')) AS at
+), hit AS (
+    SELECT f.sku, f.channel, max(f.remote_at) FILTER (WHERE f.kind = 'drift') AS looked_at,
+        bool_or(f.kind = 'foreign') AS written
+    FROM entry_fact f WHERE f.kind IN ('drift', 'foreign') AND f.at > (SELECT at FROM since) GROUP BY 1, 2
+), weighed AS (
+    SELECT h.*, p.net, p.lagging, p.assumed FROM hit h LEFT JOIN LATERAL (
+        SELECT coalesce(sum(f.quantity) FILTER (WHERE f.kind = 'drift'), 0) AS net,
+            coalesce(-sum(f.quantity) FILTER (WHERE f.kind = 'taken'
+                AND f.remote_at BETWEEN h.looked_at - interval '10 seconds' AND h.looked_at), 0) AS lagging,
+            coalesce(sum(f.quantity) FILTER (WHERE f.kind = 'restocked'), 0) AS assumed
+        FROM entry_fact f WHERE (f.sku, f.channel) = (h.sku, h.channel)
+            AND f.remote_at > h.looked_at - interval '30 minutes') AS p ON h.looked_at IS NOT NULL
+), judged AS (
+    SELECT sku, written, looked_at IS NOT NULL AND net NOT BETWEEN -assumed AND lagging AS drifted FROM weighed
+)
+SELECT count(*) FILTER (WHERE drifted) AS drifted, count(*) AS strange,
+    (array_agg(DISTINCT sku ORDER BY sku))[:20] AS examples FROM judged WHERE drifted OR written;
+
+-- name: compared_numbers
+-- How many numbers there are, and how many of them were judged since an instant.
+SELECT count(*) AS keys, count(*) FILTER (WHERE judged_at > %(since)s::timestamptz) AS judged FROM entry WHERE NOT gone;
+
+-- name: short_skus
+-- SKUs the master keeps of which more is sold and held by no sale than its newest complete set has at all our places,
+-- or whose number there is below nothing. Left out: orders that are being cancelled, orders of which a step may have
+-- allocated units without our knowing, and SKUs whose newer number waits for proof.
+WITH unsure AS (
+    SELECT correlation AS order_id FROM operation
+    WHERE state IN ('intent', 'unknown', 'held') AND kind IN ('sale.create', 'sale.authorise', 'sale.void', 'sale.visible')
+        AND (sends > 0 OR kind = 'sale.visible' OR coalesce((payload ->> 'search')::bool, false))
+    UNION SELECT order_id FROM order_part WHERE state = 'held' AND sale_id IS NOT NULL AND actual IS NULL
+), live AS (
+    SELECT d.sku, sum(d.open_units) AS waiting, sum(d.open_units + d.evidenced_units) AS units
+    FROM demand d JOIN orders o USING (order_id)
+    WHERE NOT d.settled AND NOT d.finished AND o.stage NOT IN ('cancelling', 'cancelled')
+        AND d.order_id NOT IN (SELECT order_id FROM unsure WHERE order_id IS NOT NULL)
+    GROUP BY d.sku
+), there AS (
+    SELECT l.sku, l.waiting, l.units, s.free, s.net FROM live l CROSS JOIN LATERAL (
+        SELECT coalesce(sum(greatest(units, 0)), 0) AS free, coalesce(sum(units), 0) AS net FROM (
+            SELECT sum(proven) AS units FROM observed
+            WHERE sku = l.sku AND state = 'available' AND location = ANY (%(locations)s::text[]) GROUP BY location
+        ) AS places) AS s
+    WHERE (l.waiting > s.free OR s.net < 0) AND (EXISTS (SELECT FROM observed WHERE sku = l.sku)
+        OR EXISTS (SELECT FROM product WHERE sku = l.sku AND NOT service AND NOT kit))
+)
+SELECT sku, least(units, greatest(waiting - free, -net))::bigint AS short FROM there t
+WHERE NOT EXISTS (SELECT FROM sweep w JOIN sweep_row r ON r.sweep = w.id WHERE w.state = 'proving' AND r.sku = t.sku)
+ORDER BY sku;
+
+-- name: short_parts
+-- Orders and places with units of these SKUs that no sale holds.
+SELECT DISTINCT order_id, location FROM demand WHERE sku = ANY (%(skus)s::text[]) AND NOT settled AND NOT finished
+    AND open_units > 0 AND location IS NOT NULL ORDER BY 1, 2 LIMIT %(limit)s;
+
+-- name: short_orders
+-- Orders with units of a SKU, those that no sale holds first, then the newest.
+SELECT d.order_id, d.label, d.channel, o.placed_at,
+    coalesce(nullif(sum(d.open_units), 0), sum(d.evidenced_units))::bigint AS units
+FROM demand d JOIN orders o USING (order_id)
+WHERE d.sku = %(sku)s AND NOT d.settled AND NOT d.finished AND o.stage NOT IN ('cancelling', 'cancelled')
+GROUP BY 1, 2, 3, 4 ORDER BY sum(d.open_units) = 0, o.placed_at DESC, d.order_id LIMIT %(limit)s;
+
+-- name: taken_elsewhere
+-- Units by which the master's number of a SKU fell since an instant (or since it was first seen) beyond what our own
+-- sales took since shortly before that.
+SELECT greatest(0, coalesce((SELECT sum(o.value_before - o.value) FROM observation o
+        WHERE o.sku = %(sku)s AND o.state = 'available' AND o.at > %(since)s::timestamptz AND EXISTS (
+            SELECT FROM observation p WHERE p.sku = o.sku AND (p.location, p.part) = (o.location, o.part) AND p.id < o.id
+        )), 0)
+    - coalesce((SELECT sum(CASE kind WHEN 'evidenced' THEN units ELSE -units END) FROM demand_event
+        WHERE sku = %(sku)s AND kind IN ('evidenced', 'revoked') AND at > %(sales_since)s::timestamptz), 0))::bigint;
+
+-- name: sold_beside
+-- Units of a SKU that other channels sold within a time.
+SELECT coalesce(sum(d.quantity), 0)::bigint FROM demand d JOIN orders o USING (order_id)
+WHERE d.sku = %(sku)s AND d.channel <> %(channel)s AND o.placed_at BETWEEN %(since)s::timestamptz AND %(until)s::timestamptz;
+
+-- name: catalogue_walked
+-- When the last whole walk of the master's products began; nothing while it, or the first walk of the storefront's
+-- entries, is not taken in to its end.
+SELECT c.cursor ->> 'whole' AS whole FROM feed c JOIN feed e ON e.name = 'commercetools.entries'
+WHERE c.name = 'cin7_core.catalogue' AND coalesce((e.cursor ->> 'round')::int, 0) >= 1
+    AND NOT EXISTS (SELECT FROM inbox WHERE state IN ('new', 'quarantined') AND kind IN ('catalogue.page', 'entries'));
+
+-- name: entries_unknown
+-- SKUs of entries that the newest whole walk of the master's products did not show as spelled, or as mapped.
+SELECT DISTINCT e.sku FROM entry e LEFT JOIN sku_map m ON m.storefront = e.sku
+LEFT JOIN product p ON p.sku = coalesce(m.master, e.sku) AND p.seen_at >= %(whole)s::timestamptz
+WHERE NOT e.gone AND p.sku IS NULL ORDER BY 1;
+
+-- name: products_unoffered
+-- Products for sale that no entry has, under whatever spelling, and that no bundle is made of.
+SELECT p.sku FROM product p WHERE p.sellable AND NOT p.service AND p.seen_at >= %(whole)s::timestamptz
+    AND NOT EXISTS (SELECT FROM entry e WHERE e.sku = p.sku AND NOT e.gone)
+    AND NOT EXISTS (SELECT FROM made_of r WHERE r.component = p.sku) ORDER BY 1;
+
+-- name: kits_without_recipe
+-- Bundles with an entry that nobody knows the components of.
+SELECT p.sku FROM product p WHERE p.kit AND EXISTS (SELECT FROM entry e WHERE e.sku = p.sku AND NOT e.gone)
+    AND NOT EXISTS (SELECT FROM recipe r WHERE r.sku = p.sku) ORDER BY 1;

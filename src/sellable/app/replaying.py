@@ -1,9 +1,12 @@
-"""What "try it again" means for each thing that can be parked behind a case."""
+"""What a person lets go on: what is parked behind a case, and totals that differ."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
+from sellable.app import acts
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of
 from sellable.config.settings import Settings
@@ -25,10 +28,27 @@ def replay_case(tx: Tx, settings: Settings, ref: str, actor: str, clock: Clock) 
     return quarantine.replay(tx, ref, actor, clock.now(), meanings(settings, clock)).total
 
 
-def meanings(settings: Settings, clock: Clock) -> dict[str, Meaning]:
-    """Kind of case -> what trying it again means beyond what the desk parked itself."""
+def accept_totals(
+    tx: Tx, settings: Settings, clock: Clock, actor: str, order_id: str, reason: str
+) -> list[int]:  # fmt: skip
+    """A person lets a held order's sales be posted at the back office's totals; returns the parts let go."""
+    parts = capture.accept_totals(tx, order_id, actor, reason, clock.now(), _context(settings, clock))
+    for part in parts:
+        acts.record(
+            tx, settings, clock, actor, "totals.accept", f"order:{order_id}", correlation=order_id,
+            before={"state": "held", "part": part.part, **_sides(part.expected)},
+            after={"state": "accepted", "part": part.part, **_sides(part.actual), "reason": reason},
+        )  # fmt: skip
+    return [part.part for part in parts]
+
+
+def _sides(totals: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: totals.get(name) for name in ("net", "tax", "gross")}
+
+
+def _context(settings: Settings, clock: Clock) -> Context:
     desk = CaseDesk(settings)
-    context = Context(
+    return Context(
         settings=settings,
         layout=layout_of(settings),
         ids=Ids(clock),
@@ -36,6 +56,11 @@ def meanings(settings: Settings, clock: Clock) -> dict[str, Meaning]:
         open_case=desk.open_case,
         clear_cases=desk.clear_cases,
     )
+
+
+def meanings(settings: Settings, clock: Clock) -> dict[str, Meaning]:
+    """Kind of case -> what trying it again means beyond what the desk parked itself."""
+    context = _context(settings, clock)
 
     def again(tx: Tx, case: Case, now: datetime) -> int:
         count = 0

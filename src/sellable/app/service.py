@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ import httpx2
 import msgspec
 import psycopg
 
-from sellable.app import status
+from sellable.app import status, watching
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of, masters_of
 from sellable.app.wiring import (
@@ -42,6 +42,7 @@ from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
+from sellable.desk import cases
 from sellable.desk.alerts import Alerts
 from sellable.domain.stock import Priority
 from sellable.orders import rules, strays
@@ -135,6 +136,9 @@ class Service:
         loops.every("judge", 5.0, self.syncer.judge)
         loops.every("suspects", 10.0, self.syncer.lower_overdue)
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
+        loops.every("many", 5.0, partial(self._watch, watching.drift))
+        loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
+        loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
         loops.every("audit", max(1.0, often), self.write_up)
@@ -155,6 +159,10 @@ class Service:
             self.slot.close()
         return late
 
+    async def _watch(self, look: Callable[..., None], *more: Any) -> None:
+        """One look for a trouble that nobody reports."""
+        await self.store.write(look, self.desk, *more, self.clock.now())
+
     async def write_up(self) -> None:
         """Bring the audit and the log of calls up to date."""
         await self.store.write(self.outside.calls.flush)
@@ -165,7 +173,9 @@ class Service:
 
     def face(self) -> Face:
         """Webhooks, status and health of this process."""
+        service = self.settings.service
         return Face(
+            metrics_token=None if service.metrics_open else service.metrics_token,
             webhooks={"commercetools": self._commercetools_hook, "cin7": self._cin7_hook},
             status=self.overview,
             ready=self.ready,
@@ -282,7 +292,9 @@ def assemble(
         owner=owner,
         on_refused=desk.write_refused,
         stale_masters=partial(stale, settings),
+        on_stale=partial(notice_stale, layout),
         frozen=desk.frozen,
+        stopped=desk.raises_stopped,
     )  # fmt: skip
     dispatcher = Dispatcher(
         store, clock, ids, budgets, duties(store, clock, shop_port, cin7, context, layout, desk), desk.exhausted, owner,
@@ -318,11 +330,23 @@ def notice_layout(tx: Tx, layout: Layout, now: datetime) -> bool:
     return True
 
 
+def notice_stale(layout: Layout, tx: Tx, stale: bool, now: datetime) -> None:
+    """A master's numbers became too old, or young again: what is held back because of it concerns every number.
+
+    One transition is one mark, whichever process sees it first; without a `stale_buffer` no number changes by it.
+    """
+    fresh = tx.one(status.sql.remember, name="stale", value=str(stale), at=now) is not None
+    if fresh and layout.stale_buffer:
+        priority, reason = (Priority.LOWER, "numbers too old") if stale else (Priority.RAISE, "numbers young again")
+        dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], priority, reason, now)
+
+
 def housekeeping(tx: Tx, settings: Settings, clock: Clock) -> None:
     """Retention, table by table: raw payloads for the configured days, settled work and explanations for longer."""
     now = clock.now()
     inbox_module.prune(tx, now - timedelta(days=settings.commercetools.payload_days))
     operations.prune(tx, now - timedelta(days=90))
     calls_module.prune(tx, now - timedelta(days=settings.commercetools.payload_days))
+    cases.prune(tx, now - timedelta(days=settings.service.case_days))
     tx.run(observe.sql.prune_sweeps, before=now - timedelta(days=1))
     tx.run(observe.sql.prune_explained, before=now - timedelta(days=90))

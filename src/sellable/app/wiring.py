@@ -121,7 +121,7 @@ def duties(
     delivering = fulfilment.Delivering(store, shop, context)
     voiding = cancel.Voiding(store, cin7, context)
     stray = strays.Voiding(cin7)
-    resolver = writer.Resolver(store, clock, shop, layout)
+    resolver = writer.Resolver(store, clock, shop, layout, desk.raises_stopped)
     table: list[tuple[str, Carry, Carry | None, Settled]] = [
         ("sale.create", exporting.create, exporting.search, exporting.created),
         ("sale.lines", exporting.put_lines, None, exporting.lines_settled),
@@ -186,7 +186,7 @@ def feeds_of(
         Feed(
             name=f"{CIN7}.catalogue",
             every_seconds=back.catalogue_seconds,
-            turn=masters.CatalogueFeed(clock, cin7, master).turn,
+            turn=masters.CatalogueFeed(clock, cin7, master, timedelta(hours=back.catalogue_walk_hours)).turn,
         ),
         *_webhook_feeds(settings, cin7, desk, audit),
     ]

@@ -130,17 +130,16 @@ def allocation_news(tx: Tx, order_id: str, part: int) -> int:
 def add_shipment(
     tx: Tx, order_id: str, part: int, root: str, shipment: Shipment, items: Sequence[tuple[str, int]], now: datetime
 ) -> bool:
-    """Notes a piece of shipment `root` once, `items` being (line id, units); a known one gets the new parcels."""
-    new = tx.run(
-        sql.insert_shipment,
-        shipment_id=shipment.shipment_id,
-        order_id=order_id,
-        part=part,
-        root=root,
-        document=text(shipment),
-        items=text(list(items)),
-        at=now,
+    """Notes a piece of shipment `root`, `items` being (line id, units); False when its id is taken by another."""
+    return bool(
+        tx.run(
+            sql.insert_shipment,
+            shipment_id=shipment.shipment_id,
+            order_id=order_id,
+            part=part,
+            root=root,
+            document=text(shipment),
+            items=text(list(items)),
+            at=now,
+        )
     )
-    if not new:
-        tx.run(sql.update_shipment, shipment_id=shipment.shipment_id, document=text(shipment))
-    return bool(new)

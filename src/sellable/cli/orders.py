@@ -10,8 +10,10 @@ import typer
 from rich.table import Table
 
 from sellable.app import answers
+from sellable.app.replaying import accept_totals
 from sellable.book import book
-from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, fail, opened, out
+from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, fail, opened, out, who
+from sellable.runtime.database import Tx
 
 app = typer.Typer(help="Orders: where each one is, and what happened to it.", no_args_is_help=True)
 
@@ -56,6 +58,37 @@ def show(
         return emit(found[0] if len(found) == 1 else found)
     for story in found:
         _print(story)
+    return None
+
+
+@app.command("accept-totals")
+def accept(
+    order: Annotated[str, typer.Argument(help="Number or id of a held order.")],
+    reason: Annotated[str, typer.Option(help="Why the difference is right; kept on the record.")],
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+) -> None:
+    """Let an order that is held because of its totals be posted at those the back office has.
+
+    Only these very totals are accepted: if the sale comes to others, the order is held again.
+    Exit codes: 0 let go, 1 no such order, or its sales do not wait for this, 2 no reason, or two orders of this number.
+    """
+    if not reason.strip():
+        raise fail("say why the totals are right: --reason", 2)
+    with opened(config) as (settings, store, clock):
+
+        def write(tx: Tx) -> list[int]:
+            found = tx.all(book.sql.find_orders, key=order)
+            if len(found) > 1:
+                raise fail(f"{len(found)} orders have the number {order}: say the id", 2)
+            return accept_totals(tx, settings, clock, who(), found[0].order_id, reason) if found else []
+
+        parts = store.write_now(write)
+    if not parts:
+        raise fail(f"no sale of {order} is held because of its totals")
+    if json:
+        return emit({"order": order, "parts": parts})
+    out.print(f"{order}: {len(parts)} sale(s) will be posted at the back office's totals")
     return None
 
 

@@ -298,6 +298,7 @@ def predict(
         "changed sales": _turns(office.sales_poll_seconds),
         "sale reads (shipments)": 2 * parts,
         "changed products": _turns(office.catalogue_seconds),
+        "all products": math.ceil(math.ceil(catalogue_rows / CIN7_PAGE_ROWS) / office.catalogue_walk_hours),
     }
     storefront = {
         "new messages": _turns(shop.hot_poll_seconds),

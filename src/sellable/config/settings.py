@@ -49,6 +49,8 @@ class Service(_Settings, frozen=True, kw_only=True):
     )
     redaction_key: Annotated[str, _hides("Secret that keys the hashes of personal fields in logs and audit.")] = ""
     metrics_open: Annotated[bool, _says("Whether /metrics answers without a token.")] = True
+    metrics_token: Annotated[str, _hides("Bearer token that opens /metrics when it is not open to all.")] = ""
+    case_days: Annotated[int, _says("Days a resolved case is kept, with its history.")] = 400
 
 
 class Orders(_Settings, frozen=True, kw_only=True):
@@ -188,6 +190,9 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     sweep_seconds: Annotated[float, _says("How often all availability is read.")] = 300.0
     sales_poll_seconds: Annotated[float, _says("How often changed sales are asked for.")] = 60.0
     catalogue_seconds: Annotated[float, _says("How often changed products are asked for.")] = 3600.0
+    catalogue_walk_hours: Annotated[
+        float, _says("How often all products are read anew and compared, both ways, with the storefront's entries.")
+    ] = 24.0
     time_zone: Annotated[str, _says("IANA time zone of the company, for the calendar dates of sales.")] = "UTC"
     visibility_lag_seconds: Annotated[
         float, _says("How long after an acknowledged sale the availability view may still show the old number.")

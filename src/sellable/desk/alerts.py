@@ -43,7 +43,7 @@ CLEAR = audit.ALLOWED | {
     *("items", "line", "lines", "of", "places", "restockableindays", "rows", "sale", "sales", "shipment", "shown"),
     *("source", "step", "tax", "rate", "rule", "writer", "sellable", "field", "net", "gross"),
     *("add", "age_minutes", "answers", "error", "failures", "feed", "last_complete_sweep", "since"),
-    *("stage", "waits_for"),
+    *("stage", "waits_for", "orders", "taken_elsewhere", "sold_beside", "drifted", "written_by_others", "judged"),
 }
 """Fields of expected and actual that an alert shows as they are; every other value is told as a keyed hash."""
 

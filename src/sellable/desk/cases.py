@@ -168,6 +168,11 @@ def clear(tx: Tx, kinds: Collection[str], subject: str, now: datetime) -> None:
             _end(tx, case, SYSTEM, "the trouble ended", now)
 
 
+def prune(tx: Tx, before: datetime) -> int:
+    """Removes cases resolved before a moment, with their history; the facts they were about stay. Returns how many."""
+    return tx.run(sql.prune_cases, before=before)
+
+
 def find(tx: ReadTx, ref: str) -> Case | None:
     """A case by its reference."""
     row = tx.one(sql.find_case, ref=ref)

@@ -49,8 +49,8 @@ _TABLE = (
         1,
         1,
         "Sold more than there is",
-        "Orders were accepted for units that no location can ship.",
-        "Decide which orders wait and which are cancelled, tell those customers, then count the SKU at its locations.",
+        "Two complete lists of the master lacked units of orders that were accepted.",
+        "Decide which of the orders under actual wait and which are cancelled, tell those customers, count the SKU.",
     ),
     _kind(
         "drift_many",
@@ -58,8 +58,8 @@ _TABLE = (
         1,
         1,
         "Many numbers differ at once",
-        "More than 1 % of the keys in one comparison differ from the account; raises are stopped.",
-        "Look for a bulk import at the storefront or a mistake in a setting; let raises go on only when it is found.",
+        "In 15 minutes more than 1 % of the numbers, and more than 20, were changed by nobody we know; none rises.",
+        "Look for a bulk import at the storefront or a mistake in a setting; resolve the case, and raises go on.",
     ),
     _kind(
         "sweep_suspicious",
@@ -121,7 +121,7 @@ _TABLE = (
         2,
         8,
         "One fact, two contents",
-        "A movement arrived again under the same identity with different content; the first one counts.",
+        "A shipment or movement came again under the same identity with different content; the first one counts.",
         "Compare both contents at the source; correct the stock there, which arrives as a new fact.",
     ),
     # Orders: a customer waits for something.
@@ -332,8 +332,8 @@ _TABLE = (
         3,
         48,
         "Catalogues differ",
-        "The comparison of the catalogues found SKUs that only one side has.",
-        "Create or retire the SKUs named under actual at the side that is wrong.",
+        "The comparison of both catalogues found SKUs that only one side has, twins, or bundles without a recipe.",
+        "Create, retire or respell the SKUs named under actual at the side that is wrong.",
     ),
     # System: the machinery itself needs a hand.
     _kind(

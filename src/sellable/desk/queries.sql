@@ -78,6 +78,19 @@ ON CONFLICT (case_id, thing) DO NOTHING;
 -- What a case stands for, in a fixed order.
 SELECT thing FROM case_link WHERE case_id = %(id)s ORDER BY thing;
 
+-- name: prune_cases
+-- Cases resolved before a moment, with their history, unless something is parked behind them for good.
+WITH old AS (
+    SELECT c.id FROM cases c WHERE c.state = 'resolved' AND c.resolved_at < %(before)s
+        AND NOT EXISTS (SELECT FROM inbox i WHERE i.case_ref = c.ref AND i.state = 'quarantined')
+        AND NOT EXISTS (SELECT FROM case_link l JOIN operation o ON 'operation:' || o.id = l.thing
+            WHERE l.case_id = c.id AND o.state = 'held')
+    ORDER BY c.id LIMIT 1000 FOR UPDATE SKIP LOCKED),
+events AS (DELETE FROM case_event USING old WHERE case_id = old.id),
+links AS (DELETE FROM case_link USING old WHERE case_id = old.id),
+told AS (DELETE FROM case_alert USING old WHERE case_id = old.id)
+DELETE FROM cases USING old WHERE cases.id = old.id;
+
 -- name: parked_arrivals
 -- Inbox rows that are still quarantined behind a case.
 SELECT id FROM inbox WHERE case_ref = %(ref)s AND state = 'quarantined' ORDER BY id;

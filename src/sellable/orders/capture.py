@@ -360,23 +360,24 @@ def retry(tx: Tx, order_id: str, now: datetime, context: Context) -> bool:
     return True
 
 
-def accept_totals(tx: Tx, order_id: str, actor: str, now: datetime, context: Context) -> list[int]:
+def accept_totals(tx: Tx, order_id: str, actor: str, reason: str, now: datetime, context: Context) -> list[Any]:
     """A person takes the sales of a held order at the totals the back office has; returns the parts let go.
 
-    Only these very totals are accepted: if the next comparison shows others, the order is held again.
+    Each with (part, expected, actual). Only an order that is held because of its totals, and only these very totals:
+    if the next comparison shows others, the order is held again.
     """
     row = book.lock(tx, order_id)
-    if row is None or row.stage != "held":
+    if row is None or row.stage != "held" or "totals_differ" not in row.hold_cause:
         return []
     parts = tx.all(book.sql.accept_totals, order_id=order_id)
     for part in parts:
         book.tell(
-            tx, order_id, "totals accepted", now, part=part.part, actor=actor, expected=part.expected,
+            tx, order_id, "totals accepted", now, part=part.part, actor=actor, reason=reason, expected=part.expected,
             accepted=part.actual,
         )  # fmt: skip
     if parts:
         retry(tx, order_id, now, context)
-    return [p.part for p in parts]
+    return parts
 
 
 def _revised(

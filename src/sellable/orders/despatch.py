@@ -58,6 +58,12 @@ def news(shipment: Shipment, known: Sequence[Shipment]) -> Shipment | None:
     )
 
 
+def taken_back(shipment: Shipment, known: Sequence[Shipment]) -> dict[str, int]:
+    """By SKU, units that the shipment's pieces recorded and that it does not have any more."""
+    now = dict(shipment.items)
+    return {sku: units - now.get(sku, 0) for sku, units in summed(known).items() if units > now.get(sku, 0)}
+
+
 def place(lines: Sequence[Carried], shipped: Mapping[str, int]) -> Placed:
     """All units that left, by line. Lines in order, each up to what it carries; then complete sets of kits.
 

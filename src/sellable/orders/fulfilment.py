@@ -71,8 +71,9 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         holds=holds,
         a0=a0,
     )
-    for shipment in sale.shipments:
-        _shipped(tx, part, shipment, now, context)
+    found = [_shipped(tx, part, shipment, now, context) for shipment in sale.shipments]
+    if found and not sale.faults:
+        _contradicted(tx, part, [conflict for each in found for conflict in each], now, context)
     if sale.picked and not part.picked and not sale.shipments:
         _picked(tx, part, now, context)
     _finish(tx, head, part, a1, now)
@@ -156,9 +157,11 @@ def _changed_by_staff(tx: Tx, part: Any, sale: Sale, now: datetime, context: Con
     """Undone or voided over there: the order lives, so its units go back in flight and a person decides."""
     if sale.status == "voided":
         tx.run(book.sql.sale_gone, order_id=part.order_id, part=part.part)
+    # A held part may have been seen to hold units too (adopted, or totals that differ): without this its evidence would
+    # stay, no reading could ever prove a raise of its SKUs, and they would never rise again.
+    revoke(tx, part, f"sale is {sale.status}", now)
     if part.state == "held":
         return
-    revoke(tx, part, f"sale is {sale.status}", now)
     tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="held")
     book.stage(tx, part.order_id, "held", now, "sale_changed_by_staff")
     _report(tx, part, {"status": sale.raw_status or sale.status}, now, context)
@@ -176,24 +179,53 @@ def _report(tx: Tx, part: Any, actual: dict[str, Any], now: datetime, context: C
 # --- Shipments -------------------------------------------------------------------------------------------------------
 
 
-def _shipped(tx: Tx, part: Any, shipment: Shipment, now: datetime, context: Context) -> None:
-    """Takes what is new of a shipment: facts once, a delivery owed to the storefront, cases for what does not fit."""
+def _contradicted(
+    tx: Tx, part: Any, found: Sequence[tuple[Any, Any]], now: datetime, context: Context
+) -> None:  # fmt: skip
+    """Shipments that are no longer what was recorded of them, as (recorded, said now): the first one counts."""
+    if not found:
+        return context.clear_cases(tx, ["fact_conflict"], f"order:{part.order_id}", now)
+    stamp = book.part_of(tx, part.order_id, part.part).sale_updated
+    if stamp and part.sale_updated and stamp < part.sale_updated:
+        return None  # What an older reading shows was so once: it contradicts nothing.
+    context.open_case(
+        tx, "fact_conflict", f"order:{part.order_id}", now, expected={"shipments": [before for before, _ in found]},
+        actual={"shipments": [after for _, after in found]}, evidence=[f"sale:{part.sale_id}"],
+    )  # fmt: skip
+    return None
+
+
+def _shipped(
+    tx: Tx, part: Any, shipment: Shipment, now: datetime, context: Context
+) -> list[tuple[Any, Any]]:  # fmt: skip
+    """Takes what is new of a shipment: facts once, a delivery owed to the storefront, cases for what does not fit.
+
+    Returns what contradicts a recorded fact, as (recorded, said now); it changes nothing.
+    """
     pieces = tx.all(book.sql.pieces_of, order_id=part.order_id, part=part.part)
     known = [msgspec.convert(p.document, Shipment) for p in pieces if p.root == shipment.shipment_id]
     for old in known:
         _renew(tx, part, old, shipment, now, context)
+    conflicts: list[tuple[Any, Any]] = []
+    if despatch.taken_back(shipment, known):
+        conflicts.append((_told_of(shipment, despatch.summed(known)), _told_of(shipment, dict(shipment.items))))
     piece = despatch.news(shipment, known)
     if piece is None:
-        return
+        return conflicts
     carried = _carried(tx, part)
     so_far = despatch.summed([*(msgspec.convert(p.document, Shipment) for p in pieces), piece])
     placed = despatch.place(carried, so_far)
     items = [(c.line_id, placed.units[c.line_id] - c.shipped) for c in carried if placed.units[c.line_id] > c.shipped]
-    book.add_shipment(tx, part.order_id, part.part, shipment.shipment_id, piece, items, now)
+    if not book.add_shipment(tx, part.order_id, part.part, shipment.shipment_id, piece, items, now):
+        first = tx.one(book.sql.shipment, shipment_id=piece.shipment_id)
+        assert first is not None
+        recorded = {"shipment": piece.shipment_id, "order": first.order_id, "items": first.document["items"]}
+        return [*conflicts, (recorded, _told_of(piece, dict(piece.items)))]
     columns = {"line_id": [line for line, _ in items], "units": [units for _, units in items]}
     tx.run(book.sql.ship_part_lines, order_id=part.order_id, part=part.part, **columns)
     tx.all(book.sql.ship_lines, order_id=part.order_id, **columns)
-    ledger.post(tx, _movements(part, piece, carried), now)
+    posted = ledger.post(tx, _movements(part, piece, carried), now)
+    conflicts += [(msgspec.to_builtins(c.recorded), msgspec.to_builtins(c.arrived)) for c in posted.conflicts]
     book.tell(
         tx, part.order_id, "shipped", now, part=part.part, shipment=piece.shipment_id,
         items=[list(i) for i in piece.items], parcels=[p.tracking for p in piece.parcels],
@@ -206,6 +238,11 @@ def _shipped(tx: Tx, part: Any, shipment: Shipment, now: datetime, context: Cont
             )  # fmt: skip
     if items:
         _deliver(tx, part, piece, now, context)
+    return conflicts
+
+
+def _told_of(shipment: Shipment, items: dict[str, int]) -> dict[str, Any]:
+    return {"shipment": shipment.shipment_id, "items": items}
 
 
 def _renew(tx: Tx, part: Any, piece: Shipment, shipment: Shipment, now: datetime, context: Context) -> None:

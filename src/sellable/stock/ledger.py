@@ -16,13 +16,21 @@ sql = queries("sellable.stock")
 IDENTITY = ("source", "resource", "line", "kind", "seq")
 
 
-class FactConflict(Exception):
-    """The same identity came with another content: the source lied or our mapping is wrong."""
+class Conflict(msgspec.Struct, frozen=True, kw_only=True):
+    """A movement whose identity is known with another content: the source lied or our mapping is wrong.
 
-    def __init__(self, movements: Sequence[Movement]) -> None:
-        first = movements[0]
-        super().__init__(f"{len(movements)} fact(s) differ from what was recorded, first: {first}")
-        self.movements = tuple(movements)
+    What was recorded first counts; `arrived` is for the case that a person gets.
+    """
+
+    arrived: Movement
+    recorded: Movement
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True):
+    """How many movements were new, and those that contradict what was recorded."""
+
+    new: int
+    conflicts: tuple[Conflict, ...] = ()
 
 
 def content_of(movement: Movement) -> str:
@@ -30,14 +38,14 @@ def content_of(movement: Movement) -> str:
     return hashlib.sha256(msgspec.json.encode(movement)).hexdigest()[:32]
 
 
-def post(tx: Tx, movements: Sequence[Movement], now: datetime) -> int:
-    """Appends the movements not recorded yet and returns how many were new; balances change in the same statement.
+def post(tx: Tx, movements: Sequence[Movement], now: datetime) -> Posted:
+    """Appends the movements not recorded yet; balances change in the same statement.
 
-    Balances are locked in (sku, location, state) order, so that two posts never deadlock.
-    Raises FactConflict when an identity is known with another content; nothing of the batch is then kept.
+    Balances are locked in (sku, location, state) order, so that two posts never deadlock. A movement that contradicts
+    a recorded one changes nothing and stops no other: the caller opens a case for it.
     """
     if not movements:
-        return 0
+        return Posted(new=0)
     columns = {
         "source": [m.source for m in movements],
         "resource": [m.resource for m in movements],
@@ -53,17 +61,16 @@ def post(tx: Tx, movements: Sequence[Movement], now: datetime) -> int:
         "content": [content_of(m) for m in movements],
     }
     new = int(tx.value(sql.post_movements, **columns, at=now) or 0)
-    if new < len(movements):
-        recorded = {
-            (r.source, r.resource, r.line, r.kind, r.seq): r.content
-            for r in tx.all(
-                sql.movement_contents, **{k: columns[k] for k in ("source", "resource", "line", "kind", "seq")}
-            )
-        }
-        other = [m for m in movements if recorded[(m.source, m.resource, m.line, m.kind.value, m.seq)] != content_of(m)]
-        if other:
-            raise FactConflict(other)
-    return new
+    if new == len(movements):
+        return Posted(new=new)
+    known = tx.all(sql.movements_known, **{name: columns[name] for name in IDENTITY})
+    recorded = {_identity(m): m for m in (msgspec.convert(row._asdict(), Movement) for row in known)}
+    pairs = [Conflict(arrived=m, recorded=recorded[_identity(m)]) for m in movements]
+    return Posted(new=new, conflicts=tuple(pair for pair in pairs if pair.arrived != pair.recorded))
+
+
+def _identity(movement: Movement) -> tuple[str, ...]:
+    return tuple(str(getattr(movement, name)) for name in IDENTITY)
 
 
 def balances_that_differ(tx: ReadTx) -> list[tuple[str, str, str, int, int]]:

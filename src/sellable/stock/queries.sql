@@ -26,9 +26,10 @@ WITH input AS (
 )
 SELECT (SELECT count(*) FROM added) AS new, (SELECT count(*) FROM balanced) AS touched;
 
--- name: movement_contents
+-- name: movements_known
 -- What was recorded under these identities.
-SELECT m.source, m.resource, m.line, m.kind, m.seq, m.content FROM movement m
+SELECT m.source, m.resource, m.line, m.kind, m.seq, m.sku, m.quantity, m.from_location, m.from_state, m.to_location,
+    m.to_state FROM movement m
 JOIN unnest(%(source)s::text[], %(resource)s::text[], %(line)s::text[], %(kind)s::text[], %(seq)s::bigint[])
     AS t (source, resource, line, kind, seq) USING (source, resource, line, kind, seq);
 

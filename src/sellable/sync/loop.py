@@ -54,7 +54,9 @@ class Syncer:
         owner: str,
         on_refused: writer.OnRefused,
         stale_masters: Callable[[ReadTx, datetime], bool],
+        on_stale: Callable[[Tx, bool, datetime], None],
         frozen: Callable[[ReadTx], bool],
+        stopped: writer.Stopped,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -67,8 +69,11 @@ class Syncer:
         self._owner = owner
         self._on_refused = on_refused
         self._stale_masters = stale_masters
+        self._on_stale = on_stale
         self._frozen = frozen
+        self._stopped = stopped
         self._stale = True
+        self._stale_told: bool | None = None
         self._dirty = Bell(clock)
         self._work = Bell(clock)
 
@@ -92,6 +97,9 @@ class Syncer:
         """One batch; returns how many names were taken."""
         now = self._clock.now()
         self._stale = await self._store.read(self._stale_masters, now)
+        if self._stale is not self._stale_told:
+            await self._store.write(self._on_stale, self._stale, now)
+            self._stale_told = self._stale
         return await self._store.write(writer.plan_dirty, self._layout, now, stale=self._stale)
 
     # --- Writing ------------------------------------------------------------------------------------------------------
@@ -112,7 +120,7 @@ class Syncer:
         grant = await self._budgets.acquire(CREDENTIAL, "writes", Priority.STOP_SALE)
         picked = await self._store.write(
             writer.pick, self._layout, self._ids, self._clock.now(),
-            owner=self._owner, limit=self._port.write_batch, only=None, stale=self._stale,
+            owner=self._owner, limit=self._port.write_batch, only=None, stale=self._stale, stopped=self._stopped,
         )  # fmt: skip
         return await self._send(grant, picked)
 
@@ -125,8 +133,8 @@ class Syncer:
                 await self._work.wait(RAISE_EVERY_SECONDS, stop)
 
     async def write_raises_once(self) -> int:
-        """One batch of raises; nothing while the master's numbers are too old."""
-        if self._stale or await self._store.read(self._frozen):
+        """One batch of raises; nothing while the master's numbers are too old, or ours are in doubt."""
+        if self._stale or await self._store.read(self._frozen) or await self._store.read(self._stopped):
             return 0
         keys = await self._store.write(_raises, self._clock.now(), RAISE_BATCH)
         if not keys:
@@ -156,6 +164,7 @@ class Syncer:
             only=keys,
             stale=self._stale,
             read_seq=seq,
+            stopped=self._stopped,
         )
         await self._send(grant, picked)
 

@@ -170,25 +170,31 @@ class SalesFeed:
 
 
 class CatalogueFeed:
-    """Walks the master's products: everything at first, then those changed since the last walk began."""
+    """Walks the master's products: those changed since the last walk began, and everything at first and now and then.
 
-    def __init__(self, clock: Clock, port: StockMaster, master: Master) -> None:
+    Only a whole walk shows what is not there any more.
+    """
+
+    def __init__(self, clock: Clock, port: StockMaster, master: Master, whole_every: timedelta) -> None:
         self._clock = clock
         self._port = port
         self._master = master
+        self._whole_every = whole_every
 
     async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
         """One page of products."""
         at = dict(cursor or {})
         if not at.get("page"):
-            began = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.000Z")
-            at |= {"page": 1, "received": 0, "began": began}
-        since = back(at["mark"], 3600) if at.get("mark") else None
+            now = self._clock.now()
+            whole = not at.get("whole") or now - datetime.fromisoformat(at["whole"]) >= self._whole_every
+            at |= {"page": 1, "received": 0, "began": now.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "all": whole}
+        since = None if at.get("all", not at.get("mark")) else back(at["mark"], 3600)
         page: CataloguePage = await self._port.catalogue_page(at["page"], since=since, lane="reads")
         arrival = _arrival(self._master.name, "catalogue.page", f"cat:{at['began']}", str(at["page"]), page, {})
         received = at["received"] + page.received
         if page.received == 0 or received >= page.total:
-            return FeedResult(arrivals=[arrival], cursor={"mark": at["began"]}, again=False)
+            cursor = {"mark": at["began"], "whole": at["began"] if since is None else at.get("whole")}
+            return FeedResult(arrivals=[arrival], cursor=cursor, again=False)
         return FeedResult(arrivals=[arrival], cursor={**at, "page": at["page"] + 1, "received": received}, again=True)
 
 

@@ -38,6 +38,8 @@ WORK = "sellable_work_stock"
 """Hint that differences wait."""
 
 OnRefused = Callable[[Tx, Operation, str, datetime], None]
+Stopped = Callable[[ReadTx], bool]
+"""Whether no number may rise, refills included: our account of the storefront itself is in doubt."""
 
 
 def lane_of(sku: str, channel: str) -> str:
@@ -130,6 +132,7 @@ def pick(
     only: Sequence[tuple[str, str]] | None,
     stale: bool,
     read_seq: int | None = None,
+    stopped: Stopped = lambda tx: False,
 ) -> Picked:
     """Claims up to `limit` keys and commits the intent of each.
 
@@ -151,9 +154,10 @@ def pick(
     }
     amounts: dict[tuple[str, str], int] = {}
     parked: list[tuple[str, str]] = []
+    halted = any(number.d > 0 for number in found.values()) and stopped(tx)
     for key, number in found.items():
         amount = number.d
-        if amount > 0 and number.entry.parked is not None:
+        if amount > 0 and (halted or number.entry.parked is not None):
             amount = 0
         elif amount > 0 and not plan.is_refill(target=number.explanation.target, last_target=number.entry.last_t):
             unread = only is None or (read_seq is not None and number.entry.q_seq < read_seq)
@@ -368,13 +372,13 @@ def _applied(tx: Tx, op: Operation, result: Mapping[str, Any], now: datetime) ->
         tx.run(sql.park_entries, sku=[p["sku"]], channel=[p["channel"]], parked="judge", seq=None)
 
 
-def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime) -> Operation:
+def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime, stopped: Stopped) -> Operation:
     """Commits the copy that shall supersede the earlier ones: a new marker, a difference computed anew."""
     p = dict(tx.value(sql.payload_now, id=op.id))
     found = [n for n in numbers.compute(tx, [p["sku"]], layout, now) if n.channel == p["channel"]]
     amount, target = (found[0].d, found[0].explanation.target) if found else (0, p["t"])
     if amount > 0:
-        amount = 0 if found[0].entry.parked else max(0, min(amount, target - read))
+        amount = 0 if found[0].entry.parked or stopped(tx) else max(0, min(amount, target - read))
     p["chain"] = [*p["chain"], {"marker": p["marker"] or op.id, "d": p["d"]}]
     p |= {"marker": f"{op.id}.{len(p['chain'])}", "d": amount, "t": target}
     tx.run(sql.set_payload, id=op.id, payload=msgspec.json.encode(p).decode())
@@ -384,11 +388,19 @@ def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime) 
 class Resolver:
     """Carries out one stock operation alone: what the dispatcher does with those a process left behind."""
 
-    def __init__(self, store: Store, clock: Clock, storefront: StorefrontStock, layout: Layout) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        storefront: StorefrontStock,
+        layout: Layout,
+        stopped: Stopped = lambda tx: False,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._storefront = storefront
         self._layout = layout
+        self._stopped = stopped
 
     async def send(self, op: Operation) -> Outcome:
         """An intent that was surely never sent is given up: its difference is of another time."""
@@ -418,7 +430,9 @@ class Resolver:
 
     async def _supersede(self, op: Operation, seen: EntryReading) -> Outcome:
         """The old copy may still be on its way: a new difference at the same version kills it or is killed by it."""
-        copy = await self._store.write(_next_copy, op, self._layout, seen.quantity, self._clock.now())
+        copy = await self._store.write(
+            _next_copy, op, self._layout, seen.quantity, self._clock.now(), self._stopped
+        )  # fmt: skip
         (written,) = await self._storefront.write([write_of(copy)], lane="writes")
         if written.status != "applied":
             return Unknown(f"superseding copy: {written.status} {written.cause}")

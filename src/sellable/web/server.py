@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from hmac import compare_digest
 from html import escape
 from typing import Any
 
@@ -46,6 +47,8 @@ class Face:
     status: Callable[[], Awaitable[dict[str, Any]]]
     ready: Callable[[], Awaitable[bool]]
     alive: Callable[[], list[str]]
+    metrics_token: str | None = None
+    """What /metrics asks for as a bearer token; None: nothing; empty: nobody is let in."""
     title: str = "sellable"
 
 
@@ -82,6 +85,8 @@ def application(face: Face) -> Starlette:
         return JSONResponse({"ready": ok}, status_code=200 if ok else 503)
 
     async def metrics(request: Request) -> Response:
+        if not _may_read_metrics(request, face.metrics_token):
+            return JSONResponse({"error": "not authorised"}, status_code=401, headers={"www-authenticate": "Bearer"})
         return PlainTextResponse(telemetry.exposition(), media_type="text/plain; version=0.0.4")
 
     async def status(request: Request) -> Response:
@@ -130,6 +135,13 @@ async def _body(request: Request) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _may_read_metrics(request: Request, token: str | None) -> bool:
+    if token is None:
+        return True
+    shown = request.headers.get("authorization", "").encode()
+    return compare_digest(shown, f"Bearer {token}".encode()) and bool(token)
 
 
 def _refuse(source: str, status: int, reason: str) -> Response:

@@ -6,7 +6,7 @@ and a subscription where a draft is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -69,8 +69,11 @@ async def plan(port: Port, subscription: dict[str, Any] | None = None) -> list[S
     return steps(await _look(port, subscription), port.settings.export_channel, subscription)
 
 
-async def apply(port: Port, planned: Iterable[Step]) -> None:
-    """Carries a plan out, one call a step that differs. Raises Misconfigured before any call when one is blocked."""
+async def apply(port: Port, planned: Iterable[Step], done: Callable[[Step], object] = lambda step: None) -> None:
+    """Carries a plan out, one call a step that differs; each that was carried out is told to `done` at once.
+
+    Raises Misconfigured before any call when one is blocked.
+    """
     planned = list(planned)
     blocked = [f"{step.resource}: {step.why}" for step in planned if step.action == "blocked"]
     if blocked:
@@ -84,6 +87,8 @@ async def apply(port: Port, planned: Iterable[Step]) -> None:
             # Somebody created it since we looked; the next plan says whether it is right.
             if refusal.code != "DuplicateField":
                 raise
+        else:
+            done(step)
 
 
 def steps(found: Found, export_channel: str, subscription: dict[str, Any] | None = None) -> list[Step]:
