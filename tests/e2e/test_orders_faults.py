@@ -10,9 +10,11 @@ import pytest
 from tests.e2e.test_main_job import FIRST, WAREHOUSE, case_kinds, healthy, live_sales
 from tests.e2e.world import CIN7, CT, World, run
 
+from sellable.app import answers
 from sellable.app.replaying import replay_case
+from sellable.book import book
 from sellable.desk import cases
-from sellable.runtime.database import Store
+from sellable.runtime.database import ReadTx, Store
 
 EAGER = {"cin7_core": {"stray_draft_minutes": 4}}
 """A call is given up after 5 s of the machine (300 s here), so a late effect is later than that."""
@@ -25,6 +27,10 @@ def cin7(effect: str, match: str, **more: Any) -> dict[str, Any]:
 
 async def cancel(world: World, order_id: str) -> None:
     await world.cancel(order_id)
+
+
+def _part_of(tx: ReadTx, order_id: str) -> list[Any]:
+    return tx.all(book.sql.read_parts, order_id=order_id)
 
 
 async def only(world: World, order_id: str, count: int = 1) -> None:
@@ -179,9 +185,62 @@ def test_a_sale_moved_to_another_location_weighs_there(store: Store) -> None:
         await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=7)
         (sale,) = await live_sales(world, order["id"])
         await world.act(staff={"relocate": sale["sale"], "location": "Hamburg"})
+        most = 0
+
+        async def followed() -> bool:
+            nonlocal most
+            most = max(most, await world.shown("ARMCHAIR"))
+            (told,) = await world.store.read(answers.order_story, order["id"])
+            return bool(told["parts"][0]["location"] == "Hamburg")
+
+        await world.until(followed, "the book says where the sale is")
+        assert "sale_changed_by_staff" in await case_kinds(world)
         await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=10)
+        assert most <= 11, "never more than there is"
         (kept,) = await live_sales(world, order["id"])
         assert kept["sale"] == sale["sale"], "the same sale, at another place"
+        await world.store.read(healthy)
+
+    run(story, store)
+
+
+def test_two_sales_that_staff_merge_are_noticed_and_free_nothing(store: Store) -> None:
+    """Undone, written anew with the other's units, authorised; the other is voided: one of two orders has no sale."""
+
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        first, second = [await world.buy({"ARMCHAIR": units}, "web-uk") for units in (3, 2)]
+        for order in (first, second):
+            await world.until_stage(order["id"], "exported")
+        await world.until_shown(ARMCHAIR__web_eu=9, ARMCHAIR__web_uk=5)
+        (kept,), (gone,) = [await live_sales(world, order["id"]) for order in (first, second)]
+
+        async def listed() -> bool:
+            return all(part.list_progress for part in await world.store.read(_part_of, first["id"]))
+
+        await world.until(listed, "the list of sales has shown it as we made it")
+        staff = {"api-auth-accountid": "acc", "api-auth-applicationkey": "key-reads"}
+        base = f"{CIN7}/ExternalApi/v2/sale"
+        (line,) = (await world.http.get(f"{base}/order", params={"SaleID": kept["sale"]}, headers=staff)).json()[
+            "Lines"
+        ]
+        lines = [line | {"Quantity": 5, "Total": line["Price"] * 5, "Tax": line["Tax"] * 5 / 3}]
+        merged = {"SaleID": kept["sale"], "Status": "AUTHORISED", "Memo": "", "Lines": lines}
+        for method, url, params, body in (
+            ("DELETE", base, {"ID": gone["sale"], "Void": "true"}, None),
+            ("DELETE", base, {"ID": kept["sale"], "Void": "false"}, None),
+            ("POST", f"{base}/order", {}, merged),
+        ):
+            answer = await world.http.request(method, url, params=params, headers=staff, json=body)
+            assert answer.status_code == 200, answer.text
+        await world.until_stage(second["id"], "held")
+
+        async def both_told() -> bool:
+            found = [c for c in await world.store.read(cases.listing) if c.kind == "sale_changed_by_staff"]
+            return {c.subject for c in found} == {f"order:{first['id']}", f"order:{second['id']}"}
+
+        await world.until(both_told, "a case for each of the two orders")
+        await world.until_shown(ARMCHAIR__web_eu=7, ARMCHAIR__web_uk=3)
 
     run(story, store)
 

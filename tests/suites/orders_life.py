@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected, next_seq
 from sellable.stock import catalogue, demand, numbers, observe
+from sellable.sync import masters
 
 CHAIR, TABLE, SET = "ARMCHAIR", "TABLE", "SET"
 VAT = Tax(name="19 %", rate=Decimal("0.19"), included=True, country="DE")
@@ -298,6 +300,21 @@ class Life:
         assert row is not None
         fulfilment.on_sale(tx, inbox.InboxRow(**row._asdict()), now, context=self.context)
 
+    async def listed(self, sale_id: str, **changes: Any) -> list[str]:
+        """Which sales are to be read after the list showed this one, authorised and untouched but for the changes."""
+        row: dict[str, Any] = {"status": "authorised", "progress": "NOT PICKED", "updated": 1, "shipped": False}
+        row |= changes
+        stamp = f"2026-02-01T00:00:0{row.pop('updated')}Z"
+        rows = [SaleRow(sale_id=sale_id, number=sale_id, ref="", updated=stamp, **row)]
+        return await self.store.write(self._listed, rows)
+
+    def _listed(self, tx: Tx, rows: list[SaleRow]) -> list[str]:
+        master = masters.Master(name=BACK_OFFICE, remotes={}, open_case=self.context.open_case)
+        page: Any = SimpleNamespace(body=msgspec.json.encode(rows), meta={"walk": 0, "last": False})
+        masters.on_sales(tx, page, self.clock.now(), master=master)
+        tx.finish()
+        return [r.key for r in tx.all(_DROP_WISHES)]
+
     async def stage(self, order_id: str = "o1") -> str:
         rows = await self.store.read(lambda tx: tx.all(book.sql.find_orders, key=order_id))
         return str(rows[0].stage)
@@ -364,6 +381,7 @@ def query(text: str) -> Any:
 
 
 _ROW = query("SELECT * FROM inbox WHERE message_id = %(name)s")
+_DROP_WISHES = query("DELETE FROM wanted WHERE kind = 'sale' RETURNING key")
 _DEMAND = query(
     "SELECT sku, sum(open_units) AS open_units, sum(evidenced_units) AS evidenced_units FROM demand"
     " WHERE order_id = %(order_id)s AND NOT settled GROUP BY sku"

@@ -348,6 +348,19 @@ def test_a_page_of_changed_sales() -> None:
     assert page.body.startswith(b"{")
 
 
+def test_locations_of_listed_sales_are_looked_up_once_and_an_unknown_one_not_again() -> None:
+    listed = sales(row(OrderLocationID="LL-1"), row(SaleID="CD", OrderLocationID="gone"))
+    places = ok({"Total": 1, "LocationList": [{"ID": "ll-1", "Name": "Main Warehouse"}]})
+    vendor = Vendor(listed, places, listed)
+
+    async def twice(client: Cin7Core) -> list[str]:
+        pages = [await client.sales_page(1, updated_since="2026-11-21T10:00:00Z", lane="reads") for _ in range(2)]
+        return [row.location for page in pages for row in page.rows]
+
+    assert vendor.run(twice) == ["berlin", "", "berlin", ""]
+    assert vendor.lines == ["GET /saleList", "GET /ref/location", "GET /saleList"]
+
+
 def test_a_sale_is_read_by_its_id_whatever_its_case() -> None:
     vendor = Vendor(ok({"ID": "AB-1", "Status": "DRAFT", "Order": {"Status": "NOT AVAILABLE"}}))
     assert vendor.run(lambda c: c.read_sale("ab-1", lane="reads")).status == "draft"

@@ -330,7 +330,9 @@ class SaleRow(msgspec.Struct, frozen=True, kw_only=True):
     shipped: bool
     picked: bool = False
     picked_whole: bool = False  # every unit is picked: what it holds cannot be freed unnoticed
-    location: str = ""
+    location: str = ""  # our name, the master's own where it is not ours, "" where the list does not tell
+    reference: str = ""  # the customer's reference: the storefront's order number
+    progress: str = ""  # what the row says of picking, packing, shipping and money; "" while not authorised
 
 
 class SalePage(msgspec.Struct, frozen=True, kw_only=True):

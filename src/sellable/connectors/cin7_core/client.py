@@ -5,7 +5,7 @@ Order writes are spent from one key and everything else from the other, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Raw
@@ -56,6 +56,7 @@ class Cin7Core:
         self._settings = settings
         self._places = places
         self._base = settings.base_url.rstrip("/") + "/"
+        self._locations: dict[str, str] = {}
 
     # Stock -----------------------------------------------------------------------------------------------------------
 
@@ -140,7 +141,7 @@ class Cin7Core:
         """
         answer = await self._read("saleList", {"ExternalID": ref, "Page": 1, "Limit": PAGE}, lane)
         rows, total = _understood(_paged, answer.body, "SaleList")
-        found = [row for row in _sale_rows(rows) if row.ref == ref]
+        found = [row for row in self._sale_rows(_understood(_all, rows, wire.SaleListRow)) if row.ref == ref]
         if not found and len(rows) < total:
             raise Misconfigured(f"saleList ignored the filter ExternalID={ref}", code="filter_ignored")
         return found
@@ -164,11 +165,27 @@ class Cin7Core:
             raise Refused(str(refusal), code="too_late", detail=refusal.detail) from refusal
 
     async def sales_page(self, page: int, *, updated_since: str, lane: str) -> SalePage:
-        """One call: a page of saleList. `updated_since` is UTC; local time would miss or repeat changes."""
+        """One call: a page of saleList. `updated_since` is UTC; local time would miss or repeat changes.
+
+        The locations are read besides, a call a page, when a row names one by an id that was not seen before.
+        """
         params = {"UpdatedSince": updated_since, "Page": page, "Limit": PAGE}
         answer = await self._read("saleList", params, lane)
-        rows, total = _understood(_paged, answer.body, "SaleList")
-        return SalePage(rows=_sale_rows(rows), received=len(rows), total=total, page=page, body=answer.body)
+        raw, total = _understood(_paged, answer.body, "SaleList")
+        rows = _understood(_all, raw, wire.SaleListRow)
+        await self._learn_locations(rows, lane)
+        return SalePage(rows=self._sale_rows(rows), received=len(raw), total=total, page=page, body=answer.body)
+
+    async def _learn_locations(self, rows: Sequence[wire.SaleListRow], lane: str) -> None:
+        """Has the ids of locations that are new looked up; one that is in no list is not asked for again."""
+        named = {guid(row.order_location_id) for row in rows}
+        strange = {each for each in named - self._locations.keys() if each.strip("0-")}
+        if strange:
+            found = await self._walk("ref/location", "LocationList", wire.LocationRow, lane)
+            self._locations |= dict.fromkeys(strange, "") | translate.location_names(found, self._places)
+
+    def _sale_rows(self, rows: Iterable[wire.SaleListRow]) -> tuple[SaleRow, ...]:
+        return tuple(translate.sale_row(row, self._locations) for row in rows)
 
     # Reference data and webhooks -------------------------------------------------------------------------------------
 
@@ -276,10 +293,6 @@ def _paged(body: bytes, key: str) -> tuple[list[Raw], int]:
 
 def _all(rows: list[Raw], type_: type[T]) -> list[T]:
     return [wire.decode(raw, type_) for raw in rows]
-
-
-def _sale_rows(rows: list[Raw]) -> tuple[SaleRow, ...]:
-    return tuple(translate.sale_row(row) for row in _understood(_all, rows, wire.SaleListRow))
 
 
 def _understood(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
