@@ -264,6 +264,52 @@ def test_taxes_from_outside_and_custom_lines_go_the_whole_way(store: Store) -> N
     run(story, store)
 
 
+def test_an_order_in_another_currency_waits_for_its_rate_and_is_booked_at_it(store: Store) -> None:
+    customers = [{"customer": f"Web {currency}", "currency": currency} for currency in ("EUR", "CHF")]
+
+    def shop(rate: str) -> dict[str, Any]:
+        rates = [{"currency": "CHF", "rate": rate}] if rate else []
+        return {"customers": customers, "rates": rates, "cin7_core": {"base_currency": "EUR"}}
+
+    async def again(world: World, kind: str, rate: str) -> None:
+        await world.service.stop()
+        world.serve(**shop(rate))
+        await world.service.start()
+        (case,) = [c for c in await world.store.read(cases.listing) if c.kind == kind]
+        await world.store.write(replay_case, world.service.settings, case.ref, "test", world.clock)
+
+    async def story(world: World) -> None:
+        world.company.load({"customers": [{"name": "Web CHF", "currency": "CHF", "tax_rule": "DE 19%"}]})
+        await world.until_shown(**FIRST)
+        found = await world.ct("GET", '/channels?where=key="web-eu"')
+        rate = {"name": "19 %", "amount": 0.19, "includedInPrice": True, "country": "DE"}
+        goods = {"sku": "ARMCHAIR", "quantity": 2, "externalTaxRate": rate,
+                 "externalPrice": {"currencyCode": "CHF", "centAmount": 11900},
+                 "supplyChannel": {"typeId": "channel", "id": found["results"][0]["id"]}}  # fmt: skip
+        order = await world.buy({}, currency="CHF", taxMode="External", shippingMethod=None, lineItems=[goods])
+        await world.until_stage(order["id"], "held")
+        (case,) = await world.store.read(cases.listing)
+        assert (case.kind, case.subject, case.actual) == ("currency_rate_missing", "rate:CHF", {"currency": "CHF"})
+        await world.until_shown(ARMCHAIR__web_eu=12)
+
+        await again(world, "currency_rate_missing", "own")
+
+        async def refused() -> bool:
+            return "order_refused" in await case_kinds(world)
+
+        await world.until(refused, "this back office fills in no rate of its own")
+        await again(world, "order_refused", "1.06213")
+        await world.until_stage(order["id"], "exported")
+        (sale,) = await live_sales(world, order["id"])
+        keys = {"api-auth-accountid": "acc", "api-auth-applicationkey": "key-reads"}
+        answer = await world.http.get(f"{CIN7}/ExternalApi/v2/sale", params={"ID": sale["sale"]}, headers=keys)
+        assert (answer.json()["CustomerCurrency"], answer.json()["CurrencyRate"]) == ("CHF", 1.06213)
+        (told,) = await world.store.read(answers.order_story, order["id"])
+        assert [part["currency_rate"] for part in told["parts"]] == ["1.06213"]
+
+    run(story, store, settings=shop(""))
+
+
 def test_staff_undo_that_the_list_of_sales_shows_late_raises_nothing(store: Store) -> None:
     """The freed units appear in the stock numbers well before the list knows that the sale was undone."""
 

@@ -15,6 +15,8 @@ from msgspec import Meta, field
 from sellable.config.secrets import MARK, masked
 from sellable.domain.stock import State
 
+OWN_RATE = "own"
+
 
 def _says(sentence: str) -> Meta:
     return Meta(description=sentence)
@@ -134,6 +136,24 @@ class CustomerMap(_Settings, frozen=True, kw_only=True):
     store: Annotated[str, _says("Only orders of this storefront store; empty for any.")] = ""
 
 
+class Rate(_Settings, frozen=True, kw_only=True):
+    """The exchange rate of sales in a currency that is not the company's own (CurrencyRate at Cin7 Core)."""
+
+    currency: Annotated[str, _says("ISO currency of the orders.")]
+    rate: Annotated[
+        str,
+        _says(
+            'Base currency for one unit of it, up to 5 decimals, in quotes: "1.17265"; "own" sends none, so that the '
+            "company's own rate counts where Cin7 Core fills one in."
+        ),
+    ]
+
+    @property
+    def decimal(self) -> Decimal | None:
+        """The rate, None for the company's own. Raises decimal.InvalidOperation when it is no number."""
+        return None if self.rate == OWN_RATE else Decimal(self.rate)
+
+
 class Webhook(_Settings, frozen=True, kw_only=True):
     """An inbound webhook and its secret."""
 
@@ -182,6 +202,9 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     sales_poll_seconds: Annotated[float, _says("How often changed sales are asked for.")] = 60.0
     catalogue_seconds: Annotated[float, _says("How often changed products are asked for.")] = 3600.0
     time_zone: Annotated[str, _says("IANA time zone of the company, for the calendar dates of sales.")] = "UTC"
+    base_currency: Annotated[
+        str, _says("ISO base currency of the company; required when orders come in more than one currency.")
+    ] = ""
     visibility_lag_seconds: Annotated[
         float, _says("How long after an acknowledged sale the availability view may still show the old number.")
     ] = 5.0
@@ -232,7 +255,13 @@ class Settings(_Settings, frozen=True, kw_only=True):
     owners: tuple[Owner, ...]
     service: Service = Service()
     buffers: tuple[Buffer, ...] = ()
+    rates: tuple[Rate, ...] = ()
     alerts: Alerts = Alerts()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict
     )
+
+    @property
+    def base_currency(self) -> str:
+        """The company's currency; where it is not said, the only one there is."""
+        return self.cin7_core.base_currency or next((rule.currency for rule in self.customers), "")

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from sellable.book import book
+from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import cancel, rules, sales, totals
@@ -397,8 +398,16 @@ def _revised(
     return trouble or {p.location: p for p in planned if isinstance(p, sales.Part)}
 
 
+def _with_its_header(draft: SaleDraft, part: Any) -> SaleDraft:
+    """A draft computed anew; a sale that is there already keeps the reference and the rate its header was made with."""
+    draft = msgspec.structs.replace(draft, ref=part.ref)
+    if part.sale_id is None or part.sale_gone:
+        return draft
+    return msgspec.structs.replace(draft, currency_rate=msgspec.convert(part.draft, SaleDraft).currency_rate)
+
+
 def _again(tx: Tx, part: Any, revised: sales.Part | None, now: datetime, context: Context) -> None:
-    draft = book.text(msgspec.structs.replace(revised.draft, ref=part.ref) if revised else part.draft)
+    draft = book.text(_with_its_header(revised.draft, part) if revised else part.draft)
     expected = book.text(revised.expected if revised else part.expected)
     state = tx.value(
         book.sql.revise_part, order_id=part.order_id, part=part.part, draft=draft, expected=expected
