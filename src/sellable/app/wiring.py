@@ -23,7 +23,7 @@ from sellable.connectors.cin7_core import webhooks as cin7_webhooks
 from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.commercetools.client import Commercetools
 from sellable.domain.orders import Order
-from sellable.orders import cancel, capture, export, fulfilment, strays
+from sellable.orders import adoption, cancel, capture, export, fulfilment, strays
 from sellable.orders.context import Context
 from sellable.runtime import feeds as feeds_module
 from sellable.runtime import inbox as inbox_module
@@ -117,12 +117,14 @@ def duties(
 ) -> list[Duty]:
     """Kind of operation -> how it is carried out, resolved and settled."""
     exporting = export.Exporting(store, clock, cin7, context)
+    searching = adoption.Searching(store, cin7, context)
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
     voiding = cancel.Voiding(store, cin7, context)
     stray = strays.Voiding(cin7)
     resolver = writer.Resolver(store, clock, shop, layout)
     table: list[tuple[str, Carry, Carry | None, Settled]] = [
+        ("sale.find", searching.find, None, searching.settled),
         ("sale.create", exporting.create, exporting.search, exporting.created),
         ("sale.lines", exporting.put_lines, None, exporting.lines_settled),
         ("sale.authorise", exporting.authorise, exporting.look, exporting.authorised),

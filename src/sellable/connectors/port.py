@@ -413,7 +413,16 @@ class OrderTarget(Protocol):
         """One call; rows whose reference is exactly `ref`. Absence proves nothing before the search settle time."""
         ...
 
-    async def read_sale(self, sale_id: str, *, lane: str) -> Sale: ...
+    async def search_sales(self, text: str, *, lane: str) -> list[SaleRow]:
+        """Every sale that has the text somewhere in its number, reference, customer and the like; a call a page.
+
+        A master's search matches parts of words: whoever wants one sale compares exactly.
+        """
+        ...
+
+    async def read_sale(self, sale_id: str, *, lane: str) -> Sale:
+        """One call. Refused(code=not_found) when there is none."""
+        ...
 
     async def void_sale(self, sale_id: str, *, undo: bool, lane: str) -> None:
         """Void for good, or back to draft (undo). Refused(code=too_late) once shipped."""

@@ -58,10 +58,11 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         )  # fmt: skip
     holds = False
     if sale.status == "authorised":
+        if part.state == "held":
+            # First, for it ends the cases that held the order; what is still another than ours is told anew below.
+            _back_again(tx, part, sale, now, context)
         holds = _follow_allocation(tx, part, sale, now, context)
         part = book.part_of(tx, part.order_id, part.part)
-        if part.state == "held":
-            _back_again(tx, part, sale, now, context)
     elif part.state in ("authorised", "shipped", "held"):
         _changed_by_staff(tx, part, sale, now, context)
     tx.run(

@@ -146,6 +146,15 @@ class Cin7Core:
             raise Misconfigured(f"saleList ignored the filter ExternalID={ref}", code="filter_ignored")
         return found
 
+    async def search_sales(self, text: str, *, lane: str) -> list[SaleRow]:
+        """A call a page: saleList by Search, which looks into number, status, customer and references (blueprint).
+
+        The locations are read besides when a row names one by an id that was not seen before.
+        """
+        rows = await self._walk("saleList", "SaleList", wire.SaleListRow, lane, {"Search": text})
+        await self._learn_locations(rows, lane)
+        return list(self._sale_rows(rows))
+
     async def read_sale(self, sale_id: str, *, lane: str) -> Sale:
         """One call: GET sale."""
         answer = await self._read("sale", {"ID": sale_id, "CountryFormat": "Code2"}, lane)
@@ -226,12 +235,14 @@ class Cin7Core:
         except KeyError:
             raise Misconfigured(f"{location} is no location of Cin7 Core", code="location") from None
 
-    async def _walk(self, path: str, key: str, type_: type[T], lane: str) -> list[T]:
+    async def _walk(
+        self, path: str, key: str, type_: type[T], lane: str, params: dict[str, Any] | None = None
+    ) -> list[T]:
         """Every row of a list. Raises Unavailable when it changed its length meanwhile or does not end."""
         found: list[T] = []
         first: int | None = None
         for page in range(1, PAGES_MAX + 1):
-            answer = await self._read(path, {"Page": page, "Limit": PAGE}, lane)
+            answer = await self._read(path, {**(params or {}), "Page": page, "Limit": PAGE}, lane)
             rows, total = _understood(_paged, answer.body, key)
             found += _understood(_all, rows, type_)
             first = total if first is None else first
