@@ -462,6 +462,19 @@ def test_changed_sales_since_an_instant(shop: Shop) -> None:
     shop.run(look)
 
 
+def test_a_search_finds_parts_of_words_so_references_are_compared_by_whoever_asks(shop: Shop) -> None:
+    numbers = [f"{shop.name}-1", f"{shop.name}-10", f"x{shop.name}-1", f"{shop.name}-1".lower()]
+
+    async def look(client: Cin7Core) -> None:
+        for place, number in enumerate(numbers):
+            draft = msgspec.structs.replace(shop.draft(ref=f"shop:{shop.name}:{place}"), order_number=number)
+            await client.create_draft(draft, lane="orders")
+        found = await client.search_sales(numbers[0], lane="reads")
+        assert sorted(row.reference for row in found) == sorted(numbers)
+
+    shop.run(look)
+
+
 def test_webhooks_are_kept_registered_and_awake(shop: Shop) -> None:
     url = f"https://us.example/hooks/{shop.name}"
 

@@ -264,6 +264,49 @@ def test_taxes_from_outside_and_custom_lines_go_the_whole_way(store: Store) -> N
     run(story, store)
 
 
+def test_a_sale_of_the_former_integration_is_adopted_and_its_neighbours_are_not(store: Store) -> None:
+    """Its order number is contained in a neighbour's, and the search finds both."""
+    keys = {"api-auth-accountid": "acc", "api-auth-applicationkey": "key-reads"}
+    url = f"{CIN7}/ExternalApi/v2/sale"
+
+    async def exported(world: World, number: str, units: int) -> str:
+        """What the former integration did: header and lines, without our reference."""
+        header = {"Customer": "Web EUR", "Location": "Hamburg", "SkipQuote": True, "TaxRule": "DE 19%",
+                  "TaxInclusive": True, "CustomerReference": number}  # fmt: skip
+        made = (await world.http.post(url, json=header, headers=keys)).json()
+        goods = {"SKU": "ARMCHAIR", "Name": "Armchair", "Quantity": units, "Price": 119, "Tax": 19 * units,
+                 "Total": 119 * units, "TaxRule": "DE 19%"}  # fmt: skip
+        shipping = {"Description": "Shipping", "Quantity": 1, "Price": 4.9, "Tax": 0.78, "Total": 4.9,
+                    "TaxRule": "DE 19%"}  # fmt: skip
+        order = {"SaleID": made["ID"], "Status": "AUTHORISED", "Lines": [goods], "AdditionalCharges": [shipping]}
+        answer = await world.http.post(f"{url}/order", json=order, headers=keys)
+        assert answer.status_code == 200, answer.text
+        return str(made["ID"])
+
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        await world.service.stop()
+        mine, nobodys = await world.buy({"ARMCHAIR": 2}), await world.buy({"ARMCHAIR": 1})
+        sale = await exported(world, mine["orderNumber"], 2)
+        for number in (f"{mine['orderNumber']}0", f"X{nobodys['orderNumber']}"):
+            await exported(world, number, 1)
+        world.serve(orders={"adopt_minutes_after_birth": 10_000_000})
+        await world.service.start()
+        for order in (mine, nobodys):
+            await world.until_stage(order["id"], "exported")
+        assert await live_sales(world, mine["id"]) == []
+        assert len(await live_sales(world, nobodys["id"])) == 1
+        (told,) = await world.store.read(answers.order_story, mine["id"])
+        assert [(part["sale_id"], part["location"]) for part in told["parts"]] == [(sale, "Hamburg")]
+        await world.until_shown(ARMCHAIR__web_eu=9, ARMCHAIR__web_uk=9)
+        await world.act(warehouse=WAREHOUSE)
+        await world.until_stage(mine["id"], "shipped")
+        assert await case_kinds(world) == set()
+        await world.store.read(healthy)
+
+    run(story, store)
+
+
 def test_an_order_in_another_currency_waits_for_its_rate_and_is_booked_at_it(store: Store) -> None:
     customers = [{"customer": f"Web {currency}", "currency": currency} for currency in ("EUR", "CHF")]
 

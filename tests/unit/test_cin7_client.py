@@ -361,6 +361,21 @@ def test_locations_of_listed_sales_are_looked_up_once_and_an_unknown_one_not_aga
     assert vendor.lines == ["GET /saleList", "GET /ref/location", "GET /saleList"]
 
 
+def test_a_search_is_walked_to_the_end_and_shows_what_to_compare() -> None:
+    first = sales(row(CustomerReference="N-1", OrderLocationID="ll-1"), total=2)
+    places = ok({"Total": 1, "LocationList": [{"ID": "LL-1", "Name": "Main Warehouse"}]})
+    vendor = Vendor(first, sales(row(SaleID="CD", CustomerReference="N-10"), total=2), places)
+    found = vendor.run(lambda c: c.search_sales("N-1", lane="orders"))
+    assert [(r.sale_id, r.reference, r.location) for r in found] == [("ab-1", "N-1", "berlin"), ("cd", "N-10", "")]
+    assert [(vendor.query(n)["Search"], vendor.query(n)["Page"]) for n in (0, 1)] == [("N-1", "1"), ("N-1", "2")]
+
+
+def test_a_search_whose_list_moved_is_no_answer() -> None:
+    torn = [sales(row(), total=2), sales(row(SaleID="CD"), total=3)]
+    with pytest.raises(Unavailable):
+        Vendor(*torn).run(lambda c: c.search_sales("N-1", lane="orders"))
+
+
 def test_a_sale_is_read_by_its_id_whatever_its_case() -> None:
     vendor = Vendor(ok({"ID": "AB-1", "Status": "DRAFT", "Order": {"Status": "NOT AVAILABLE"}}))
     assert vendor.run(lambda c: c.read_sale("ab-1", lane="reads")).status == "draft"
