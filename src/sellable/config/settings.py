@@ -56,7 +56,10 @@ class Service(_Settings, frozen=True, kw_only=True):
 class Orders(_Settings, frozen=True, kw_only=True):
     """When an order becomes a sale at the back office."""
 
-    start_at: Annotated[datetime, _says("Orders placed before this instant are adopted where their sale is found, else ignored; never created.")]
+    start_at: Annotated[
+        datetime,
+        _says("Orders placed before this instant are adopted where their sale is found, else ignored; never created."),
+    ]
     trigger: Annotated[
         Literal["created", "paid", "confirmed"], _says("What must be true of an order before it is exported.")
     ] = "created"
