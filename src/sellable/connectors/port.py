@@ -170,6 +170,10 @@ class StorefrontStock(Protocol):
         """Sends up to `write_batch` differences in one call; each succeeds or fails alone. Never raises VendorError."""
         ...
 
+    async def sold(self, skus: Sequence[str], *, lane: str) -> frozenset[str]:
+        """One call for at most 150 SKUs: those that a product of the storefront has, published or not."""
+        ...
+
     async def create_entry(self, sku: str, channel: str | None, op_id: str, *, lane: str) -> EntryReading:
         """Creates the entry at 0. Refused(code=DuplicateField) when somebody else did."""
         ...
