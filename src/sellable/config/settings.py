@@ -81,7 +81,9 @@ class Channel(_Settings, frozen=True, kw_only=True):
     buffer: Annotated[int, _says("Units of every SKU never shown on this channel.")] = 0
     cap: Annotated[int | None, _says("Most units of a SKU shown on this channel.")] = None
     low_mark: Annotated[int, _says("At or below this number a lowering goes ahead of routine differences.")] = 3
-    create_entries: Annotated[bool, _says("Create missing stock entries, at 0, for what is stocked in the pool and has a product.")] = False
+    create_entries: Annotated[
+        bool, _says("Create missing stock entries, at 0, for what is stocked in the pool and has a product.")
+    ] = False
 
 
 class Pool(_Settings, frozen=True, kw_only=True):
