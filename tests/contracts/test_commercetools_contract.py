@@ -263,6 +263,18 @@ def test_a_second_entry_of_the_same_key_is_refused(simulated: Shop) -> None:
     assert refusal.value.code == "DuplicateField"
 
 
+def test_which_skus_a_product_has(simulated: Shop) -> None:
+    """An entry says nothing about that: the platform takes one of any SKU."""
+    product(simulated, CHAIR, variants=[{"sku": 'LAMP "L"'}, {}])
+    simulated.entry("ORPHAN", 3)
+
+    async def story(port: Commercetools) -> Any:
+        several = await port.sold([CHAIR, 'LAMP "L"', "ORPHAN", CHAIR.lower()], lane="repair")
+        return several, await port.sold(["ORPHAN"], lane="repair")
+
+    assert simulated.run(story) == ({CHAIR, 'LAMP "L"'}, frozenset())
+
+
 # --- Stock over GraphQL ----------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,9 @@ from tests.e2e.world import CIN7, CT, World, run
 from sellable.app import answers
 from sellable.app.replaying import replay_case
 from sellable.desk import cases
+from sellable.runtime import feeds
 from sellable.runtime.database import ReadTx, Store
+from sellable.runtime.queries import Query
 from sellable.stock import entries, ledger
 
 FIRST = {
@@ -21,6 +23,7 @@ FIRST = {
     "SET__web_uk": 5,
     "GHOST__web_eu": 0,
 }
+AUDITED = Query(package="t", name="t", purpose="t", text="SELECT action, after FROM audit ORDER BY id")
 WAREHOUSE = {"auto": True, "pick_after_seconds": 20, "ship_after_seconds": 40, "carrier": "DHL"}
 
 
@@ -321,6 +324,39 @@ def test_explain_accounts_for_the_number_now_and_in_the_past(store: Store) -> No
         assert {t["location"]: t["left_out"] for t in term["locations"]}["Berlin"] == {"inspection": 3}
 
     run(story, store)
+
+
+def test_an_entry_is_created_for_what_is_stocked_and_sold_on_a_channel_that_asks_for_it(store: Store) -> None:
+    """A lamp with a product but no entry, and one that only the back office knows."""
+    channels = [{"key": "web-eu", "pool": "eu", "create_entries": True}, {"key": "web-uk", "pool": "uk"}]
+
+    async def entries_of(world: World, sku: str) -> list[Any]:
+        return list((await world.ct("GET", f'/inventory?where=sku="{sku}"'))["results"])
+
+    async def story(world: World) -> None:
+        lamp = {"key": "lamp", "name": "Lamp", "variants": [{"sku": "LAMP", "price_cents": 4900}]}
+        world.shop.load({"products": [lamp]})
+        cards = [{"sku": sku, "name": sku, "price": "9.00"} for sku in ("LAMP", "BARE")]
+        rows = [{"sku": sku, "location": "Berlin", "bin": "A1", "quantity": 5} for sku in ("LAMP", "BARE")]
+        world.company.load({"products": cards, "stock": rows})
+        await world.service.start()
+        await world.until_shown(**FIRST)
+        await world.store.write(feeds.poke, "commercetools.new entries")
+
+        async def made() -> bool:
+            return bool(await entries_of(world, "LAMP"))
+
+        await world.until(made, "the lamp has its entry")
+        await world.until_shown(LAMP__web_eu=5)
+        assert (len(await entries_of(world, "LAMP")), await entries_of(world, "BARE")) == (1, [])
+        order = await world.buy({"LAMP": 2})
+        await world.until_stage(order["id"], "exported")
+        await world.until_shown(LAMP__web_eu=3)
+        (told,) = [r for r in await world.store.read(lambda tx: tx.all(AUDITED)) if r.action == "entry.create"]
+        assert told.after["state"] == "done"
+        await world.store.read(healthy)
+
+    run(story, store, start=False, settings={"channels": channels})
 
 
 def test_a_changed_buffer_reaches_the_storefront_after_a_restart(store: Store) -> None:

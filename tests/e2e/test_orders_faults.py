@@ -10,9 +10,11 @@ import pytest
 from tests.e2e.test_main_job import FIRST, WAREHOUSE, case_kinds, healthy, live_sales
 from tests.e2e.world import CIN7, CT, World, run
 
+from sellable.app import answers
 from sellable.app.replaying import replay_case
+from sellable.book import book
 from sellable.desk import cases
-from sellable.runtime.database import Store
+from sellable.runtime.database import ReadTx, Store
 
 EAGER = {"cin7_core": {"stray_draft_minutes": 4}}
 """A call is given up after 5 s of the machine (300 s here), so a late effect is later than that."""
@@ -25,6 +27,10 @@ def cin7(effect: str, match: str, **more: Any) -> dict[str, Any]:
 
 async def cancel(world: World, order_id: str) -> None:
     await world.cancel(order_id)
+
+
+def _part_of(tx: ReadTx, order_id: str) -> list[Any]:
+    return tx.all(book.sql.read_parts, order_id=order_id)
 
 
 async def only(world: World, order_id: str, count: int = 1) -> None:
@@ -179,9 +185,62 @@ def test_a_sale_moved_to_another_location_weighs_there(store: Store) -> None:
         await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=7)
         (sale,) = await live_sales(world, order["id"])
         await world.act(staff={"relocate": sale["sale"], "location": "Hamburg"})
+        most = 0
+
+        async def followed() -> bool:
+            nonlocal most
+            most = max(most, await world.shown("ARMCHAIR"))
+            (told,) = await world.store.read(answers.order_story, order["id"])
+            return bool(told["parts"][0]["location"] == "Hamburg")
+
+        await world.until(followed, "the book says where the sale is")
+        assert "sale_changed_by_staff" in await case_kinds(world)
         await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=10)
+        assert most <= 11, "never more than there is"
         (kept,) = await live_sales(world, order["id"])
         assert kept["sale"] == sale["sale"], "the same sale, at another place"
+        await world.store.read(healthy)
+
+    run(story, store)
+
+
+def test_two_sales_that_staff_merge_are_noticed_and_free_nothing(store: Store) -> None:
+    """Undone, written anew with the other's units, authorised; the other is voided: one of two orders has no sale."""
+
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        first, second = [await world.buy({"ARMCHAIR": units}, "web-uk") for units in (3, 2)]
+        for order in (first, second):
+            await world.until_stage(order["id"], "exported")
+        await world.until_shown(ARMCHAIR__web_eu=9, ARMCHAIR__web_uk=5)
+        (kept,), (gone,) = [await live_sales(world, order["id"]) for order in (first, second)]
+
+        async def listed() -> bool:
+            return all(part.list_progress for part in await world.store.read(_part_of, first["id"]))
+
+        await world.until(listed, "the list of sales has shown it as we made it")
+        staff = {"api-auth-accountid": "acc", "api-auth-applicationkey": "key-reads"}
+        base = f"{CIN7}/ExternalApi/v2/sale"
+        (line,) = (await world.http.get(f"{base}/order", params={"SaleID": kept["sale"]}, headers=staff)).json()[
+            "Lines"
+        ]
+        lines = [line | {"Quantity": 5, "Total": line["Price"] * 5, "Tax": line["Tax"] * 5 / 3}]
+        merged = {"SaleID": kept["sale"], "Status": "AUTHORISED", "Memo": "", "Lines": lines}
+        for method, url, params, body in (
+            ("DELETE", base, {"ID": gone["sale"], "Void": "true"}, None),
+            ("DELETE", base, {"ID": kept["sale"], "Void": "false"}, None),
+            ("POST", f"{base}/order", {}, merged),
+        ):
+            answer = await world.http.request(method, url, params=params, headers=staff, json=body)
+            assert answer.status_code == 200, answer.text
+        await world.until_stage(second["id"], "held")
+
+        async def both_told() -> bool:
+            found = [c for c in await world.store.read(cases.listing) if c.kind == "sale_changed_by_staff"]
+            return {c.subject for c in found} == {f"order:{first['id']}", f"order:{second['id']}"}
+
+        await world.until(both_told, "a case for each of the two orders")
+        await world.until_shown(ARMCHAIR__web_eu=7, ARMCHAIR__web_uk=3)
 
     run(story, store)
 
@@ -203,6 +262,95 @@ def test_taxes_from_outside_and_custom_lines_go_the_whole_way(store: Store) -> N
         assert Decimal(sale["total"]) * 100 == order["totalPrice"]["centAmount"]
 
     run(story, store)
+
+
+def test_a_sale_of_the_former_integration_is_adopted_and_its_neighbours_are_not(store: Store) -> None:
+    """Its order number is contained in a neighbour's, and the search finds both."""
+    keys = {"api-auth-accountid": "acc", "api-auth-applicationkey": "key-reads"}
+    url = f"{CIN7}/ExternalApi/v2/sale"
+
+    async def exported(world: World, number: str, units: int) -> str:
+        """What the former integration did: header and lines, without our reference."""
+        header = {"Customer": "Web EUR", "Location": "Hamburg", "SkipQuote": True, "TaxRule": "DE 19%",
+                  "TaxInclusive": True, "CustomerReference": number}  # fmt: skip
+        made = (await world.http.post(url, json=header, headers=keys)).json()
+        goods = {"SKU": "ARMCHAIR", "Name": "Armchair", "Quantity": units, "Price": 119, "Tax": 19 * units,
+                 "Total": 119 * units, "TaxRule": "DE 19%"}  # fmt: skip
+        shipping = {"Description": "Shipping", "Quantity": 1, "Price": 4.9, "Tax": 0.78, "Total": 4.9,
+                    "TaxRule": "DE 19%"}  # fmt: skip
+        order = {"SaleID": made["ID"], "Status": "AUTHORISED", "Lines": [goods], "AdditionalCharges": [shipping]}
+        answer = await world.http.post(f"{url}/order", json=order, headers=keys)
+        assert answer.status_code == 200, answer.text
+        return str(made["ID"])
+
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        await world.service.stop()
+        mine, nobodys = await world.buy({"ARMCHAIR": 2}), await world.buy({"ARMCHAIR": 1})
+        sale = await exported(world, mine["orderNumber"], 2)
+        for number in (f"{mine['orderNumber']}0", f"X{nobodys['orderNumber']}"):
+            await exported(world, number, 1)
+        world.serve(orders={"adopt_minutes_after_birth": 10_000_000})
+        await world.service.start()
+        for order in (mine, nobodys):
+            await world.until_stage(order["id"], "exported")
+        assert await live_sales(world, mine["id"]) == []
+        assert len(await live_sales(world, nobodys["id"])) == 1
+        (told,) = await world.store.read(answers.order_story, mine["id"])
+        assert [(part["sale_id"], part["location"]) for part in told["parts"]] == [(sale, "Hamburg")]
+        await world.until_shown(ARMCHAIR__web_eu=9, ARMCHAIR__web_uk=9)
+        await world.act(warehouse=WAREHOUSE)
+        await world.until_stage(mine["id"], "shipped")
+        assert await case_kinds(world) == set()
+        await world.store.read(healthy)
+
+    run(story, store)
+
+
+def test_an_order_in_another_currency_waits_for_its_rate_and_is_booked_at_it(store: Store) -> None:
+    customers = [{"customer": f"Web {currency}", "currency": currency} for currency in ("EUR", "CHF")]
+
+    def shop(rate: str) -> dict[str, Any]:
+        rates = [{"currency": "CHF", "rate": rate}] if rate else []
+        return {"customers": customers, "rates": rates, "cin7_core": {"base_currency": "EUR"}}
+
+    async def again(world: World, kind: str, rate: str) -> None:
+        await world.service.stop()
+        world.serve(**shop(rate))
+        await world.service.start()
+        (case,) = [c for c in await world.store.read(cases.listing) if c.kind == kind]
+        await world.store.write(replay_case, world.service.settings, case.ref, "test", world.clock)
+
+    async def story(world: World) -> None:
+        world.company.load({"customers": [{"name": "Web CHF", "currency": "CHF", "tax_rule": "DE 19%"}]})
+        await world.until_shown(**FIRST)
+        found = await world.ct("GET", '/channels?where=key="web-eu"')
+        rate = {"name": "19 %", "amount": 0.19, "includedInPrice": True, "country": "DE"}
+        goods = {"sku": "ARMCHAIR", "quantity": 2, "externalTaxRate": rate,
+                 "externalPrice": {"currencyCode": "CHF", "centAmount": 11900},
+                 "supplyChannel": {"typeId": "channel", "id": found["results"][0]["id"]}}  # fmt: skip
+        order = await world.buy({}, currency="CHF", taxMode="External", shippingMethod=None, lineItems=[goods])
+        await world.until_stage(order["id"], "held")
+        (case,) = await world.store.read(cases.listing)
+        assert (case.kind, case.subject, case.actual) == ("currency_rate_missing", "rate:CHF", {"currency": "CHF"})
+        await world.until_shown(ARMCHAIR__web_eu=12)
+
+        await again(world, "currency_rate_missing", "own")
+
+        async def refused() -> bool:
+            return "order_refused" in await case_kinds(world)
+
+        await world.until(refused, "this back office fills in no rate of its own")
+        await again(world, "order_refused", "1.06213")
+        await world.until_stage(order["id"], "exported")
+        (sale,) = await live_sales(world, order["id"])
+        keys = {"api-auth-accountid": "acc", "api-auth-applicationkey": "key-reads"}
+        answer = await world.http.get(f"{CIN7}/ExternalApi/v2/sale", params={"ID": sale["sale"]}, headers=keys)
+        assert (answer.json()["CustomerCurrency"], answer.json()["CurrencyRate"]) == ("CHF", 1.06213)
+        (told,) = await world.store.read(answers.order_story, order["id"])
+        assert [part["currency_rate"] for part in told["parts"]] == ["1.06213"]
+
+    run(story, store, settings=shop(""))
 
 
 def test_staff_undo_that_the_list_of_sales_shows_late_raises_nothing(store: Store) -> None:

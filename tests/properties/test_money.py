@@ -21,6 +21,7 @@ from sellable.config.settings import (
     Location,
     Orders,
     Pool,
+    Rate,
     Settings,
     TaxMap,
 )
@@ -44,12 +45,13 @@ def settings() -> Settings:
     return Settings(
         orders=Orders(start_at=NOW),
         commercetools=Commercetools(project="shop", client_id="", client_secret="", restocks_on_cancel="unknown"),
-        cin7_core=Cin7Core(account_id="", key=""),
+        cin7_core=Cin7Core(account_id="", key="", base_currency="EUR"),
         locations=tuple(Location(name=name, master="cin7_core", remote=name) for name in PLACES),
         states=(),
         pools=(Pool(name="web", locations=PLACES),),
         channels=(Channel(key="", pool="web"),),
         customers=tuple(CustomerMap(customer=c, currency=c) for c in ("EUR", "JPY", "KWD")),
+        rates=(Rate(currency="JPY", rate="0.00613"), Rate(currency="KWD", rate="2.81")),
         taxes=tuple(TaxMap(rate=rate, rule=f"Rule {rate}") for rate in RATES),
         owners=(),
     )

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ from sellable.connectors.port import (
 from sellable.desk import cases
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, to_minor
 from sellable.domain.orders import InventoryMode, Line, Order, OrderState, Parcel, Shipment, Tax
-from sellable.orders import cancel, capture, export, fulfilment, strays
+from sellable.orders import adoption, cancel, capture, export, fulfilment, strays
 from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context
 from sellable.runtime import inbox, operations
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -39,6 +40,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected, next_seq
 from sellable.stock import catalogue, demand, numbers, observe
+from sellable.sync import masters
 
 CHAIR, TABLE, SET = "ARMCHAIR", "TABLE", "SET"
 VAT = Tax(name="19 %", rate=Decimal("0.19"), included=True, country="DE")
@@ -64,13 +66,25 @@ class Office:
         if self.lost.get(what):
             raise self.lost[what].pop(0)
 
-    def add(self, ref: str, status: str = "draft", location: str = "Berlin") -> str:
+    def add(self, ref: str, status: str = "draft", location: str = "Berlin", reference: str = "") -> str:
         sale_id = f"sale-{len(self.sales) + 1}"
-        self.sales[sale_id] = {"ref": ref, "status": status, "lines": [], "location": location, "at": 0, "totals": None}
+        self.sales[sale_id] = {
+            "ref": ref, "status": status, "lines": [], "location": location, "at": 0, "totals": None,
+            "reference": reference,
+        }  # fmt: skip
         return sale_id
 
+    def add_foreign(self, reference: str, /, *lines: tuple[str, int], sale_id: str = "", **fields: Any) -> str:
+        """A sale of another integration, authorised at 1.19 a unit unless the fields say otherwise."""
+        made = self.add("their-ref", "authorised", reference=reference)
+        units = sum(count for _, count in lines)
+        totals = SaleTotals(net=100 * units, tax=19 * units, gross=119 * units)
+        self.sales[made] |= {"lines": list(lines), "totals": totals, **fields}
+        self.sales[sale_id or made] = self.sales.pop(made)
+        return sale_id or made
+
     async def create_draft(self, draft: SaleDraft, *, lane: str) -> str:
-        sale_id = self.add(draft.ref, location=draft.location)
+        sale_id = self.add(draft.ref, location=draft.location, reference=draft.order_number)
         await self._called("create")
         return sale_id
 
@@ -89,14 +103,23 @@ class Office:
 
     async def find_by_ref(self, ref: str, *, lane: str) -> list[SaleRow]:
         await self._called("find")
-        return [
-            SaleRow(sale_id=k, number=k.upper(), ref=ref, status=s["status"], updated=f"2026-01-01T00:00:0{s['at']}Z",
-                    shipped=False)
-            for k, s in self.sales.items() if s["ref"] == ref
-        ]  # fmt: skip
+        return [self.row(k) for k, s in self.sales.items() if s["ref"] == ref]
+
+    async def search_sales(self, text: str, *, lane: str) -> list[SaleRow]:
+        await self._called("search")
+        return [self.row(k) for k, s in self.sales.items() if text in s["reference"]]
+
+    def row(self, sale_id: str) -> SaleRow:
+        s = self.sales[sale_id]
+        return SaleRow(
+            sale_id=sale_id, number=sale_id.upper(), ref=s["ref"], status=s["status"], shipped=False,
+            updated=f"2026-01-01T00:00:0{s['at']}Z", location=s["location"], reference=s["reference"],
+        )  # fmt: skip
 
     async def read_sale(self, sale_id: str, *, lane: str) -> Sale:
         await self._called("read")
+        if sale_id not in self.sales:
+            raise Refused("no such sale", code="not_found")
         return self.read(sale_id)
 
     async def void_sale(self, sale_id: str, *, undo: bool, lane: str) -> None:
@@ -165,11 +188,13 @@ class Life:
         office: Any = self.office
         shop: Any = self.shop
         exporting = export.Exporting(store, self.clock, office, self.context)
+        searching = adoption.Searching(store, office, self.context)
         noting = export.Noting(store, shop, self.context)
         delivering = fulfilment.Delivering(store, shop, self.context)
         voiding = cancel.Voiding(store, office, self.context)
         stray = strays.Voiding(office)
         self.duties: dict[str, tuple[Any, Any, Any]] = {
+            "sale.find": (searching.find, None, searching.settled),
             "sale.create": (exporting.create, exporting.search, exporting.created),
             "sale.lines": (exporting.put_lines, None, exporting.lines_settled),
             "sale.authorise": (exporting.authorise, exporting.look, exporting.authorised),
@@ -298,6 +323,21 @@ class Life:
         assert row is not None
         fulfilment.on_sale(tx, inbox.InboxRow(**row._asdict()), now, context=self.context)
 
+    async def listed(self, sale_id: str, **changes: Any) -> list[str]:
+        """Which sales are to be read after the list showed this one, authorised and untouched but for the changes."""
+        row: dict[str, Any] = {"status": "authorised", "progress": "NOT PICKED", "updated": 1, "shipped": False}
+        row |= changes
+        stamp = f"2026-02-01T00:00:0{row.pop('updated')}Z"
+        rows = [SaleRow(sale_id=sale_id, number=sale_id, ref="", updated=stamp, **row)]
+        return await self.store.write(self._listed, rows)
+
+    def _listed(self, tx: Tx, rows: list[SaleRow]) -> list[str]:
+        master = masters.Master(name=BACK_OFFICE, remotes={}, open_case=self.context.open_case)
+        page: Any = SimpleNamespace(body=msgspec.json.encode(rows), meta={"walk": 0, "last": False})
+        masters.on_sales(tx, page, self.clock.now(), master=master)
+        tx.finish()
+        return [r.key for r in tx.all(_DROP_WISHES)]
+
     async def stage(self, order_id: str = "o1") -> str:
         rows = await self.store.read(lambda tx: tx.all(book.sql.find_orders, key=order_id))
         return str(rows[0].stage)
@@ -364,6 +404,7 @@ def query(text: str) -> Any:
 
 
 _ROW = query("SELECT * FROM inbox WHERE message_id = %(name)s")
+_DROP_WISHES = query("DELETE FROM wanted WHERE kind = 'sale' RETURNING key")
 _DEMAND = query(
     "SELECT sku, sum(open_units) AS open_units, sum(evidenced_units) AS evidenced_units FROM demand"
     " WHERE order_id = %(order_id)s AND NOT settled GROUP BY sku"

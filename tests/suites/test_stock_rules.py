@@ -268,6 +268,27 @@ def test_a_lower_seen_in_an_unfinished_set_contains_nothing_yet(store: Store) ->
     assert store.write_now(story) == [4, 7]
 
 
+def test_units_that_come_free_at_one_place_while_as_many_go_at_another_wait_for_proof(store: Store) -> None:
+    """3 of an order's units at WH1 are freed by hand, 3 at WH2 are sold over the counter: the sum stays, WH1 rises."""
+
+    def story(tx: Tx) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        entry(tx, 0)
+        sweep(tx, "s0", [row(10), row(4, "WH2")])
+        sell(tx, "A", 3)
+        demand.evidence(tx, "A", "WH1", {LAMP: 3}, next_seq(tx), NOW)
+        sweep(tx, "s1", [row(7), row(4, "WH2")])
+        found = []
+        for name, first, second in (("s2", 7, 3), ("s3", 10, 1)):
+            observe.start(tx, name, "cin7_core", "", NOW)
+            rows = [row(first), row(second, "WH2")]
+            observe.see_page(tx, name, rows, a0=next_seq(tx), a1=next_seq(tx), now=NOW)
+            found.append(observe.close(tx, name, complete=True, cause="", locations=PLACES, now=NOW).raises)
+            observe.apply(tx, name, waiting=list(found[-1]), dropped=list(found[-1]), locations=PLACES, now=NOW)
+        return found[0], found[1]
+
+    assert store.write_now(story) == ((), (LAMP,))
+
+
 def test_absent_rows_are_suspected_and_only_an_exact_answer_makes_them_zero(store: Store) -> None:
     def story(tx: Tx) -> tuple[tuple[str, ...], int, int]:
         entry(tx, 0)

@@ -434,7 +434,9 @@ def test_catalogues_are_compared_both_ways_with_one_case_for_a_class(store: Stor
     }
     store.write_now(catalogue.spell, {"CHAIR-0001": "chair-0001", "CHAIR-0003": "LAMP"}, NOW)
     assert {kind: found["count"] for kind, found in compared(store, NOW + timedelta(hours=2)).items()} == {
-        "only_at_storefront": 26, "twins": 1, "bundle_without_recipe": 1,
+        "only_at_storefront": 26,
+        "twins": 1,
+        "bundle_without_recipe": 1,
     }, "mapped SKUs are no mismatch"
     store.write_now(catalogue.spell, {}, NOW)
     compared(store, NOW + timedelta(hours=4))

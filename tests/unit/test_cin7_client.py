@@ -348,6 +348,34 @@ def test_a_page_of_changed_sales() -> None:
     assert page.body.startswith(b"{")
 
 
+def test_locations_of_listed_sales_are_looked_up_once_and_an_unknown_one_not_again() -> None:
+    listed = sales(row(OrderLocationID="LL-1"), row(SaleID="CD", OrderLocationID="gone"))
+    places = ok({"Total": 1, "LocationList": [{"ID": "ll-1", "Name": "Main Warehouse"}]})
+    vendor = Vendor(listed, places, listed)
+
+    async def twice(client: Cin7Core) -> list[str]:
+        pages = [await client.sales_page(1, updated_since="2026-11-21T10:00:00Z", lane="reads") for _ in range(2)]
+        return [row.location for page in pages for row in page.rows]
+
+    assert vendor.run(twice) == ["berlin", "", "berlin", ""]
+    assert vendor.lines == ["GET /saleList", "GET /ref/location", "GET /saleList"]
+
+
+def test_a_search_is_walked_to_the_end_and_shows_what_to_compare() -> None:
+    first = sales(row(CustomerReference="N-1", OrderLocationID="ll-1"), total=2)
+    places = ok({"Total": 1, "LocationList": [{"ID": "LL-1", "Name": "Main Warehouse"}]})
+    vendor = Vendor(first, sales(row(SaleID="CD", CustomerReference="N-10"), total=2), places)
+    found = vendor.run(lambda c: c.search_sales("N-1", lane="orders"))
+    assert [(r.sale_id, r.reference, r.location) for r in found] == [("ab-1", "N-1", "berlin"), ("cd", "N-10", "")]
+    assert [(vendor.query(n)["Search"], vendor.query(n)["Page"]) for n in (0, 1)] == [("N-1", "1"), ("N-1", "2")]
+
+
+def test_a_search_whose_list_moved_is_no_answer() -> None:
+    torn = [sales(row(), total=2), sales(row(SaleID="CD"), total=3)]
+    with pytest.raises(Unavailable):
+        Vendor(*torn).run(lambda c: c.search_sales("N-1", lane="orders"))
+
+
 def test_a_sale_is_read_by_its_id_whatever_its_case() -> None:
     vendor = Vendor(ok({"ID": "AB-1", "Status": "DRAFT", "Order": {"Status": "NOT AVAILABLE"}}))
     assert vendor.run(lambda c: c.read_sale("ab-1", lane="reads")).status == "draft"

@@ -403,10 +403,33 @@ def test_picked(combined: str, pick: str | None, picked: bool) -> None:
 )
 def test_rows_worth_reading(shipping: str | None, shipped: bool) -> None:
     listed = wire.SaleListRow(sale_id="AB", order_status="AUTHORISED", combined_shipping_status=shipping)
-    row = translate.sale_row(listed)
+    row = translate.sale_row(listed, {})
     assert (row.sale_id, row.shipped, row.picked) == ("ab", shipped, False)
     picking = msgspec.structs.replace(listed, combined_picking_status="PARTIALLY PICKED")
-    assert translate.sale_row(picking).picked
+    assert translate.sale_row(picking, {}).picked
+
+
+def test_a_row_names_its_location_by_our_name_also_through_a_bin() -> None:
+    """The list has ids only, whose case is not stable, and a bin is a location of its own there."""
+    rows = [
+        wire.LocationRow(id="AA-1", name="Main Warehouse"),
+        wire.LocationRow(id="BB-2", name="A-1", parent_id="aa-1"),
+        wire.LocationRow(id="CC-3", name="Not ours", parent_id="00000000-0000-0000-0000-000000000000"),
+    ]
+    names = translate.location_names(rows, PLACES)
+    assert names == {"aa-1": "berlin", "bb-2": "berlin", "cc-3": "Not ours"}
+    listed = wire.SaleListRow(sale_id="AB", order_status="AUTHORISED")
+    found = [
+        translate.sale_row(msgspec.structs.replace(listed, order_location_id=each), names).location
+        for each in ("Bb-2", "CC-3", "dd-4", None)
+    ]
+    assert found == ["berlin", "Not ours", "", ""]
+
+
+def test_progress_is_told_only_of_an_authorised_sale() -> None:
+    listed = wire.SaleListRow(sale_id="AB", order_status="AUTHORISED", combined_picking_status="Picking")
+    assert translate.sale_row(listed, {}).progress == "PICKING|||||"
+    assert translate.sale_row(msgspec.structs.replace(listed, order_status="DRAFT"), {}).progress == ""
 
 
 def test_lists_are_found_under_any_spelling() -> None:

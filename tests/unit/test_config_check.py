@@ -92,6 +92,22 @@ APPENDED = [
     ('[[taxes]]\nrate = "0.190"\nrule = "V"\n', 3, "taxes[2].rule", 'mapped already, to the rule "VAT 19 %"'),
     ('[[taxes]]\nrate = "19"\nrule = "V"\n', 2, "taxes[2].rate", '"19" is no rate as a fraction'),
     ('[[taxes]]\nrate = "a lot"\nrule = "V"\n', 2, "taxes[2].rate", '"a lot" is no rate as a fraction'),
+    (
+        '[[customers]]\ncustomer = "Web CHF"\ncurrency = "CHF"\n',
+        None,
+        "cin7_core.base_currency",
+        'orders come in "CHF", "EUR", and nobody says which of them is the company\'s own',
+    ),
+    ('[[rates]]\ncurrency = "CHF"\nrate = "1.062131"\n', 3, "rates[0].rate", '"1.062131" is no exchange rate'),
+    ('[[rates]]\ncurrency = "CHF"\nrate = "0"\n', 3, "rates[0].rate", '"0" is no exchange rate'),
+    ('[[rates]]\ncurrency = "CHF"\nrate = "NaN"\n', 3, "rates[0].rate", '"NaN" is no exchange rate'),
+    ('[[rates]]\ncurrency = "CHF"\nrate = "1e400"\n', 3, "rates[0].rate", '"1e400" is no exchange rate'),
+    (
+        '[[rates]]\ncurrency = "CHF"\nrate = "own"\n[[rates]]\ncurrency = "CHF"\nrate = "1"\n',
+        5,
+        "rates[1].currency",
+        "CHF has two rates",
+    ),
     ('[[owners]]\nkind = "drfit"\nowner = "x"\n', 2, "owners[1].kind", 'there is no kind of case "drfit"'),
     ('[[owners]]\nkind = "*"\nowner = "x"\n', 2, "owners[1].kind", 'cases of kind "*" have two owners'),
     ('[[owners]]\nkind = "drift"\nowner = " "\n', 3, "owners[1].owner", 'the owner of "drift" has no name'),
@@ -99,10 +115,10 @@ APPENDED = [
 
 
 @pytest.mark.parametrize(("sections", "line", "key", "message"), APPENDED, ids=[key for _, _, key, _ in APPENDED])
-def test_sections_that_cannot_work(tmp_path: Path, sections: str, line: int, key: str, message: str) -> None:
+def test_sections_that_cannot_work(tmp_path: Path, sections: str, line: int | None, key: str, message: str) -> None:
     found = {problem.key: problem for problem in problems_of(tmp_path, EXAMPLE + sections)}
     assert message in found[key].message
-    assert found[key].line == EXAMPLE.count("\n") + line
+    assert line is None or found[key].line == EXAMPLE.count("\n") + line
     assert found[key].mend.endswith(".")
 
 
@@ -153,6 +169,14 @@ def test_http_and_no_lag_are_fine_for_a_simulator(tmp_path: Path) -> None:
     url, insecure = '# api_url = "https://api.europe-west1.gcp.commercetools.com"', "# insecure = false"
     text = text.replace(url, 'api_url = "http://127.0.0.1:1"').replace(insecure, "insecure = true")
     assert problems_of(tmp_path, text) == []
+
+
+def test_rates_of_a_company_that_says_its_own_currency(tmp_path: Path) -> None:
+    text = EXAMPLE.replace('# base_currency = ""', 'base_currency = "EUR"')
+    swiss = '[[customers]]\ncustomer = "Web CHF"\ncurrency = "CHF"\n[[rates]]\ncurrency = "CHF"\nrate = "1.06213"\n'
+    assert problems_of(tmp_path, text + swiss) == []
+    (problem,) = problems_of(tmp_path, text + '[[rates]]\ncurrency = "EUR"\nrate = "1"\n')
+    assert (problem.key, problem.message) == ("rates[0].currency", "EUR is the company's own currency")
 
 
 def test_no_channel_and_no_owner(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from orders_shop import KIT, VAT, line, order, settings
 
-from sellable.config.settings import SkuMap, TaxMap
+from sellable.config.settings import Cin7Core, CustomerMap, Rate, SkuMap, TaxMap
 from sellable.domain.money import Taxed
 from sellable.domain.orders import Charge, Line, Tax
 from sellable.orders import rules
@@ -87,6 +87,24 @@ def test_a_mapped_sku_that_the_master_has_too_means_two_things() -> None:
 def test_a_clean_order_has_no_findings_whatever_else_it_says() -> None:
     bought = order(line("l1", "CUP"), unknown=("lineItems[0].novelty",), shipping_method="Express")
     assert findings(bought, catalogue("CUP"), settings()) == []
+
+
+def test_a_foreign_currency_needs_a_rate_and_the_base_none() -> None:
+    customers = (CustomerMap(customer="Web EUR", currency="EUR"), CustomerMap(customer="Web CHF", currency="CHF"))
+    office = Cin7Core(account_id="", key="", base_currency="EUR")
+    shop = settings(customers=customers, cin7_core=office)
+    (found,) = findings(order(line("l1", "CUP"), currency="CHF"), catalogue("CUP"), shop)
+    assert (found.kind, found.subject) == ("currency_rate_missing", "rate:CHF")
+    assert (found.expected["a rate to"], found.actual) == ("EUR", {"currency": "CHF"})
+    rated = settings(customers=customers, cin7_core=office, rates=(Rate(currency="CHF", rate="1.06213"),))
+    assert findings(order(line("l1", "CUP"), currency="CHF"), catalogue("CUP"), rated) == []
+    assert rules.rate_of("CHF", rated) == Decimal("1.06213")
+    assert rules.rate_of("EUR", rated) is None
+    own = settings(customers=customers, cin7_core=office, rates=(Rate(currency="CHF", rate="own"),))
+    assert rules.rate_of("CHF", own) is None
+    assert rules.rate_of("EUR", settings()) is None, "the only currency there is is the company's"
+    nobody = findings(order(line("l1", "CUP"), currency="USD"), catalogue("CUP"), rated)
+    assert kinds(nobody) == [("currency_unmapped", "currency:USD")], "a rate is no use without a customer"
 
 
 def test_skus_are_compared_byte_for_byte() -> None:

@@ -93,7 +93,8 @@ def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
     parts = [
         {
             "part": p.part, "location": p.location, "state": p.state, "ref": p.ref, "sale_id": p.sale_id,
-            "sale_number": p.sale_number, "expected": p.expected, "actual": p.actual, "told": p.told,
+            "sale_number": p.sale_number, "currency_rate": p.draft.get("currency_rate"),
+            "expected": p.expected, "actual": p.actual, "told": p.told,
             "lines": _rows(tx.all(book.sql.part_lines, order_id=row.order_id, part=p.part)),
         }
         for p in tx.all(book.sql.read_parts, order_id=row.order_id)

@@ -23,7 +23,7 @@ from sellable.connectors.cin7_core import webhooks as cin7_webhooks
 from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.commercetools.client import Commercetools
 from sellable.domain.orders import Order
-from sellable.orders import cancel, capture, export, fulfilment, strays
+from sellable.orders import adoption, cancel, capture, export, fulfilment, strays
 from sellable.orders.context import Context
 from sellable.runtime import feeds as feeds_module
 from sellable.runtime import inbox as inbox_module
@@ -36,7 +36,7 @@ from sellable.runtime.feeds import Feed, FeedContext, FeedResult
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import InboxRow, NotYet
 from sellable.runtime.wanted import Fetcher, want
-from sellable.sync import masters, storefront, writer
+from sellable.sync import creation, masters, storefront, writer
 from sellable.sync.storefront import Shop
 
 T = TypeVar("T")
@@ -117,12 +117,15 @@ def duties(
 ) -> list[Duty]:
     """Kind of operation -> how it is carried out, resolved and settled."""
     exporting = export.Exporting(store, clock, cin7, context)
+    searching = adoption.Searching(store, cin7, context)
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
     voiding = cancel.Voiding(store, cin7, context)
     stray = strays.Voiding(cin7)
     resolver = writer.Resolver(store, clock, shop, layout, desk.raises_stopped)
+    creating = creation.Creating(shop, desk.open_case, desk.clear_cases)
     table: list[tuple[str, Carry, Carry | None, Settled]] = [
+        ("sale.find", searching.find, None, searching.settled),
         ("sale.create", exporting.create, exporting.search, exporting.created),
         ("sale.lines", exporting.put_lines, None, exporting.lines_settled),
         ("sale.authorise", exporting.authorise, exporting.look, exporting.authorised),
@@ -132,6 +135,7 @@ def duties(
         ("order.note", noting.note, None, noting.noted),
         ("order.deliver", delivering.deliver, None, delivering.told),
         ("order.ready", delivering.ready, None, delivering.told),
+        ("entry.create", creating.send, None, creating.settled),
         ("stock.write", resolver.send, resolver.resolve, partial(writer.settled, on_refused=desk.write_refused)),
     ]
     return [
@@ -188,8 +192,19 @@ def feeds_of(
             every_seconds=back.catalogue_seconds,
             turn=masters.CatalogueFeed(clock, cin7, master, timedelta(hours=back.catalogue_walk_hours)).turn,
         ),
+        *_creation_feeds(settings, store, ids, shop, desk),
         *_webhook_feeds(settings, cin7, desk, audit),
     ]
+
+
+def _creation_feeds(settings: Settings, store: Store, ids: Ids, shop: Commercetools, desk: CaseDesk) -> list[Feed]:
+    """Makes missing entries, where a channel asks for it."""
+    pools = {pool.name: pool.locations for pool in settings.pools}
+    places = {channel.key: pools[channel.pool] for channel in settings.channels if channel.create_entries}
+    if not places:
+        return []
+    feed = creation.CreationFeed(store, ids, shop, places, walk=f"{CT}.entries", frozen=desk.frozen)
+    return [Feed(name=f"{CT}.new entries", every_seconds=600.0, turn=feed.turn)]
 
 
 def _webhook_feeds(settings: Settings, cin7: Cin7Core, desk: CaseDesk, audit: Audit) -> list[Feed]:

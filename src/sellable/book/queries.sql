@@ -154,18 +154,21 @@ UPDATE order_part SET sale_updated = nullif(%(updated)s, '')::timestamptz, picke
 WHERE order_id = %(order_id)s AND part = %(part)s;
 
 -- name: sales_listed
--- Change stamps of the list of sales; answers parts whose sale changed since its last full read.
+-- What the list of sales says of parts' sales; answers the parts as they were before, `listed` with their new stamps.
 WITH listed AS (
-    SELECT p.order_id, p.part, nullif(t.updated, '')::timestamptz AS updated
-    FROM unnest(%(sale_id)s::text[], %(updated)s::text[]) AS t (sale_id, updated)
+    SELECT p.order_id, p.part, nullif(t.updated, '')::timestamptz AS updated, t.progress
+    FROM unnest(%(sale_id)s::text[], %(updated)s::text[], %(progress)s::text[]) AS t (sale_id, updated, progress)
     JOIN order_part AS p ON lower(p.sale_id) = lower(t.sale_id)
 ), moved AS (
-    SELECT order_id, part, l.updated FROM listed AS l JOIN order_part AS p USING (order_id, part)
-    WHERE p.list_updated IS DISTINCT FROM l.updated ORDER BY order_id, part FOR UPDATE OF p
+    SELECT order_id, part, l.updated, l.progress FROM listed AS l JOIN order_part AS p USING (order_id, part)
+    WHERE p.list_updated IS DISTINCT FROM l.updated OR p.list_progress <> l.progress
+    ORDER BY order_id, part FOR UPDATE OF p
 ), noted AS (
-    UPDATE order_part AS p SET list_updated = m.updated FROM moved AS m WHERE (p.order_id, p.part) = (m.order_id, m.part)
+    UPDATE order_part AS p SET list_updated = m.updated, list_progress = m.progress
+    FROM moved AS m WHERE (p.order_id, p.part) = (m.order_id, m.part)
 )
-SELECT order_id, part, p.sale_id, p.location, p.state, p.picked, p.sale_updated, l.updated AS list_updated
+SELECT order_id, part, p.sale_id, p.location, p.state, p.picked, p.sale_gone, p.sale_updated, p.list_updated,
+    p.list_progress, l.updated AS listed
 FROM listed AS l JOIN order_part AS p USING (order_id, part);
 
 -- name: sales_holding
@@ -256,6 +259,11 @@ INSERT INTO order_event (order_id, at, seq, what, detail)
 SELECT order_id, at, nextval('causal_seq'), what, detail::jsonb
 FROM unnest(%(order_id)s::text[], %(at)s::timestamptz[], %(what)s::text[], %(detail)s::text[])
     AS t (order_id, at, what, detail);
+
+-- name: last_told
+-- The newest step of this name of a part in its order's story.
+SELECT detail FROM order_event WHERE order_id = %(order_id)s AND what = %(what)s AND (detail ->> 'part')::int = %(part)s
+ORDER BY id DESC LIMIT 1;
 
 -- name: events_of
 -- An order's story.

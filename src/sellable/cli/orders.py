@@ -109,6 +109,7 @@ def _print(o: Mapping[str, Any]) -> None:
         out.print(
             f"part {p['part']} from {p['location']}: {p['state']}, "
             f"sale {p['sale_number'] or p['sale_id'] or '-'} ({p['ref']})"
+            + (f", booked at {p['currency_rate']}" if p["currency_rate"] else "")
         )
         if p["actual"]:
             sides = ", ".join(f"{k} {p['expected'].get(k)} / {p['actual'].get(k)}" for k in ("net", "tax", "gross"))

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sellable.config.problems import Lines, Problem, child
-from sellable.config.settings import Settings, TaxMap
+from sellable.config.settings import OWN_RATE, Settings, TaxMap
 from sellable.domain.stock import State
 
 MASTERS = ("cin7_core",)
@@ -24,6 +24,8 @@ OUTSIDE = (State.SUPPLIER, State.CUSTOMER, State.UNEXPLAINED)
 CIN7_CALLS_PER_MINUTE_MAX = 60
 """Calls in 60 s for each application key (Cin7 Core API documentation, "API limits")."""
 CIN7_PAGE_ROWS = 1000
+RATE_DIGITS = 5
+RATE_MAX = 1_000_000
 COMMERCETOOLS_PAGE_ROWS = 500
 """Largest `limit` of a query (commercetools documentation, "Limits")."""
 MAY_BE_ZERO = {"visibility_lag_seconds", "search_settle_seconds", "adopt_minutes_after_birth"}
@@ -50,6 +52,7 @@ def check(
         *_buffers(settings),
         *_skus(settings),
         *_customers_and_taxes(settings),
+        *_rates(settings),
         *_owners(settings, case_kinds),
         *_addresses(settings),
         *_numbers(settings, ""),
@@ -188,6 +191,33 @@ def _customers_and_taxes(settings: Settings) -> Found:
     for index, first, _ in _twice((_fraction(tax), tax.name, tax.country) for tax in settings.taxes):
         says = f'this tax is mapped already, to the rule "{settings.taxes[first].rule}"'
         yield f"taxes[{index}].rule", says, "Keep one rule for each rate, name and country."
+
+
+def _rates(settings: Settings) -> Found:
+    base = settings.cin7_core.base_currency
+    foreign = {rule.currency for rule in settings.customers} | {rate.currency for rate in settings.rates}
+    if not base and (len(foreign) > 1 or settings.rates):
+        says = f"orders come in {_quoted(sorted(foreign))}, and nobody says which of them is the company's own"
+        yield "cin7_core.base_currency", says, "Write the base currency of the Cin7 Core company."
+    for index, rate in enumerate(settings.rates):
+        if rate.rate != OWN_RATE and not _is_rate(rate.rate):
+            says = f'"{rate.rate}" is no exchange rate'
+            mend = f'Write a number above 0 with at most {RATE_DIGITS} decimals, in quotes, or "{OWN_RATE}".'
+            yield f"rates[{index}].rate", says, mend
+        if rate.currency == base:
+            says = f"{base} is the company's own currency"
+            yield f"rates[{index}].currency", says, "Leave it out: a sale in it has no rate."
+    for index, _, currency in _twice(rate.currency for rate in settings.rates):
+        yield f"rates[{index}].currency", f"{currency} has two rates", "Keep one."
+
+
+def _is_rate(text: str) -> bool:
+    """Cin7 Core keeps five decimals (blueprint, sale: CurrencyRate); a finer one would be rounded behind our back."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return False
+    return value.is_finite() and 0 < value < RATE_MAX and value == value.quantize(Decimal(1).scaleb(-RATE_DIGITS))
 
 
 def _owners(settings: Settings, case_kinds: Collection[str]) -> Found:

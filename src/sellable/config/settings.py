@@ -15,6 +15,8 @@ from msgspec import Meta, field
 from sellable.config.secrets import MARK, masked
 from sellable.domain.stock import State
 
+OWN_RATE = "own"
+
 
 def _says(sentence: str) -> Meta:
     return Meta(description=sentence)
@@ -56,7 +58,10 @@ class Service(_Settings, frozen=True, kw_only=True):
 class Orders(_Settings, frozen=True, kw_only=True):
     """When an order becomes a sale at the back office."""
 
-    start_at: Annotated[datetime, _says("Orders placed before this instant are adopted or ignored, never created.")]
+    start_at: Annotated[
+        datetime,
+        _says("Orders placed before this instant are adopted where their sale is found, else ignored; never created."),
+    ]
     trigger: Annotated[
         Literal["created", "paid", "confirmed"], _says("What must be true of an order before it is exported.")
     ] = "created"
@@ -78,7 +83,9 @@ class Channel(_Settings, frozen=True, kw_only=True):
     buffer: Annotated[int, _says("Units of every SKU never shown on this channel.")] = 0
     cap: Annotated[int | None, _says("Most units of a SKU shown on this channel.")] = None
     low_mark: Annotated[int, _says("At or below this number a lowering goes ahead of routine differences.")] = 3
-    create_entries: Annotated[bool, _says("Create missing stock entries for SKUs the master knows.")] = False
+    create_entries: Annotated[
+        bool, _says("Create missing stock entries, at 0, for what is stocked in the pool and has a product.")
+    ] = False
 
 
 class Pool(_Settings, frozen=True, kw_only=True):
@@ -143,6 +150,24 @@ class CustomerMap(_Settings, frozen=True, kw_only=True):
     store: Annotated[str, _says("Only orders of this storefront store; empty for any.")] = ""
 
 
+class Rate(_Settings, frozen=True, kw_only=True):
+    """The exchange rate of sales in a currency that is not the company's own (CurrencyRate at Cin7 Core)."""
+
+    currency: Annotated[str, _says("ISO currency of the orders.")]
+    rate: Annotated[
+        str,
+        _says(
+            'Base currency for one unit of it, up to 5 decimals, in quotes: "1.17265"; "own" sends none, so that the '
+            "company's own rate counts where Cin7 Core fills one in."
+        ),
+    ]
+
+    @property
+    def decimal(self) -> Decimal | None:
+        """The rate, None for the company's own. Raises decimal.InvalidOperation when it is no number."""
+        return None if self.rate == OWN_RATE else Decimal(self.rate)
+
+
 class Webhook(_Settings, frozen=True, kw_only=True):
     """An inbound webhook and its secret."""
 
@@ -194,6 +219,9 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
         float, _says("How often all products are read anew and compared, both ways, with the storefront's entries.")
     ] = 24.0
     time_zone: Annotated[str, _says("IANA time zone of the company, for the calendar dates of sales.")] = "UTC"
+    base_currency: Annotated[
+        str, _says("ISO base currency of the company; required when orders come in more than one currency.")
+    ] = ""
     visibility_lag_seconds: Annotated[
         float, _says("How long after an acknowledged sale the availability view may still show the old number.")
     ] = 5.0
@@ -245,7 +273,13 @@ class Settings(_Settings, frozen=True, kw_only=True):
     service: Service = Service()
     buffers: tuple[Buffer, ...] = ()
     skus: tuple[SkuMap, ...] = ()
+    rates: tuple[Rate, ...] = ()
     alerts: Alerts = Alerts()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict
     )
+
+    @property
+    def base_currency(self) -> str:
+        """The company's currency; where it is not said, the only one there is."""
+        return self.cin7_core.base_currency or next((rule.currency for rule in self.customers), "")

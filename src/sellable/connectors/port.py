@@ -170,6 +170,10 @@ class StorefrontStock(Protocol):
         """Sends up to `write_batch` differences in one call; each succeeds or fails alone. Never raises VendorError."""
         ...
 
+    async def sold(self, skus: Sequence[str], *, lane: str) -> frozenset[str]:
+        """One call for at most 150 SKUs: those that a product of the storefront has, published or not."""
+        ...
+
     async def create_entry(self, sku: str, channel: str | None, op_id: str, *, lane: str) -> EntryReading:
         """Creates the entry at 0. Refused(code=DuplicateField) when somebody else did."""
         ...
@@ -330,7 +334,9 @@ class SaleRow(msgspec.Struct, frozen=True, kw_only=True):
     shipped: bool
     picked: bool = False
     picked_whole: bool = False  # every unit is picked: what it holds cannot be freed unnoticed
-    location: str = ""
+    location: str = ""  # our name, the master's own where it is not ours, "" where the list does not tell
+    reference: str = ""  # the customer's reference: the storefront's order number
+    progress: str = ""  # what the row says of picking, packing, shipping and money; "" while not authorised
 
 
 class SalePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -411,7 +417,16 @@ class OrderTarget(Protocol):
         """One call; rows whose reference is exactly `ref`. Absence proves nothing before the search settle time."""
         ...
 
-    async def read_sale(self, sale_id: str, *, lane: str) -> Sale: ...
+    async def search_sales(self, text: str, *, lane: str) -> list[SaleRow]:
+        """Every sale that has the text somewhere in its number, reference, customer and the like; a call a page.
+
+        A master's search matches parts of words: whoever wants one sale compares exactly.
+        """
+        ...
+
+    async def read_sale(self, sale_id: str, *, lane: str) -> Sale:
+        """One call. Refused(code=not_found) when there is none."""
+        ...
 
     async def void_sale(self, sale_id: str, *, undo: bool, lane: str) -> None:
         """Void for good, or back to draft (undo). Refused(code=too_late) once shipped."""

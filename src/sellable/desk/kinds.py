@@ -270,6 +270,15 @@ _TABLE = (
         "No back office customer is set for the order's currency and store; the order is held.",
         "Add a [[customers]] section whose customer's card has this currency, then replay.",
     ),
+    _kind(
+        "currency_rate_missing",
+        Area.FINANCE,
+        2,
+        4,
+        "No exchange rate",
+        "The order's currency is not the company's own and has no exchange rate in the settings; the order is held.",
+        "Add a [[rates]] section for the currency named under actual, restart, then replay.",
+    ),
     # Storefront: a number cannot be shown.
     _kind(
         "entry_backorder_flag",

@@ -5,7 +5,7 @@ One rule: whatever else is wrong with an order, its units are sold; they leave A
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from sellable.book import book
+from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import cancel, rules, sales, totals
@@ -22,6 +23,10 @@ from sellable.runtime import operations
 from sellable.runtime.database import Tx
 from sellable.runtime.inbox import InboxRow
 from sellable.stock import catalogue, demand, entries, numbers
+
+BEFORE_START = "placed before orders.start_at"
+LOOKED_FOR = "its sale is looked for"
+TOLD_BY_OTHERS = ("Shipped", "Delivered", "Partial")
 
 
 def on_order(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
@@ -41,9 +46,12 @@ def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
 
 
 def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
-    if order.placed_at < context.settings.orders.start_at:
-        noted = any(s.channel == context.settings.commercetools.export_channel for s in order.sync)
-        book.stage(tx, order.order_id, "adopted" if noted else "ignored", now, "placed before orders.start_at")
+    if is_older(order, context):
+        if _followed(order):
+            look_for_its_sale(tx, order, now, context)
+        else:
+            noted = any(s.channel == context.settings.commercetools.export_channel for s in order.sync)
+            book.stage(tx, order.order_id, "adopted" if noted else "ignored", now, BEFORE_START)
         return
     took(tx, order, now)
     if order.state is OrderState.CANCELLED:
@@ -56,6 +64,17 @@ def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     kits = kits_in(tx, order)
     if not proceed(tx, order, kits, now, context, new=True):
         demand.capture(tx, units_in_flight(order, kits), now)
+
+
+def is_older(order: Order, context: Context) -> bool:
+    """Whether somebody else was to export this order: it is adopted or ignored, never created."""
+    return order.placed_at < context.settings.orders.start_at
+
+
+def _followed(order: Order) -> bool:
+    """Whether an older order still has something to be followed, and nobody else has told the customer of parcels."""
+    open_ = order.state in (OrderState.OPEN, OrderState.CONFIRMED)
+    return open_ and order.shipment_state not in TOLD_BY_OTHERS and not order.delivery_keys
 
 
 def took(tx: Tx, order: Order, now: datetime) -> None:
@@ -106,27 +125,46 @@ def units_in_flight(order: Order, kits: dict[str, dict[str, int]]) -> list[deman
 
 
 def proceed(
-    tx: Tx, order: Order, kits: dict[str, dict[str, int]], now: datetime, context: Context, *, new: bool = False
+    tx: Tx,
+    order: Order,
+    kits: dict[str, dict[str, int]],
+    now: datetime,
+    context: Context,
+    *,
+    new: bool = False,
+    searched: bool = False,
+    sales_there: int = 0,
 ) -> bool:
     """Checks the order at the boundary, sources it and owes its sales; or says what it waits for, or opens cases.
 
-    True when it was sourced: then its units are in flight at their locations, also those of a `new` order.
+    True when it was sourced: then its units are in flight at their locations, also those of a `new` order. `searched`
+    says that nobody else's sale of it is there, `sales_there` how many of our own are, from a former life.
     """
-    waits_for = _not_triggered(order, context)
+    older = is_older(order, context)
+    waits_for = "" if older else _not_triggered(order, context)
     if waits_for:
         book.stage(tx, order.order_id, "waiting", now, waits_for)
         book.tell(tx, order.order_id, "waits", now, cause=waits_for)
         return False
-    found = _findings(tx, order, context)
+    if older or (not searched and _needs_search(tx, order, now, context)):
+        look_for_its_sale(tx, order, now, context)
+        return False
+    found = wrong_with(tx, order, context)
     if not found:
-        found = _plan(tx, order, kits, now, context, new=new)
+        found = _plan(tx, order, kits, now, context, new=new, sales_there=sales_there)
     if found:
         hold(tx, order, found, now, context)
     return not found
 
 
-def _findings(tx: Tx, order: Order, context: Context) -> list[Finding]:
-    """What is wrong with the order before the back office hears of it."""
+def look_for_its_sale(tx: Tx, order: Order, now: datetime, context: Context) -> None:
+    """Somebody else, or we in a former life, may have exported it: nothing is created before that is known."""
+    book.stage(tx, order.order_id, "waiting", now, LOOKED_FOR)
+    context.owe(tx, order.order_id, BACK_OFFICE, "sale.find", {}, now)
+
+
+def wrong_with(tx: Tx, order: Order, context: Context) -> list[Finding]:
+    """What the boundary check finds, by the catalogue and settings of today."""
     sold = {line.sku for line in order.lines if line.sku}
     spelled = rules.at_master(context.settings)
     known = catalogue.known(tx, sorted(sold | {spelled[sku] for sku in sold if sku in spelled}))
@@ -160,7 +198,14 @@ def _not_triggered(order: Order, context: Context) -> str:
 
 
 def _plan(
-    tx: Tx, order: Order, kits: dict[str, dict[str, int]], now: datetime, context: Context, *, new: bool
+    tx: Tx,
+    order: Order,
+    kits: dict[str, dict[str, int]],
+    now: datetime,
+    context: Context,
+    *,
+    new: bool,
+    sales_there: int,
 ) -> list[Finding]:
     goods = rules.goods(order, kits)
     assignment = rules.source(
@@ -174,7 +219,15 @@ def _plan(
     trouble = [p for p in parts if isinstance(p, Finding)]
     if trouble:
         return trouble
-    slots = _slots(order, assignment, kits)
+    if sales_there not in (0, len(parts)):
+        # A sale made for more lines than its part has now would leave the other parts' units to be sold twice.
+        return [
+            Finding(
+                kind="two_sales_one_order", subject=f"order:{order.order_id}", expected={"sales": len(parts)},
+                actual={"sales": sales_there},
+            )
+        ]  # fmt: skip
+    slots = slots_of(order, assignment, kits)
     if new:
         again = False
         demand.capture(tx, slots, now)
@@ -185,7 +238,8 @@ def _plan(
     search = again or _needs_search(tx, order, now, context)
     planned = [p for p in parts if not isinstance(p, Finding)]
     for part in planned:
-        _write_part(tx, order, part, search, now, context)
+        write_part(tx, order, part, now)
+        context.owe(tx, order.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": search}, now)
     book.stage(tx, order.order_id, "exporting", now)
     book.tell(
         tx, order.order_id, "sourced", now, parts=[[p.part, p.location] for p in planned],
@@ -194,7 +248,8 @@ def _plan(
     return []
 
 
-def _write_part(tx: Tx, order: Order, part: sales.Part, search: bool, now: datetime, context: Context) -> None:
+def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
+    """Writes a part with its lines into the book, planned."""
     tx.run(
         book.sql.insert_part,
         order_id=order.order_id,
@@ -213,15 +268,15 @@ def _write_part(tx: Tx, order: Order, part: sales.Part, search: bool, now: datet
         sku=[sku for _, sku, _ in part.lines],
         units=[units for _, _, units in part.lines],
     )
-    context.owe(tx, order.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": search}, now)
 
 
 def _needs_search(tx: Tx, order: Order, now: datetime, context: Context) -> bool:
-    """Creating without a search is allowed only when this database has been awake long enough to know better."""
+    """Creating without a search is allowed only when this database has been awake long enough to know better, and when
+    no other system has noted anything on the order.
+    """
     birth = tx.value(numbers.sql.birth)
     young = birth is None or now - birth < timedelta(minutes=context.settings.orders.adopt_minutes_after_birth)
-    noted = any(s.channel == context.settings.commercetools.export_channel for s in order.sync)
-    return young or noted
+    return young or bool(order.sync)
 
 
 def stock_by_location(
@@ -241,8 +296,8 @@ def stock_by_location(
     return left
 
 
-def _slots(
-    order: Order, assignment: dict[str, list[tuple[str, int]]], kits: dict[str, dict[str, int]]
+def slots_of(
+    order: Order, assignment: Mapping[str, Sequence[tuple[str, int]]], kits: Mapping[str, Mapping[str, int]]
 ) -> list[demand.Sold]:
     """Demand rows with their location, one slot for each location of a line."""
     by_line = {line.line_id: line for line in order.lines}
@@ -287,7 +342,7 @@ def _begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
     """Whether any of the order's sales exists, or may be on its way: then nothing is planned anew."""
     if any(p.sale_id is not None for p in parts):
         return True
-    return bool(parts) and any(op.kind.startswith("sale.") for op in operations.open_in_lane(tx, lane_of(order_id)))
+    return any(op.kind.startswith("sale.") for op in operations.open_in_lane(tx, lane_of(order_id)))
 
 
 def _goods(order: Order) -> list[list[Any]]:
@@ -384,7 +439,7 @@ def _revised(
     tx: Tx, order: Order, parts: Sequence[Any], context: Context
 ) -> dict[str, sales.Part] | list[Finding]:  # fmt: skip
     """What the parts' sales shall be by today's settings, by location; or why there can be none."""
-    if found := _findings(tx, order, context):
+    if found := wrong_with(tx, order, context):
         return found
     kits = kits_in(tx, order)
     assignment: dict[str, list[tuple[str, int]]] = {}
@@ -402,8 +457,16 @@ def _revised(
     return trouble or {p.location: p for p in planned if isinstance(p, sales.Part)}
 
 
+def _with_its_header(draft: SaleDraft, part: Any) -> SaleDraft:
+    """A draft computed anew; a sale that is there already keeps the reference and the rate its header was made with."""
+    draft = msgspec.structs.replace(draft, ref=part.ref)
+    if part.sale_id is None or part.sale_gone:
+        return draft
+    return msgspec.structs.replace(draft, currency_rate=msgspec.convert(part.draft, SaleDraft).currency_rate)
+
+
 def _again(tx: Tx, part: Any, revised: sales.Part | None, now: datetime, context: Context) -> None:
-    draft = book.text(msgspec.structs.replace(revised.draft, ref=part.ref) if revised else part.draft)
+    draft = book.text(_with_its_header(revised.draft, part) if revised else part.draft)
     expected = book.text(revised.expected if revised else part.expected)
     state = tx.value(
         book.sql.revise_part, order_id=part.order_id, part=part.part, draft=draft, expected=expected

@@ -33,6 +33,8 @@ from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Re
 from sellable.runtime.wanted import want
 from sellable.stock import demand, ledger
 
+MORE_ON_THE_SALE = "more on the sale than ordered"
+
 
 def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
     """Inbox handler: a sale as read, with the causal numbers around the reading in the row's meta."""
@@ -56,10 +58,11 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         )  # fmt: skip
     holds = False
     if sale.status == "authorised":
+        if part.state == "held":
+            # First, for it ends the cases that held the order; what is still another than ours is told anew below.
+            _back_again(tx, part, sale, now, context)
         holds = _follow_allocation(tx, part, sale, now, context)
         part = book.part_of(tx, part.order_id, part.part)
-        if part.state == "held":
-            _back_again(tx, part, sale, now, context)
     elif part.state in ("authorised", "shipped", "held"):
         _changed_by_staff(tx, part, sale, now, context)
     tx.run(
@@ -99,6 +102,7 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
             return False
         part = book.part_of(tx, part.order_id, part.part)
     lines = [(line.sku, line.quantity, line.backorder) for line in sale.lines]
+    _report_more(tx, part, sale, now, context)
     by_component = components_of(tx, part, allocated(lines))
     have = _evidenced(tx, part)
     kept = {sku: min(units, by_component.get(sku, 0)) for sku, units in have.items()}
@@ -116,6 +120,26 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
     return not lost
 
 
+def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> None:
+    """Units on the sale that its part does not carry, as when staff merged two sales: said once for the same units."""
+    left = dict.fromkeys((line.sku for line in sale.lines), 0)
+    for line in sale.lines:
+        left[line.sku] += line.quantity
+    for carried in tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part):
+        left[carried.sku] = left.get(carried.sku, 0) - carried.units
+    more = {"part": part.part, "units": {sku: units for sku, units in sorted(left.items()) if units > 0}}
+    said = tx.value(book.sql.last_told, order_id=part.order_id, what=MORE_ON_THE_SALE, part=part.part)
+    if said == more or not (said or more["units"]):
+        return
+    book.tell(tx, part.order_id, MORE_ON_THE_SALE, now, **more)
+    if more["units"]:
+        context.open_case(
+            tx, "sale_changed_by_staff", f"order:{part.order_id}", now, expected={"more than ordered": {}},
+            actual={"more than ordered": more["units"]},
+            evidence=[f"order:{part.order_id}", f"sale:{part.sale_id}"],
+        )  # fmt: skip
+
+
 def _evidenced(tx: Tx, part: Any) -> dict[str, int]:
     found: dict[str, int] = {}
     for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
@@ -124,14 +148,21 @@ def _evidenced(tx: Tx, part: Any) -> dict[str, int]:
 
 
 def _relocated(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> bool:
-    """Staff moved the sale: its units weigh on the new location, in flight until seen there; False if not ours."""
+    """Staff moved the sale: its units weigh on the new location, in flight until seen there.
+
+    False where the book cannot follow: the place is not ours, or another sale of the order is there already, whose
+    units would no longer be told from these. Then they stay in flight where they were, until they ship.
+    """
     revoke(tx, part, "sale moved by staff", now)
     ours = sale.location in {place.name for place in context.settings.locations}
-    if ours:
+    others = [p for p in tx.all(book.sql.parts_of, order_id=part.order_id) if p.part != part.part]
+    shared = any(p.location == sale.location and p.state not in ("voided", "dropped") for p in others)
+    follows = ours and not shared
+    if follows:
         demand.relocate(tx, part.order_id, part.location, sale.location, now)
         tx.run(book.sql.move_part, order_id=part.order_id, part=part.part, location=sale.location)
-    _report(tx, part, {"location": sale.location}, now, context)
-    return ours
+    _report(tx, part, {"location": sale.location, "followed": follows}, now, context)
+    return follows
 
 
 def _back_again(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> None:

@@ -6,6 +6,7 @@ One rule: the same order, catalogue, stock and settings always give the same ans
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -133,6 +134,18 @@ def customer_of(order: Order, settings: Settings) -> str | None:
     return stores.get(order.store or "", stores.get(""))
 
 
+def rate_of(currency: str, settings: Settings) -> Decimal | None:
+    """Base currency for one unit of an order's currency; None where no rate is sent: the base currency itself, or the
+    company's own rate. Raises LookupError for a foreign currency without a rate.
+    """
+    if currency == settings.base_currency:
+        return None
+    for rate in settings.rates:
+        if rate.currency == currency:
+            return rate.decimal
+    raise LookupError(f"no rate for {currency}")
+
+
 def tax_rule(tax: Tax, taxes: Iterable[TaxMap]) -> str | None:
     """The back office's rule for a storefront tax; None unless exactly one fits best (name and country before any)."""
     fits = [
@@ -145,6 +158,7 @@ def tax_rule(tax: Tax, taxes: Iterable[TaxMap]) -> str | None:
 
 
 def _customer(order: Order, settings: Settings) -> Iterator[Finding]:
+    """Who it is booked on, and at which rate where that card is not in the company's own currency."""
     if customer_of(order, settings) is None:
         known = sorted({rule.currency for rule in settings.customers})
         actual = {"currency": order.currency, "store": order.store}
@@ -153,6 +167,19 @@ def _customer(order: Order, settings: Settings) -> Iterator[Finding]:
             subject=f"currency:{order.currency}",
             expected={"currencies with a customer": known},
             actual=actual,
+        )
+        return
+    try:
+        rate_of(order.currency, settings)
+    except LookupError:
+        yield Finding(
+            kind="currency_rate_missing",
+            subject=f"rate:{order.currency}",
+            expected={
+                "a rate to": settings.base_currency,
+                "currencies with a rate": [r.currency for r in settings.rates],
+            },
+            actual={"currency": order.currency},
         )
 
 

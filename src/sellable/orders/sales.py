@@ -17,7 +17,7 @@ from sellable.config.settings import Settings
 from sellable.connectors.port import SaleCharge, SaleDraft, SaleLine
 from sellable.domain.money import to_major
 from sellable.domain.orders import Charge, Line, Order
-from sellable.orders.rules import Finding, at_master, customer_of, goods, tax_rule
+from sellable.orders.rules import Finding, at_master, customer_of, goods, rate_of, tax_rule
 from sellable.orders.totals import Expected, Share, expected
 
 PRICE_DIGITS = 4
@@ -286,6 +286,7 @@ def _header(order: Order, settings: Settings, included: bool, zone: tzinfo) -> S
         customer=customer,
         location="",
         currency=order.currency,
+        currency_rate=rate_of(order.currency, settings),
         tax_rule="",
         tax_included=included,
         placed_on=order.placed_at.astimezone(zone).date().isoformat(),

@@ -57,6 +57,8 @@ key = {toml(ORDER_KEY)}
 read_key = {toml(READ_KEY)}
 base_url = {toml(where["cin7_url"] + "/ExternalApi/v2/")}
 insecure = true
+# Orders in any other currency need a [[rates]] section.
+base_currency = {toml(shop.currency)}
 {faster}
 """
 

@@ -320,18 +320,20 @@ WHERE s.scope = '' AND o.location = ANY (%(locations)s::text[]) AND o.state = 'a
 ORDER BY 1;
 
 -- name: sweep_raises
--- SKUs for which a set shows more than the last proven number less what newly counts as contained. Looked up SKU by
--- SKU: the planner knows nothing of a set that is new, and a join of everything with everything never ends.
-SELECT n.sku FROM (
-    SELECT sku, sum(value) FILTER (WHERE state = 'available') AS units, min(a0) AS a0 FROM sweep_row
-    WHERE sweep = %(sweep)s GROUP BY sku) AS n
-CROSS JOIN LATERAL (
-    SELECT sum(p.proven) FILTER (WHERE p.state = 'available') AS units, min(p.a0) AS a0
-    FROM observed p WHERE p.sku = n.sku) AS o
-LEFT JOIN LATERAL (
-    SELECT sum(d.evidenced_units) AS units FROM demand d WHERE d.sku = n.sku AND NOT d.settled
-        AND d.evidence_seq < n.a0 AND d.evidence_seq >= coalesce(o.a0, 0)) AS c ON true
-WHERE coalesce(n.units, 0) - coalesce(o.units, 0) + coalesce(c.units, 0) > 0 ORDER BY 1;
+-- SKUs for which a set shows, at any one location, more than the last proven number less what newly counts as contained:
+-- units that came free at one place while as many went at another would raise a pool that has only the first. Looked up
+-- SKU by SKU: the planner knows nothing of a set that is new, and a join of everything with everything never ends.
+SELECT n.sku FROM (SELECT sku, min(a0) AS a0 FROM sweep_row WHERE sweep = %(sweep)s GROUP BY sku) AS n
+CROSS JOIN LATERAL (SELECT min(p.a0) AS a0 FROM observed p WHERE p.sku = n.sku) AS o
+WHERE EXISTS (SELECT FROM (
+    SELECT r.location, r.value AS units FROM sweep_row r
+    WHERE r.sweep = %(sweep)s AND r.sku = n.sku AND r.state = 'available'
+    UNION ALL
+    SELECT p.location, -p.proven FROM observed p WHERE p.sku = n.sku AND p.state = 'available'
+    UNION ALL
+    SELECT d.location, d.evidenced_units FROM demand d WHERE d.sku = n.sku AND NOT d.settled
+        AND d.evidence_seq < n.a0 AND d.evidence_seq >= coalesce(o.a0, 0)) AS m
+    GROUP BY m.location HAVING sum(m.units) > 0) ORDER BY 1;
 
 -- name: observed_keys
 -- How many rows of the locations have a number.

@@ -283,9 +283,14 @@ def on_sales(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     """Rows of the list of sales: whatever changed and matters is read whole; a complete walk may prove raises."""
     rows = msgspec.json.decode(row.body, type=tuple[SaleRow, ...])
     listed = {r.sale_id: r for r in rows}
-    changed = tx.all(book.sql.sales_listed, sale_id=list(listed), updated=[r.updated for r in listed.values()])
+    changed = tx.all(
+        book.sql.sales_listed,
+        sale_id=list(listed),
+        updated=[r.updated for r in listed.values()],
+        progress=[r.progress for r in listed.values()],
+    )
     by_id = {sale_id.lower(): r for sale_id, r in listed.items()}
-    worth = [p for p in changed if p.list_updated != p.sale_updated and _worth_reading(by_id[p.sale_id.lower()], p)]
+    worth = [p for p in changed if p.listed != p.sale_updated and worth_reading(by_id[p.sale_id.lower()], p)]
     # A parcel on its way to a customer goes before what only proves a raise.
     for priority, shipped in ((SOON, True), (ROUTINE, False)):
         keys = [p.sale_id for p in worth if by_id[p.sale_id.lower()].shipped is shipped]
@@ -299,12 +304,19 @@ def on_sales(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
         prove(tx, master, now)
 
 
-def _worth_reading(row: SaleRow, part: Any) -> bool:
-    """A changed row needs the whole sale when it says more than that we authorised it ourselves."""
+def worth_reading(row: SaleRow, part: Any) -> bool:
+    """A changed row needs the whole sale when it says more than that we authorised it ourselves.
+
+    `part` is as it was before this row. The list shows neither lines nor that a sale was undone and authorised anew: a
+    change that none of its words explains, of a sale it showed authorised before, is taken for such a one.
+    """
     if row.status != "authorised":
-        return bool(part.state in ("authorised", "shipped"))
+        gone = row.status == "voided" and part.state == "held" and not part.sale_gone
+        return gone or part.state in ("authorised", "shipped")
+    moved = row.location not in ("", part.location)
+    unexplained = part.list_updated not in (None, part.listed) and part.list_progress == row.progress
     # A held part whose sale staff put back goes on by itself once it is read.
-    return row.shipped or (row.picked and not part.picked) or part.state == "held"
+    return row.shipped or row.picked != part.picked or moved or unexplained or part.state == "held"
 
 
 def note_strays(tx: Tx, drafts: Sequence[SaleRow], now: datetime) -> None:

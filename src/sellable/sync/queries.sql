@@ -177,6 +177,26 @@ LEFT JOIN LATERAL (
 -- Where a feed stands.
 SELECT cursor FROM feed WHERE name = %(name)s;
 
+-- name: entries_to_create
+-- Keys without an entry, after a SKU, of products that may be sold and of which (of each component of which) the master
+-- has units at a place of the channel. Not those being made, nor those whose last refusal waits for a person.
+WITH place AS (
+    SELECT channel, location FROM unnest(%(channel)s::text[], %(location)s::text[]) AS t (channel, location)
+)
+SELECT p.sku, c.channel FROM product p CROSS JOIN (SELECT DISTINCT channel FROM place) AS c
+WHERE p.sku > %(after)s AND p.sellable AND NOT p.service AND p.fault = ''
+    AND NOT EXISTS (SELECT FROM entry e WHERE (e.sku, e.channel) = (p.sku, c.channel) AND NOT e.gone)
+    AND (NOT p.kit OR EXISTS (SELECT FROM recipe r WHERE r.sku = p.sku))
+    AND NOT EXISTS (
+        SELECT FROM (SELECT p.sku AS sku WHERE NOT p.kit UNION ALL SELECT r.component FROM recipe r WHERE r.sku = p.sku) AS m
+        WHERE NOT EXISTS (SELECT FROM observed o JOIN place w ON w.location = o.location AND w.channel = c.channel
+            WHERE o.sku = m.sku AND o.state = 'available' AND o.value > 0))
+    AND NOT EXISTS (SELECT FROM operation o WHERE o.lane = 'stock:' || c.channel || ':' || p.sku
+        AND o.state IN ('intent', 'unknown', 'held'))
+    AND NOT EXISTS (SELECT FROM cases d WHERE d.kind = 'write_refused' AND d.state <> 'resolved'
+        AND d.subject IN ('sku:' || p.sku, 'channel:' || c.channel))
+ORDER BY p.sku, c.channel LIMIT %(limit)s;
+
 -- name: any_work
 -- Whether any difference of this kind waits for a call.
 SELECT EXISTS (SELECT 1 FROM desired WHERE d <> 0 AND op IS NULL AND due_at <= app_now()

@@ -5,7 +5,7 @@ Order writes are spent from one key and everything else from the other, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Raw
@@ -56,6 +56,7 @@ class Cin7Core:
         self._settings = settings
         self._places = places
         self._base = settings.base_url.rstrip("/") + "/"
+        self._locations: dict[str, str] = {}
 
     # Stock -----------------------------------------------------------------------------------------------------------
 
@@ -140,10 +141,19 @@ class Cin7Core:
         """
         answer = await self._read("saleList", {"ExternalID": ref, "Page": 1, "Limit": PAGE}, lane)
         rows, total = _understood(_paged, answer.body, "SaleList")
-        found = [row for row in _sale_rows(rows) if row.ref == ref]
+        found = [row for row in self._sale_rows(_understood(_all, rows, wire.SaleListRow)) if row.ref == ref]
         if not found and len(rows) < total:
             raise Misconfigured(f"saleList ignored the filter ExternalID={ref}", code="filter_ignored")
         return found
+
+    async def search_sales(self, text: str, *, lane: str) -> list[SaleRow]:
+        """A call a page: saleList by Search, which looks into number, status, customer and references (blueprint).
+
+        The locations are read besides when a row names one by an id that was not seen before.
+        """
+        rows = await self._walk("saleList", "SaleList", wire.SaleListRow, lane, {"Search": text})
+        await self._learn_locations(rows, lane)
+        return list(self._sale_rows(rows))
 
     async def read_sale(self, sale_id: str, *, lane: str) -> Sale:
         """One call: GET sale."""
@@ -164,11 +174,27 @@ class Cin7Core:
             raise Refused(str(refusal), code="too_late", detail=refusal.detail) from refusal
 
     async def sales_page(self, page: int, *, updated_since: str, lane: str) -> SalePage:
-        """One call: a page of saleList. `updated_since` is UTC; local time would miss or repeat changes."""
+        """One call: a page of saleList. `updated_since` is UTC; local time would miss or repeat changes.
+
+        The locations are read besides, a call a page, when a row names one by an id that was not seen before.
+        """
         params = {"UpdatedSince": updated_since, "Page": page, "Limit": PAGE}
         answer = await self._read("saleList", params, lane)
-        rows, total = _understood(_paged, answer.body, "SaleList")
-        return SalePage(rows=_sale_rows(rows), received=len(rows), total=total, page=page, body=answer.body)
+        raw, total = _understood(_paged, answer.body, "SaleList")
+        rows = _understood(_all, raw, wire.SaleListRow)
+        await self._learn_locations(rows, lane)
+        return SalePage(rows=self._sale_rows(rows), received=len(raw), total=total, page=page, body=answer.body)
+
+    async def _learn_locations(self, rows: Sequence[wire.SaleListRow], lane: str) -> None:
+        """Has the ids of locations that are new looked up; one that is in no list is not asked for again."""
+        named = {guid(row.order_location_id) for row in rows}
+        strange = {each for each in named - self._locations.keys() if each.strip("0-")}
+        if strange:
+            found = await self._walk("ref/location", "LocationList", wire.LocationRow, lane)
+            self._locations |= dict.fromkeys(strange, "") | translate.location_names(found, self._places)
+
+    def _sale_rows(self, rows: Iterable[wire.SaleListRow]) -> tuple[SaleRow, ...]:
+        return tuple(translate.sale_row(row, self._locations) for row in rows)
 
     # Reference data and webhooks -------------------------------------------------------------------------------------
 
@@ -209,12 +235,14 @@ class Cin7Core:
         except KeyError:
             raise Misconfigured(f"{location} is no location of Cin7 Core", code="location") from None
 
-    async def _walk(self, path: str, key: str, type_: type[T], lane: str) -> list[T]:
+    async def _walk(
+        self, path: str, key: str, type_: type[T], lane: str, params: dict[str, Any] | None = None
+    ) -> list[T]:
         """Every row of a list. Raises Unavailable when it changed its length meanwhile or does not end."""
         found: list[T] = []
         first: int | None = None
         for page in range(1, PAGES_MAX + 1):
-            answer = await self._read(path, {"Page": page, "Limit": PAGE}, lane)
+            answer = await self._read(path, {**(params or {}), "Page": page, "Limit": PAGE}, lane)
             rows, total = _understood(_paged, answer.body, key)
             found += _understood(_all, rows, type_)
             first = total if first is None else first
@@ -276,10 +304,6 @@ def _paged(body: bytes, key: str) -> tuple[list[Raw], int]:
 
 def _all(rows: list[Raw], type_: type[T]) -> list[T]:
     return [wire.decode(raw, type_) for raw in rows]
-
-
-def _sale_rows(rows: list[Raw]) -> tuple[SaleRow, ...]:
-    return tuple(translate.sale_row(row) for row in _understood(_all, rows, wire.SaleListRow))
 
 
 def _understood(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,7 +7,7 @@ same sale is upper case in a webhook and lower in REST), so they are kept in low
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -288,17 +288,35 @@ def status_of(order_status: str | None, sale_status: str | None) -> str:
     return _ORDER_STATUS.get(order, "other")
 
 
-def sale_row(row: wire.SaleListRow) -> SaleRow:
-    """A row of the list; `shipped` and `picked` unless known not to be, so that it is looked at."""
+def location_names(rows: Iterable[wire.LocationRow], places: Places) -> dict[str, str]:
+    """Location id to our name, or the vendor's where it is not ours; a bin's id stands for the location it is in."""
+    by_id = {guid(row.id): row for row in rows}
+    whole = {key: by_id.get(guid(row.parent_id), row).name or "" for key, row in by_id.items()}
+    return {key: places.ours(name) or name for key, name in whole.items()}
+
+
+def sale_row(row: wire.SaleListRow, locations: Mapping[str, str]) -> SaleRow:
+    """A row of the list; `shipped` and `picked` unless known not to be, so that it is looked at.
+
+    `locations` are names by location id, as the list has no names (blueprint, saleList).
+    """
+    status = status_of(row.order_status, row.status)
+    progress = (
+        row.combined_picking_status, row.combined_packing_status, row.combined_shipping_status,
+        row.combined_invoice_status, row.combined_payment_status, row.credit_note_status,
+    )  # fmt: skip
     return SaleRow(
         sale_id=guid(row.sale_id),
         number=row.order_number or "",
         ref=row.external_id or "",
-        status=status_of(row.order_status, row.status),
+        status=status,
         updated=row.updated or "",
         shipped=_word(row.combined_shipping_status) not in _NOT_SHIPPED,
         picked=_word(row.combined_picking_status) not in _NOT_PICKED,
         picked_whole=_word(row.combined_picking_status) == "PICKED",
+        location=locations.get(guid(row.order_location_id), ""),
+        reference=row.customer_reference or "",
+        progress="|".join(_word(word) for word in progress) if status == "authorised" else "",
     )
 
 

@@ -161,8 +161,14 @@ class SaleListRow(_Document, frozen=True, kw_only=True):
     status: Text = None
     order_status: Text = None
     updated: Text = None
+    order_location_id: Text = None
+    customer_reference: Text = None
     combined_picking_status: Text = None
+    combined_packing_status: Text = None
     combined_shipping_status: Text = None
+    combined_invoice_status: Text = None
+    combined_payment_status: Text = None
+    credit_note_status: Text = None
 
 
 class TransferRow(_Document, frozen=True, kw_only=True):

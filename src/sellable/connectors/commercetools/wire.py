@@ -462,6 +462,19 @@ class Token(_Document, frozen=True, kw_only=True, rename=None):
     expires_in: int
 
 
+class ProjectedVariant(_Document, frozen=True, kw_only=True):
+    """A variant of a product; it may have no SKU."""
+
+    sku: str | None = None
+
+
+class Projection(_Document, frozen=True, kw_only=True):
+    """The SKUs of a product projection."""
+
+    master_variant: ProjectedVariant = ProjectedVariant()
+    variants: list[ProjectedVariant] = []
+
+
 class Channel(_Document, frozen=True, kw_only=True):
     """A channel: its key is what settings and people use, its id what documents carry."""
 
