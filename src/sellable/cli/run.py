@@ -16,6 +16,7 @@ import uvloop
 from sellable.app.check import checked
 from sellable.app.service import Service, assemble
 from sellable.app.status import overview
+from sellable.app.wiring import seal_of
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, database, emit, fail, opened, out
 from sellable.config.load import load
 from sellable.config.settings import Settings
@@ -47,7 +48,7 @@ def run(
 
 async def _serve(settings: Settings, url: str, listen: str) -> None:
     clock = Clock.from_environment()
-    store = Store(url, clock, threads=6)
+    store = Store(url, clock, threads=6, seal=seal_of(settings))
     service = assemble(settings, store, clock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
