@@ -19,7 +19,6 @@ from sellable.runtime.inbox import InboxRow, cause_of
 from sellable.runtime.operations import Operation
 from sellable.runtime.seal import KeyAbsent
 
-LOCKED = "payload_locked"
 KEY = "key:"
 """How a case refers to a key."""
 
@@ -49,13 +48,15 @@ def park_arrival(tx: Tx, row: InboxRow, error: Exception, now: datetime, *, owne
 
     All rows that want one key are a case of their own, which `unlock` ends.
     """
-    kind, subject = "poison_payload", f"arrival:{row.source}/{row.kind}/{type(error).__name__}"
     if isinstance(error, KeyAbsent):
-        kind, subject = LOCKED, f"{KEY}{error.key_id}"
+        return cases.open_case(
+            tx, "payload_locked", f"{KEY}{error.key_id}", now, owners=owners,
+            expected={"key": error.key_id}, actual={"cause": cause_of(error)}, evidence=[f"{cases.ARRIVAL}{row.id}"],
+        )  # fmt: skip
     return cases.open_case(
         tx,
-        kind,
-        subject,
+        "poison_payload",
+        f"arrival:{row.source}/{row.kind}/{type(error).__name__}",
         now,
         owners=owners,
         expected={"handled": row.kind},
@@ -69,9 +70,9 @@ def unlock(tx: Tx, key_ids: Sequence[str], now: datetime) -> int:
     freed = 0
     for key_id in key_ids:
         subject = f"{KEY}{key_id}"
-        for case in cases.listing(tx, kind=LOCKED, subject=subject):
+        for case in cases.listing(tx, kind="payload_locked", subject=subject):
             freed += replay(tx, case.ref, cases.SYSTEM, now).arrivals
-        cases.clear(tx, [LOCKED], subject, now)
+        cases.clear(tx, ["payload_locked"], subject, now)
     return freed
 
 

@@ -31,8 +31,6 @@ IDLE_SECONDS = 1.0
 BATCH = 50
 URGENT, USUAL, ROUTINE = 0, 1, 2
 POSTS_MAX = 200
-CARRIERS = 2
-"""Commits under way at once: while one waits for the disk, the next is made up."""
 BY_AGE_EVERY = 4
 """Every so many batches the oldest go first, so that nothing waits for ever."""
 ATTEMPTS_MAX = 3
@@ -133,7 +131,7 @@ def _put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> set[tuple[str, s
 
 
 class Letterbox:
-    """Stores what is posted, with one commit for all who post while others are on their way.
+    """Stores what is posted, with one commit for all who post while another is on its way.
 
     Rule: whoever posts hears of it only after the commit that holds it. An arrival that cannot be stored is its
     sender's trouble and nobody else's.
@@ -143,16 +141,14 @@ class Letterbox:
         self._store = store
         self._clock = clock
         self._posts: list[tuple[Sequence[Arrival], asyncio.Future[int]]] = []
-        self._carriers: list[asyncio.Task[None] | None] = [None] * CARRIERS
+        self._carrier: asyncio.Task[None] | None = None
 
     async def post(self, arrivals: Sequence[Arrival]) -> int:
         """Store these and return how many were new. Raises what storing raises."""
         stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._posts.append((arrivals, stored))
-        for place, carrier in enumerate(self._carriers):
-            if carrier is None or carrier.done():
-                self._carriers[place] = asyncio.create_task(self._carry(), name=f"letterbox {place}")
-                break
+        if self._carrier is None or self._carrier.done():
+            self._carrier = asyncio.create_task(self._carry(), name="letterbox")
         return await stored
 
     async def _carry(self) -> None:
