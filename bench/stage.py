@@ -20,6 +20,7 @@ import httpx2
 import psycopg
 
 from sellable.app.service import Service, assemble
+from sellable.app.wiring import seal_of
 from sellable.config.load import load
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
@@ -110,7 +111,9 @@ class Storefront:
 def service_of(settings: Settings, url: str, client: httpx2.AsyncClient | None, *, threads: int = 6) -> Service:
     """The assembled product on a database; nothing is started."""
     clock = Clock()
-    return assemble(settings, Store(url, clock, threads=threads), clock, client=client, owner="bench")
+    return assemble(
+        settings, Store(url, clock, threads=threads, seal=seal_of(settings)), clock, client=client, owner="bench"
+    )
 
 
 def stock(

@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 
 from bench.stage import service_of
-from sellable.cli.run import _bind
+from sellable.cli.run import _bind, long_lived
 from sellable.config.load import load
 from sellable.connectors.commercetools import webhooks
 from sellable.web.server import application
@@ -41,6 +41,7 @@ async def serve(settings_file: str, url: str, mode: str) -> None:
     host, port = bound.getsockname()[:2]
     sys.stdout.write(json.dumps({"ready": f"http://{host}:{port}"}) + "\n")
     sys.stdout.flush()
+    long_lived()
     await server.serve(sockets=[bound])
 
 

@@ -20,6 +20,7 @@ from sellable.runtime.clock import Clock  # noqa: E402
 from sellable.runtime.database import Store  # noqa: E402
 from sellable.runtime.migrate import migrate  # noqa: E402
 from sellable.runtime.postgres import EmbeddedServer  # noqa: E402
+from sellable.runtime.seal import Seal  # noqa: E402
 
 EMPTY_ALL_TABLES = """
 DO $$
@@ -84,6 +85,6 @@ def store(migrated_url: str) -> Iterator[Store]:
     """A store on real time whose tables are empty and whose sequences start at 1."""
     with psycopg.connect(migrated_url, autocommit=True) as connection:
         connection.execute(EMPTY_ALL_TABLES)
-    store = Store(migrated_url, Clock())
+    store = Store(migrated_url, Clock(), seal=Seal(b"the key of every test, 32 bytes "))
     yield store
     store.close()

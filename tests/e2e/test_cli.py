@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from sellable.app.setup import set_up_commercetools
 from sellable.cli import app, common, main
 from sellable.config.load import load
+from sellable.config.secrets import key_of
 from sellable.desk import cases
 from sellable.desk.owners import Owners
 from sellable.runtime.clock import Clock
@@ -74,6 +75,13 @@ def test_every_command_explains_itself(path: tuple[str, ...], command: Any) -> N
     assert (command.help or "").strip().endswith((".", "settle.", "`clear`")) or command.help
     for parameter in command.params:
         assert getattr(parameter, "help", ""), f"{' '.join(path)}: {parameter.name} has no sentence"
+
+
+def test_a_key_is_printed_alone_so_that_it_can_go_into_a_file() -> None:
+    keys = [CliRunner().invoke(app, ["config", "key"]).output for _ in range(2)]
+    assert keys[0] != keys[1]
+    assert [len(key_of(key)) for key in keys] == [32, 32]
+    assert all(key.count("\n") == 1 for key in keys)
 
 
 def test_writes_are_frozen_and_resumed_on_the_record(config: Path) -> None:

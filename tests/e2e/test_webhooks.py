@@ -9,12 +9,15 @@ import msgspec
 from tests.e2e.world import CIN7, World, run
 
 from sellable.desk import cases
-from sellable.runtime import feeds
+from sellable.runtime import feeds, inbox
 from sellable.runtime.database import Store
+from sellable.runtime.inbox import Arrival
 from sellable.runtime.queries import Query
+from sellable.runtime.seal import Seal, name_of
 from sellable.web.server import application
 
 US = "http://us.test"
+KEY, LOST = b"the key of every test, 32 bytes ", b"a key that somebody left at home"
 HOOK = {"path_token": "path", "secret": "s3cret", "public_url": ""}
 MESSAGES = Query(
     package="test", name="test", purpose="test", text="SELECT count(*) FROM inbox WHERE message_id = %(message_id)s"
@@ -89,3 +92,54 @@ def test_webhooks_that_fell_asleep_are_woken_and_owned(store: Store) -> None:
 
     assert CIN7
     run(story, store, settings={"cin7_core": {"webhook": {**HOOK, "public_url": US}}})
+
+
+STATES = Query(
+    package="test", name="test", purpose="test",
+    text="SELECT message_id, state, sealed_with FROM inbox WHERE source = 'test' ORDER BY id",
+)  # fmt: skip
+IN_THE_OPEN = Query(
+    package="test", name="test", purpose="test",
+    text="UPDATE inbox SET sealed_with = '', body = 'SKU'::bytea WHERE message_id = 'older version'",
+)  # fmt: skip
+
+
+def hint(message_id: str) -> Arrival:
+    return Arrival(source="test", message_id=message_id, kind="cin7.hook", lane="", body=b'{"SKU": "ARMCHAIR"}')
+
+
+def test_a_lost_key_is_a_case_and_a_key_that_is_back_ends_it(store: Store) -> None:
+    """What an older version stored in the open is sealed at the start; what lacks its key waits until it is here."""
+    lost = Store(store.url, store.clock, seal=Seal(LOST))
+    lost.write_now(inbox.put, [hint("lost key")], store.clock.now())
+    store.write_now(inbox.put, [hint("older version")], store.clock.now())
+    store.write_now(lambda tx: tx.run(IN_THE_OPEN))
+    lost.close()
+    assert store.seal is not None
+    ours = store.seal.newest
+
+    async def found(world: World) -> dict[str, tuple[str, str]]:
+        rows = await world.store.read(lambda tx: tx.all(STATES))
+        return {row.message_id: (row.state, row.sealed_with) for row in rows}
+
+    async def story(world: World) -> None:
+        async def parked() -> bool:
+            seen = await found(world)
+            return seen == {"lost key": ("quarantined", name_of(LOST)), "older version": ("done", ours)}
+
+        await world.until(parked, "the row without its key is parked, the other is sealed and handled")
+        (case,) = [c for c in await world.store.read(cases.listing) if c.kind == "payload_locked"]
+        assert case.subject == f"key:{name_of(LOST)}"
+        await world.until_shown(ARMCHAIR__web_eu=14)
+
+        await world.service.stop()
+        world.store.seal = Seal(KEY, LOST)
+        await world.serve().start()
+
+        async def over() -> bool:
+            open_kinds = {c.kind for c in await world.store.read(cases.listing)}
+            return "payload_locked" not in open_kinds and (await found(world))["lost key"] == ("done", ours)
+
+        await world.until(over, "the key is back: the row is handled, the case is over, the newest key seals it")
+
+    run(story, store)

@@ -141,7 +141,7 @@ class World:
         self.company = cin7.build(SandboxClock.parse(text), 7)
         self.shop.load({**SHOP, "switches": {**SHOP["switches"], **(ct or {})}})
         self.company.load({**COMPANY, "switches": {**COMPANY["switches"], **(company or {})}})
-        self.store = Store(store.url, self.clock, threads=4)
+        self.store = Store(store.url, self.clock, threads=4, seal=store.seal)
         mounts = {
             CT: Detached(self.shop.asgi),
             CIN7: Detached(self.company.asgi),
@@ -153,7 +153,7 @@ class World:
     def serve(self, **changes: Any) -> Service:
         """A new process, in effect: nothing of a former one is kept but the database."""
         client = httpx2.AsyncClient(mounts=self._mounts)
-        store = Store(self.store.url, self.clock, threads=4)
+        store = Store(self.store.url, self.clock, threads=4, seal=self.store.seal)
         self.service = assemble(
             settings_of(self.start, **changes), store, self.clock, client=client, owner=f"test:{time.time_ns()}"
         )

@@ -11,6 +11,7 @@ import httpx2
 import msgspec
 import pytest
 
+from sellable.config.secrets import key_of
 from sellable.config.settings import Settings
 from sellable.domain.stock import State
 from sellable.sandbox import cin7, commercetools
@@ -47,6 +48,11 @@ def test_the_settings_file_is_what_the_product_reads() -> None:
     assert {c.key: (c.pool, c.buffer, c.cap) for c in settings.channels} == {
         "web-eu": ("eu", 0, None), "web-uk": ("uk", 1, None), "pickup": ("city", 0, 20),
     }  # fmt: skip
+    again = SHOP.settings_toml(
+        "http://ct", "http://cin7", "data", "", start_at="2026-01-01T00:00:00Z", payload_key="file:k"
+    )
+    assert len(key_of(settings.service.payload_key)) == 32
+    assert msgspec.convert(tomllib.loads(again), Settings).service.payload_key == "file:k"
     states = {(rule.location, rule.bin): rule.state for rule in settings.states}
     assert states["returns", "*"] is State.INSPECTION
     assert (states["north", "*"], states["north", "INSPECTION"]) == (State.AVAILABLE, State.INSPECTION)

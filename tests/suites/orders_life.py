@@ -319,9 +319,9 @@ class Life:
         inbox.put(
             tx, [Arrival(source=BACK_OFFICE, message_id=name, kind="sale.read", lane="", body=body, meta=meta)], now
         )
-        row = tx.one(_ROW, name=name)
+        row = inbox.find(tx, tx.value(_ROW, name=name))
         assert row is not None
-        fulfilment.on_sale(tx, inbox.InboxRow(**row._asdict()), now, context=self.context)
+        fulfilment.on_sale(tx, row, now, context=self.context)
 
     async def listed(self, sale_id: str, **changes: Any) -> list[str]:
         """Which sales are to be read after the list showed this one, authorised and untouched but for the changes."""
@@ -403,7 +403,7 @@ def query(text: str) -> Any:
     return Query(package="test", name="test", purpose="test", text=text)
 
 
-_ROW = query("SELECT * FROM inbox WHERE message_id = %(name)s")
+_ROW = query("SELECT id FROM inbox WHERE message_id = %(name)s")
 _DROP_WISHES = query("DELETE FROM wanted WHERE kind = 'sale' RETURNING key")
 _DEMAND = query(
     "SELECT sku, sum(open_units) AS open_units, sum(evidenced_units) AS evidenced_units FROM demand"

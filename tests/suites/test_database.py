@@ -279,6 +279,43 @@ def test_a_failing_migration_leaves_nothing(migrated_url: str, tmp_path: Path) -
         assert connection.execute("SELECT to_regclass('fine')").fetchone() == (None,)
 
 
+def test_a_statement_alone_commits_by_itself_and_is_tried_again_when_its_connection_was_lost(store: Store) -> None:
+    """Nothing around it can undo it, so only what is harmless twice may be sent so."""
+    tries = []
+
+    def note(tx: Tx) -> str:
+        if not tries:
+            tries.append("lost")
+            tx.value(KILL_ME)
+        add(tx, "CRUNCHY-ARMCHAIR", 7)
+        tx.notify("sellable_one", "x")
+        tx.after_commit(lambda: tries.append("hook"))
+        return str(tx.value(sql("SELECT pg_current_xact_id_if_assigned()")))
+
+    async def story() -> str:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+        await store.listen("sellable_one", lambda payload: payload and heard.put_nowait(payload))
+        transaction_under_way = await store.write_alone(note)
+        assert await asyncio.wait_for(heard.get(), 10) == "x"
+        return transaction_under_way
+
+    assert asyncio.run(story()) == "None"
+    assert tries == ["lost", "hook"]
+    assert store.read_now(total) == 7
+
+    def broken(tx: Tx, label: str) -> None:
+        add(tx, label, 1)
+        raise ValueError("too late")
+
+    with pytest.raises(ValueError, match="too late"):
+        asyncio.run(store.write_alone(broken, "stays"))
+    assert store.read_now(total) == 8
+    # The connection is an ordinary one again.
+    with pytest.raises(ValueError, match="too late"):
+        asyncio.run(store.write(broken, "is undone"))
+    assert store.read_now(total) == 8
+
+
 AWKWARD = ["a", "", 'b"c', "d\\e", "{x},y", None, "NULL", "ü\n", "\\x00"]
 ECHO = Query(
     package="t", name="t", purpose="t",

@@ -30,6 +30,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, InboxRow, Poison
 from sellable.runtime.operations import Intent
 from sellable.runtime.queries import Query
+from sellable.runtime.seal import Seal
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OWNERS = Owners.from_settings([Owner(kind="*", owner="operations"), Owner(kind="totals_differ", owner="finance")])
@@ -247,6 +248,25 @@ class TestQuarantine:
         assert states_of_arrivals(store, 60) == {"done"}
         assert store.write_now(quarantine.replay, case.ref, "ada", later(minutes=3)).total == 0
         assert store.write_now(cases.resolve, case.ref, "ada", "price added", later(minutes=4))
+
+    def test_what_lacks_its_key_is_one_case_that_ends_when_the_key_is_back(self, store: Store) -> None:
+        arrive(store, 3)
+        stranger = Store(store.url, store.clock, seal=Seal(b"another key, just as long as it "))
+        work(stranger, accept)
+        assert store.seal is not None
+        (case,) = store.read_now(cases.listing)
+        assert (case.kind, case.subject, case.count) == ("payload_locked", f"key:{store.seal.newest}", 3)
+        assert states_of_arrivals(store, 3) == {"quarantined"}
+        assert stranger.seal is not None
+        assert store.write_now(quarantine.unlock, stranger.seal.names, NOON) == 0
+        assert store.read_now(cases.counts) == {"payload_locked": 1}
+
+        assert store.write_now(quarantine.unlock, store.seal.names, NOON) == 3
+        assert store.read_now(cases.counts) == {}
+        work(store, accept)
+        assert states_of_arrivals(store, 3) == {"done"}
+        assert store.write_now(quarantine.unlock, store.seal.names, NOON) == 0
+        stranger.close()
 
     def test_what_fails_again_is_counted_on_the_same_case(self, store: Store) -> None:
         arrive(store, 2)

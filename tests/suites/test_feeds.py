@@ -241,7 +241,7 @@ def test_two_feeds_of_one_name_are_refused(store: Store) -> None:
 
 def test_it_runs_by_the_clock_and_on_a_poke(migrated_url: str, store: Store) -> None:
     origin = time.time()
-    fast = Store(migrated_url, Clock(speed=60, origin=origin, start=origin))
+    fast = Store(migrated_url, Clock(speed=60, origin=origin, start=origin), seal=store.seal)
 
     async def scene() -> int:
         stop, third, fourth = asyncio.Event(), asyncio.Event(), asyncio.Event()

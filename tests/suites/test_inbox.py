@@ -17,6 +17,7 @@ from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.inbox import Arrival, Inbox, InboxRow, Letterbox, NotYet, Poison, put, requeue
 from sellable.runtime.queries import Query
+from sellable.runtime.seal import Seal, name_of
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -410,3 +411,104 @@ def test_a_sender_who_went_away_leaves_the_others_alone(store: Store, hand: Hand
         return await stays
 
     assert asyncio.run(scenario()) == 1
+
+
+def test_only_what_is_new_rings(store: Store, hand: Hand) -> None:
+    async def scenario() -> list[str]:
+        rung: list[str] = []
+        last = asyncio.Event()
+        await store.listen(inbox.CHANNEL, rung.append)
+        await store.listen("last", lambda payload: payload and last.set())
+        rung.clear()
+        box = Letterbox(store, hand.clock())
+        for _ in range(3):
+            await box.post([order("A-1"), order("A-2")])
+        await store.write(put, [order("A-2")], NOW)
+        await store.write(lambda tx: tx.notify("last", "now"))
+        await asyncio.wait_for(last.wait(), 10)
+        return rung
+
+    assert asyncio.run(scenario()) == [""]
+
+
+SWAP = query(
+    "UPDATE inbox AS i SET body = o.body FROM inbox AS o"
+    " WHERE (i.message_id, o.message_id) IN (('A-1', 'A-2'), ('A-2', 'A-1'))"
+)
+OPENED = query("UPDATE inbox SET sealed_with = '', body = convert_to(message_id, 'UTF8') WHERE message_id = %(name)s")
+SEALED = query("SELECT message_id, sealed_with FROM inbox ORDER BY id")
+
+
+def test_bodies_that_changed_places_are_poison_and_nothing_else_is(store: Store, box: Inbox, handled: Handled) -> None:
+    store.write_now(put, [order("A-1"), order("A-2"), order("A-3")], NOW)
+    store.write_now(lambda tx: tx.run(SWAP))
+    assert asyncio.run(box.work_once()) == 3
+    assert states(store) == [("A-1", "quarantined"), ("A-2", "quarantined"), ("A-3", "done")]
+    assert handled.bodies == ["A-3"]
+    assert handled.cases[0] == "A-1: the stored body is not what was sealed for this row"
+
+
+def test_without_its_key_a_row_waits_and_its_neighbours_go_on(store: Store, handled: Handled, hand: Hand) -> None:
+    old, new = b"o" * 32, b"n" * 32
+    before, only_new, both = (Store(store.url, hand.clock(), seal=s) for s in (Seal(old), Seal(new), Seal(new, old)))
+    before.write_now(put, [order("A-1", lane="shop"), order("B-1")], NOW)
+    only_new.write_now(put, [order("A-2", lane="shop"), order("C-1", source="erp")], NOW)
+
+    def work(on: Store) -> None:
+        asyncio.run(Inbox(on, hand.clock(), {"order": handled.handle}, handled.case).work_once())
+
+    work(only_new)
+    assert states(store) == [("A-1", "quarantined"), ("B-1", "quarantined"), ("A-2", "done"), ("C-1", "done")]
+    assert handled.cases[0] == f"A-1: its body was sealed with the key {name_of(old)}, which the settings do not name"
+    assert [store.write_now(requeue, row_id) for row_id in (1, 2)] == [True, True]
+    hand.seconds = datetime.now(UTC).timestamp() + 60  # A row that is let go on is due by the database's clock.
+    work(both)
+    assert {state for _, state in states(store)} == {"done"}
+    assert sorted(handled.bodies[-2:]) == ["A-1", "B-1"]
+    for each in (before, only_new, both):
+        each.close()
+
+
+def test_rows_come_under_the_newest_key_whatever_their_state(store: Store, handled: Handled, hand: Hand) -> None:
+    old, new = b"o" * 32, b"n" * 32
+    before, rotated, both = (Store(store.url, hand.clock(), seal=s) for s in (Seal(old), Seal(new), Seal(new, old)))
+    handled.broken["A-2"] = Poison("no line has a SKU")
+    names = ["A-1", "A-2", "A-3", "A-4", "A-5"]
+    before.write_now(put, [order(name) for name in names], NOW)
+    asyncio.run(Inbox(before, hand.clock(), {"order": handled.handle}, handled.case).work_once(limit=3))
+    store.write_now(lambda tx: tx.run(OPENED, name="A-4"))
+    store.write_now(lambda tx: tx.run(query("UPDATE inbox SET body = 'x' WHERE message_id = 'A-5'")))
+    assert both.seal is not None
+    after: int | None = 0
+    while after is not None:
+        after = both.write_now(inbox.reseal, ["", *both.seal.older], after, 2)
+    found = dict(store.read_now(lambda tx: tx.all(SEALED)))
+    # What does not open is left as it is, for its handler to refuse.
+    assert found == dict.fromkeys(names[:4], both.seal.newest) | {"A-5": name_of(old)}
+    for number, name in enumerate(names[:4], 1):
+        row = rotated.read_now(inbox.find, number)
+        assert row is not None
+        assert (row.body.decode(), row.unopened) == (name, None)
+    assert [state for _, state in states(store)] == ["done", "quarantined", "done", "new", "new"]
+    assert both.write_now(inbox.reseal, [], 0) is None
+    for each in (before, rotated, both):
+        each.close()
+
+
+def test_a_body_put_there_in_the_open_is_refused(store: Store, box: Inbox, handled: Handled) -> None:
+    store.write_now(put, [order("A-1"), order("A-2")], NOW)
+    store.write_now(lambda tx: tx.run(OPENED, name="A-1"))
+    assert asyncio.run(box.work_once()) == 2
+    assert states(store) == [("A-1", "quarantined"), ("A-2", "done")]
+    assert handled.cases == ["A-1: the stored body was never sealed"]
+
+
+def test_a_store_without_a_key_stores_and_reads_nothing(store: Store, hand: Hand) -> None:
+    keyless = Store(store.url, hand.clock())
+    store.write_now(put, [order("A-1")], NOW)
+    with pytest.raises(RuntimeError, match="without one"):
+        keyless.write_now(put, [order("A-2")], NOW)
+    with pytest.raises(RuntimeError, match="without one"):
+        keyless.read_now(inbox.find, 1)
+    assert [name for name, _ in states(store)] == ["A-1"]
+    keyless.close()

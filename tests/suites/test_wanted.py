@@ -154,7 +154,7 @@ def test_one_bad_key_does_not_keep_failing_its_neighbours(store: Store) -> None:
 
 def test_it_pays_for_each_call_and_runs_on_a_notification(migrated_url: str, store: Store) -> None:
     origin = time.time()
-    fast = Store(migrated_url, Clock(speed=60, origin=origin, start=origin))
+    fast = Store(migrated_url, Clock(speed=60, origin=origin, start=origin), seal=store.seal)
     spec = BudgetSpec(credential="erp", calls=60, window_seconds=60, burst=4, lanes={"reads": 0.5})
     budgets = Budgets(fast, fast.clock, [spec])
 

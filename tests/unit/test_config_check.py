@@ -12,9 +12,11 @@ from sellable.config import reference
 from sellable.config.check import Calls, check, predict
 from sellable.config.load import read
 from sellable.config.problems import Lines, Problem
+from sellable.config.secrets import key_of, new_key
 from sellable.desk.kinds import KINDS
 
-ENVIRON = {"CT_CLIENT_SECRET": "a", "CIN7_KEY": "b"}
+KEY = new_key()
+ENVIRON = {"CT_CLIENT_SECRET": "a", "CIN7_KEY": "b", "PAYLOAD_KEY": KEY}
 EXAMPLE = reference.example()
 
 
@@ -198,9 +200,47 @@ def test_a_pool_that_ships_nothing(tmp_path: Path) -> None:
 
 
 def test_without_a_file_problems_have_no_line() -> None:
-    settings = reference.EXAMPLE
+    service = msgspec.structs.replace(reference.EXAMPLE.service, payload_key=KEY)
+    settings = msgspec.structs.replace(reference.EXAMPLE, service=service)
     assert check(settings, masters=("netsuite", "cin7_core")) == []
     assert {problem.line for problem in check(settings, Lines(), masters=("netsuite",))} == {None}
+
+
+PAYLOAD = 'payload_key = "env:PAYLOAD_KEY"'
+
+
+def test_nothing_starts_without_a_key_for_what_arrives(tmp_path: Path) -> None:
+    (problem,) = problems_of(tmp_path, EXAMPLE.replace(PAYLOAD, ""))
+    assert (problem.key, problem.message) == (
+        "service.payload_key",
+        "is missing, and what arrives is stored only encrypted",
+    )
+    assert "sellable config key" in problem.mend
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("correct horse battery staple", "is no key: it is not base64"),
+        ("c2hvcnQ=", "is no key: it holds 5 bytes where a key has 32"),
+        (KEY[:-2], "is no key: it is not base64"),
+    ],
+)
+@pytest.mark.parametrize("name", ["payload_key", "payload_key_before"])
+def test_a_key_is_what_the_command_prints(tmp_path: Path, name: str, written: str, message: str) -> None:
+    default = PAYLOAD if name == "payload_key" else '# payload_key_before = ""'
+    assert default in EXAMPLE
+    (problem,) = problems_of(tmp_path, EXAMPLE.replace(default, f'{name} = "{written}"'))
+    assert (problem.key, problem.message) == (f"service.{name}", message)
+    assert written not in str(problem)
+    assert problem.line == EXAMPLE.splitlines().index(default) + 1
+
+
+def test_keys_are_new_each_time_and_survive_the_line_end_of_a_file(tmp_path: Path) -> None:
+    assert new_key() != new_key()
+    assert len(key_of(new_key())) == 32
+    (tmp_path / "payload.key").write_text(f"{KEY}\n")
+    assert problems_of(tmp_path, EXAMPLE.replace(PAYLOAD, 'payload_key = "file:payload.key"')) == []
 
 
 class TestPredict:

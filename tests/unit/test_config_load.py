@@ -16,7 +16,7 @@ from sellable.config.load import load
 from sellable.config.problems import ConfigError, Lines
 from sellable.config.settings import Settings
 
-ENVIRON = {"CT_CLIENT_SECRET": "CANARY-SHOP", "CIN7_KEY": "CANARY-OFFICE"}
+ENVIRON = {"CT_CLIENT_SECRET": "CANARY-SHOP", "CIN7_KEY": "CANARY-OFFICE", "PAYLOAD_KEY": "CANARY-KEY"}
 LINES = reference.example().splitlines()
 
 
@@ -124,7 +124,7 @@ def test_a_scalar_where_a_section_belongs(tmp_path: Path) -> None:
 
 class TestSecrets:
     def test_a_missing_variable(self, tmp_path: Path) -> None:
-        (problem,) = refused(tmp_path, reference.example(), {"CIN7_KEY": "x"}).problems
+        (problem,) = refused(tmp_path, reference.example(), {"CIN7_KEY": "x", "PAYLOAD_KEY": "y"}).problems
         assert problem.line == line_of("client_secret = ")
         assert problem.key == "commercetools.client_secret"
         assert problem.message == "the environment variable CT_CLIENT_SECRET is not set"

@@ -10,7 +10,7 @@ import pytest
 from sellable.config import reference, settings
 from sellable.config.check import check
 from sellable.config.load import bare, is_struct, item_of, read, sentence
-from sellable.config.secrets import is_secret
+from sellable.config.secrets import is_secret, new_key
 from sellable.desk import kinds
 from sellable.desk.kinds import KINDS
 
@@ -46,6 +46,7 @@ def test_every_setting_has_its_sentence(name: str, field: msgspec.structs.FieldI
 def test_the_secrets_are_these() -> None:
     assert {name for name, field in every_field(settings.Settings) if is_secret(field.type)} == {
         *("Commercetools.client_secret", "Cin7Core.key", "Cin7Core.read_key", "Webhook.secret", "Webhook.path_token"),
+        *("Service.payload_key", "Service.payload_key_before"),
         *("Service.database_url", "Service.redaction_key", "Service.metrics_token"),
         *("Alerts.smtp_url", "Alerts.webhook_secret"),
     }
@@ -54,9 +55,9 @@ def test_the_secrets_are_these() -> None:
 def test_the_example_can_be_used(tmp_path: Path) -> None:
     file = tmp_path / "sellable.toml"
     file.write_text(reference.example(), "utf-8")
-    environ = {"CT_CLIENT_SECRET": "env:CT_CLIENT_SECRET", "CIN7_KEY": "env:CIN7_KEY"}
-    loaded = read(file, environ)
-    assert loaded.settings == reference.EXAMPLE
+    references = {name: f"env:{name}" for name in ("CT_CLIENT_SECRET", "CIN7_KEY", "PAYLOAD_KEY")}
+    assert read(file, references).settings == reference.EXAMPLE
+    loaded = read(file, {**references, "PAYLOAD_KEY": new_key()})
     assert check(loaded.settings, loaded.lines, case_kinds=KINDS) == []
 
 
@@ -66,7 +67,10 @@ def test_the_defaults_in_the_example_are_valid_too(tmp_path: Path) -> None:
     on = [line.removeprefix("# ") if " = " in line and "..." not in line else line for line in lines]
     file = tmp_path / "sellable.toml"
     file.write_text("\n".join(on), "utf-8")
-    assert read(file, {"CT_CLIENT_SECRET": "a", "CIN7_KEY": "b"}).settings.cin7_core.sweep_seconds == 300.0
+    assert (
+        read(file, {"CT_CLIENT_SECRET": "a", "CIN7_KEY": "b", "PAYLOAD_KEY": "c"}).settings.cin7_core.sweep_seconds
+        == 300.0
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))

@@ -42,7 +42,7 @@ from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
-from sellable.desk import cases
+from sellable.desk import cases, quarantine
 from sellable.desk.alerts import Alerts
 from sellable.domain.stock import Priority
 from sellable.orders import rules, strays
@@ -61,6 +61,7 @@ from sellable.runtime.http import HttpPort, PinnedTransport
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, Letterbox
 from sellable.runtime.schedule import Loops, beat
+from sellable.runtime.seal import IN_THE_OPEN
 from sellable.runtime.wanted import Fetcher
 from sellable.stock import catalogue, dirty, observe
 from sellable.stock.availability import Layout
@@ -111,6 +112,7 @@ class Service:
     async def start(self) -> None:
         """Starts every loop; open operations of a former life are resolved first by whoever claims them."""
         await self.store.write(slots.disown, self.owner)
+        await self.reseal([IN_THE_OPEN])
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
         await self.store.write(catalogue.spell, rules.at_master(self.settings), self.clock.now())
         await self.syncer.listen()
@@ -140,6 +142,7 @@ class Service:
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
+        loops.every("keys", 60.0, self.keep_sealed)
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
         loops.every("audit", max(1.0, often), self.write_up)
         loops.every("seal", 60.0, partial(self.store.write, _seal, self.outside.audit, self.clock))
@@ -167,6 +170,21 @@ class Service:
         """Bring the audit and the log of calls up to date."""
         await self.store.write(self.outside.calls.flush)
         while await self.store.write(scribe.write_up, self.outside.audit, self.clock.now()) == scribe.BATCH:
+            beat()
+
+    async def keep_sealed(self) -> None:
+        """Let go on what waited for a key that is here now, and bring rows under the newest key."""
+        seal = self.store.seal
+        assert seal is not None
+        await self.store.write(quarantine.unlock, seal.names, self.clock.now())
+        if seal.older:
+            await self.reseal(seal.older)
+
+    async def reseal(self, key_ids: Sequence[str]) -> None:
+        """Seal every row stored under these keys with the newest one."""
+        after: int | None = 0
+        while after is not None:
+            after = await self.store.write(inbox_module.reseal, key_ids, after)
             beat()
 
     # --- What the web face asks ---------------------------------------------------------------------------------------

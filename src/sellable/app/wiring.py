@@ -17,6 +17,7 @@ import httpx2
 from sellable.app.desk import CaseDesk
 from sellable.app.duties import ATTEMPTS_MAX, Carry, carried, looked
 from sellable.app.layout import masters_of
+from sellable.config.secrets import key_of
 from sellable.config.settings import Settings
 from sellable.connectors import cin7_core, commercetools
 from sellable.connectors.cin7_core import webhooks as cin7_webhooks
@@ -35,6 +36,7 @@ from sellable.runtime.dispatcher import Duty, Settled
 from sellable.runtime.feeds import Feed, FeedContext, FeedResult
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import InboxRow, NotYet
+from sellable.runtime.seal import Seal
 from sellable.runtime.wanted import Fetcher, want
 from sellable.sync import creation, masters, storefront, writer
 from sellable.sync.storefront import Shop
@@ -76,6 +78,15 @@ def stale(settings: Settings, tx: ReadTx, now: datetime) -> bool:
     """Whether any master's numbers are older than the settings allow: then nothing rises."""
     limit = timedelta(minutes=settings.cin7_core.max_age_minutes)
     return any(masters.stale(tx, name, limit, now) for name in masters_of(settings))
+
+
+def seal_of(settings: Settings) -> Seal:
+    """What stored bodies are closed and opened with. Raises ValueError for settings that the check refuses."""
+    written = settings.service.payload_key, settings.service.payload_key_before
+    newest, before = (key_of(each) if each else None for each in written)
+    if newest is None:
+        raise ValueError("service.payload_key is missing")
+    return Seal(newest, before)
 
 
 ALONE = ("order", "sale.read", "entries", "stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page")

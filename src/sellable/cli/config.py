@@ -10,6 +10,7 @@ from rich.table import Table
 from sellable.app.check import checked, predicted
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, out
 from sellable.config import reference
+from sellable.config.secrets import new_key
 
 app = typer.Typer(help="The settings file.", no_args_is_help=True)
 
@@ -44,3 +45,12 @@ def check(
 def example() -> None:
     """Print a commented settings file with every setting, its default and its sentence."""
     typer.echo(reference.example())
+
+
+@app.command()
+def key() -> None:
+    """Print a new key for `payload_key`, with which what arrives is encrypted in the database.
+
+    Keep a copy outside this machine: without it, what waits in the database cannot be read any more.
+    """
+    typer.echo(new_key())

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sellable.config.problems import Lines, Problem, child
+from sellable.config.secrets import key_of
 from sellable.config.settings import OWN_RATE, Settings, TaxMap
 from sellable.domain.stock import State
 
@@ -55,6 +56,7 @@ def check(
         *_rates(settings),
         *_owners(settings, case_kinds),
         *_addresses(settings),
+        *_keys(settings),
         *_numbers(settings, ""),
         *_rest(settings),
     ]
@@ -254,6 +256,22 @@ def _addresses(settings: Settings) -> Found:
             section = key.split(".")[0]
             mend = f"Write https://, or set `insecure = true` in [{section}] for a simulator."
             yield key, "http would carry secrets and orders in the open", mend
+
+
+def _keys(settings: Settings) -> Found:
+    service = settings.service
+    if not service.payload_key:
+        mend = (
+            "Run `sellable config key`, keep what it prints in a safe place too, and name it in [service]: "
+            'payload_key = "env:PAYLOAD_KEY" or "file:/path".'
+        )
+        yield "service.payload_key", "is missing, and what arrives is stored only encrypted", mend
+    for name, written in (("payload_key", service.payload_key), ("payload_key_before", service.payload_key_before)):
+        try:
+            if written:
+                key_of(written)
+        except ValueError as error:
+            yield f"service.{name}", f"is no key: it {error}", "Write it as `sellable config key` printed it."
 
 
 def _numbers(section: msgspec.Struct, key: str) -> Found:

@@ -55,6 +55,7 @@ EXAMPLE = s.Settings(
     customers=(s.CustomerMap(customer="Web orders EUR", currency="EUR"),),
     taxes=(s.TaxMap(rate="0.19", rule="VAT 19 %"), s.TaxMap(rate="0.07", rule="VAT 7 %")),
     owners=(s.Owner(kind="*", owner="operations", email="operations@example.com"),),
+    service=s.Service(payload_key="env:PAYLOAD_KEY"),
     buffers=(s.Buffer(units=1, location="high-street"),),
     skus=(s.SkuMap(storefront="mug-blue", master="MUG-BLUE"),),
     carriers={"Standard": "DHL"},

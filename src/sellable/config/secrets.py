@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -51,6 +53,25 @@ def resolve(written: str, folder: Path, environ: Mapping[str, str]) -> str:
             raise SecretMissing(f"the file {name} is empty", "Put the secret into that file.")
         case _:
             return written
+
+
+KEY_BYTES = 32
+
+
+def new_key() -> str:
+    """A new encryption key as it stands in a settings file or a file of its own: 32 random bytes in base64."""
+    return base64.b64encode(os.urandom(KEY_BYTES)).decode()
+
+
+def key_of(written: str) -> bytes:
+    """The 32 bytes of an encryption key. Raises ValueError without telling what was written."""
+    try:
+        key = base64.b64decode(written.strip(), validate=True)
+    except ValueError:
+        raise ValueError("is not base64") from None
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"holds {len(key)} bytes where a key has {KEY_BYTES}")
+    return key
 
 
 def masked(settings: msgspec.Struct) -> Iterator[tuple[str, Any]]:

@@ -50,6 +50,10 @@ class Service(_Settings, frozen=True, kw_only=True):
         "info"
     )
     redaction_key: Annotated[str, _hides("Secret that keys the hashes of personal fields in logs and audit.")] = ""
+    payload_key: Annotated[
+        str, _hides("Key that what arrives is encrypted with in the database; `sellable config key` makes one.")
+    ] = ""
+    payload_key_before: Annotated[str, _hides("The key before it, while rows may still be encrypted with that.")] = ""
     metrics_open: Annotated[bool, _says("Whether /metrics answers without a token.")] = True
     metrics_token: Annotated[str, _hides("Bearer token that opens /metrics when it is not open to all.")] = ""
     case_days: Annotated[int, _says("Days a resolved case is kept, with its history.")] = 400

@@ -391,6 +391,15 @@ _TABLE = (
         "Read the cause under actual, correct the record at its source or update this service, then replay.",
     ),
     _kind(
+        "payload_locked",
+        Area.SYSTEM,
+        1,
+        2,
+        "The key of what arrived is not here",
+        "Something that arrived is encrypted with a key that the settings do not name; it is parked unharmed.",
+        "Put the key of the subject back as payload_key_before and restart: what is parked goes on by itself then.",
+    ),
+    _kind(
         "operation_exhausted",
         Area.SYSTEM,
         2,

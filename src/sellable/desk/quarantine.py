@@ -6,7 +6,7 @@ twice is replaying once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,6 +17,10 @@ from sellable.runtime import inbox, operations
 from sellable.runtime.database import Tx
 from sellable.runtime.inbox import InboxRow, cause_of
 from sellable.runtime.operations import Operation
+from sellable.runtime.seal import KeyAbsent
+
+KEY = "key:"
+"""How a case refers to a key."""
 
 Meaning = Callable[[Tx, Case, datetime], int]
 """What replay means besides for a kind of case, such as looking at held orders again; returns how many it let go.
@@ -40,7 +44,15 @@ class Replayed:
 
 
 def park_arrival(tx: Tx, row: InboxRow, error: Exception, now: datetime, *, owners: Owners) -> str:
-    """The inbox's on_poison: a case for all rows of one source and kind that fail with one class of error."""
+    """The inbox's on_poison: a case for all rows of one source and kind that fail with one class of error.
+
+    All rows that want one key are a case of their own, which `unlock` ends.
+    """
+    if isinstance(error, KeyAbsent):
+        return cases.open_case(
+            tx, "payload_locked", f"{KEY}{error.key_id}", now, owners=owners,
+            expected={"key": error.key_id}, actual={"cause": cause_of(error)}, evidence=[f"{cases.ARRIVAL}{row.id}"],
+        )  # fmt: skip
     return cases.open_case(
         tx,
         "poison_payload",
@@ -51,6 +63,17 @@ def park_arrival(tx: Tx, row: InboxRow, error: Exception, now: datetime, *, owne
         actual={"cause": cause_of(error), "source": row.source, "kind": row.kind, "id": row.message_id},
         evidence=[f"{cases.ARRIVAL}{row.id}"],
     )
+
+
+def unlock(tx: Tx, key_ids: Sequence[str], now: datetime) -> int:
+    """What was parked for want of keys that are here goes on, and its cases end; returns how many rows went on."""
+    freed = 0
+    for key_id in key_ids:
+        subject = f"{KEY}{key_id}"
+        for case in cases.listing(tx, kind="payload_locked", subject=subject):
+            freed += replay(tx, case.ref, cases.SYSTEM, now).arrivals
+        cases.clear(tx, ["payload_locked"], subject, now)
+    return freed
 
 
 def park_operation(tx: Tx, op: Operation, cause: str, now: datetime, *, owners: Owners) -> None:

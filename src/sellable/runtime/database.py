@@ -11,17 +11,21 @@ import contextlib
 import logging
 import queue
 import secrets
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
+from psycopg.abc import DumperKey
+from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row
 
 from sellable.runtime.clock import Clock
 from sellable.runtime.queries import Query
+from sellable.runtime.seal import Seal
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -62,8 +66,16 @@ class ErrorSwallowed(Exception):
 class ReadTx:
     """A transaction that may only read. Parameters are the query's %(name)s."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection, seal: Seal | None = None) -> None:
         self._connection = connection
+        self._seal = seal
+
+    @property
+    def seal(self) -> Seal:
+        """What closes and opens stored bodies. Raises RuntimeError when the store was opened without keys."""
+        if self._seal is None:
+            raise RuntimeError("stored bodies need a key, and this store was opened without one")
+        return self._seal
 
     def all(self, query: Query, /, **params: Any) -> list[Row]:
         """Every row."""
@@ -85,8 +97,8 @@ class ReadTx:
 class Tx(ReadTx):
     """A transaction that may write."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: psycopg.Connection, seal: Seal | None = None) -> None:
+        super().__init__(connection, seal)
         self.committed_hooks: list[Callable[[], object]] = []
         self._gathered: list[tuple[Callable[[Tx, list[Any]], object], Any]] = []
         self._notices: list[tuple[str, str]] = []
@@ -142,20 +154,21 @@ class Tx(ReadTx):
 
 
 class Store:
-    """A PostgreSQL database behind `threads` connections.
+    """A PostgreSQL database behind `threads` connections; `seal` is what stored bodies are closed and opened with.
 
     Besides a function's own errors, reads and writes raise psycopg.OperationalError when the database stays away
     and psycopg errors of a conflict that outlived 5 tries.
     """
 
-    def __init__(self, url: str, clock: Clock, *, threads: int = 4) -> None:
+    def __init__(self, url: str, clock: Clock, *, threads: int = 4, seal: Seal | None = None) -> None:
         self.url = url
         self.clock = clock
+        self.seal = seal
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
         # Last in, first out: a quiet service keeps using the one warm connection.
         self._links: queue.LifoQueue[_Link] = queue.LifoQueue()
         for _ in range(threads):
-            self._links.put(_Link(url, clock))
+            self._links.put(_Link(url, clock, seal))
         self._jitter = secrets.SystemRandom().random
         self._ears: _Ears | None = None
 
@@ -168,6 +181,16 @@ class Store:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
             self._threads, self._write, lambda tx: fn(tx, *args, **kwargs), loop.call_soon_threadsafe
+        )
+
+    async def write_alone(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` for a function that sends one statement, which commits by itself: one round trip, not three.
+
+        A connection lost meanwhile is tried again too, so the statement must be harmless when it is done twice.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, self._write, lambda tx: fn(tx, *args, **kwargs), loop.call_soon_threadsafe, True
         )
 
     async def read(self, fn: Callable[Concatenate[ReadTx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -206,8 +229,8 @@ class Store:
         while not self._links.empty():
             self._links.get().close()
 
-    def _write(self, work: Callable[[Tx], T], call: Callable[[Callable[[], object]], object]) -> T:
-        result, hooks = self._persist(lambda link: link.write(work))
+    def _write(self, work: Callable[[Tx], T], call: Callable[[Callable[[], object]], object], alone: bool = False) -> T:
+        result, hooks = self._persist(lambda link: link.write_alone(work) if alone else link.write(work))
         for hook in hooks:
             call(hook)
         return result
@@ -239,9 +262,10 @@ class Store:
 class _Link:
     """One connection, opened when first needed and again after a loss, that carries the clock's session settings."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, seal: Seal | None) -> None:
         self._url = url
         self._clock = clock
+        self._seal = seal
         self._connection: psycopg.Connection | None = None
         self._told: dict[str, str] = {}
 
@@ -255,7 +279,7 @@ class _Link:
 
     def write(self, work: Callable[[Tx], T]) -> tuple[T, Sequence[Callable[[], object]]]:
         connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=False)
-        tx = Tx(connection)
+        tx = Tx(connection, self._seal)
         with _undone_on_error(connection):
             result = work(tx)
             tx.finish()
@@ -276,16 +300,29 @@ class _Link:
     def read(self, work: Callable[[ReadTx], T]) -> T:
         connection = self._ready(psycopg.IsolationLevel.REPEATABLE_READ, read_only=True)
         with _undone_on_error(connection):
-            result = work(ReadTx(connection))
+            result = work(ReadTx(connection, self._seal))
             # Not a rollback: at each of those the driver forgets every statement it has prepared.
             connection.commit()
         return result
 
     def ask(self, query: Query, params: Mapping[str, Any]) -> list[Row]:
-        connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=True)
+        with self._alone(read_only=True) as connection:
+            return ReadTx(connection).all(query, **params)
+
+    def write_alone(self, work: Callable[[Tx], T]) -> tuple[T, Sequence[Callable[[], object]]]:
+        with self._alone(read_only=False) as connection:
+            tx = Tx(connection, self._seal)
+            result = work(tx)
+            tx.finish()
+        return result, tx.committed_hooks
+
+    @contextlib.contextmanager
+    def _alone(self, *, read_only: bool) -> Iterator[psycopg.Connection]:
+        """The connection while each statement is a transaction of its own."""
+        connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=read_only)
         connection.autocommit = True
         try:
-            return ReadTx(connection).all(query, **params)
+            yield connection
         finally:
             if not connection.closed:
                 connection.autocommit = False
@@ -371,11 +408,19 @@ def _undone_on_error(connection: psycopg.Connection) -> Iterator[None]:
         raise
 
 
-class _ArrayDumper(psycopg.adapt.Dumper):
+class _ArrayDumper(Dumper):
     """A list as the text of an array. Every statement casts its arrays, so the text is enough.
 
     The library's own dumper finds out the type of each element, which took a fifth of our processor time under load.
     """
+
+    def get_key(self, obj: list[Any], format: PyFormat) -> DumperKey:
+        """Bytes go another way, where the first is no None."""
+        return (list, bytes) if obj and type(obj[0]) is bytes else list
+
+    def upgrade(self, obj: list[Any], format: PyFormat) -> Dumper:
+        """For an array of bytes."""
+        return _BytesDumper(list)
 
     def dump(self, obj: list[Any]) -> bytes:
         """Elements are text, numbers, instants, bytes, booleans or None. Raises DataError for text with a NUL."""
@@ -385,14 +430,28 @@ class _ArrayDumper(psycopg.adapt.Dumper):
         return text.encode()
 
 
+class _BytesDumper(Dumper):
+    """A list of bytes as a binary array. As text it would be twice as long, and read character by character there."""
+
+    format = psycopg.pq.Format.BINARY
+    oid = psycopg.postgres.types["bytea"].array_oid
+
+    def dump(self, obj: list[bytes | None]) -> bytes:
+        """PostgreSQL's form: dimensions, may hold NULLs, type, length, lower bound; then each after its length."""
+        parts = [struct.pack("!5i", 1, 1, psycopg.postgres.types["bytea"].oid, len(obj), 1)]
+        for each in obj:
+            parts += (b"\xff\xff\xff\xff",) if each is None else (len(each).to_bytes(4, "big"), each)
+        return b"".join(parts)
+
+
 def _element(value: Any) -> str:
     match value:
         case str():
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         case None:
             return "NULL"
-        case bytes() | bytearray() | memoryview():
-            return '"\\\\x' + bytes(value).hex() + '"'
+        case bytes():
+            return '"\\\\x' + value.hex() + '"'
         case _:
             return str(value)
 

@@ -1,7 +1,8 @@
-"""The inbox: everything that arrives is stored before anybody thinks about it, and handled once.
+"""The inbox: everything that arrives is stored, sealed, before anybody thinks about it, and handled once.
 
 Rule: a handler decides inside the transaction that marks its row done; it does no I/O outside the database. A row that
-cannot be handled is quarantined with its cause, never dropped, and stops nothing but itself.
+cannot be handled is quarantined with its cause, never dropped, and stops nothing but itself. So is one whose key is not
+here; it is let go on when the key is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +24,7 @@ from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Row, Store, Tx
 from sellable.runtime.queries import queries
 from sellable.runtime.schedule import Bell, beat
+from sellable.runtime.seal import IN_THE_OPEN, Broken, KeyAbsent, Seal
 
 CHANNEL = "sellable_inbox"
 IDLE_SECONDS = 1.0
@@ -71,7 +74,10 @@ class Arrival:
 
 @dataclass(frozen=True, kw_only=True)
 class InboxRow:
-    """An arrival as stored. `state` is new, done or quarantined; `due_at` delays the next attempt."""
+    """An arrival as stored. `state` is new, done or quarantined; `due_at` delays the next attempt.
+
+    Of a body that does not open, `body` is empty and `unopened` says why.
+    """
 
     id: int
     source: str
@@ -89,6 +95,7 @@ class InboxRow:
     cause: str | None
     settled_at: datetime | None
     case_ref: str | None
+    unopened: KeyAbsent | Broken | None = None
 
 
 Known = Callable[[Tx, Sequence[InboxRow]], set[int]]
@@ -99,7 +106,7 @@ OnPoison = Callable[[Tx, InboxRow, Exception, datetime], str | None]
 
 
 def put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> int:
-    """Store what arrived and return how many were new. Equal identities are kept once, the first wins."""
+    """Store what arrived, sealed, and return how many were new. Equal identities are kept once, the first wins."""
     return len(_put(tx, arrivals, now))
 
 
@@ -114,12 +121,12 @@ def _put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> set[tuple[str, s
         kinds=[a.kind for a in arrivals],
         lanes=[a.lane for a in arrivals],
         priorities=[a.priority for a in arrivals],
-        bodies=[a.body for a in arrivals],
+        bodies=[tx.seal.close(a.source, a.message_id, a.body) for a in arrivals],
+        sealed_with=tx.seal.newest,
         metas=[json.dumps(dict(a.meta)) for a in arrivals],
+        channel=CHANNEL,
         now=now,
     )
-    if rows:
-        tx.notify(CHANNEL)
     return {(row.source, row.message_id) for row in rows}
 
 
@@ -148,7 +155,7 @@ class Letterbox:
         while self._posts:
             posts, self._posts = self._posts[:POSTS_MAX], self._posts[POSTS_MAX:]
             try:
-                counts = await self._store.write(_put_all, [arrivals for arrivals, _ in posts], self._clock.now())
+                counts = await self._store.write_alone(_put_all, [arrivals for arrivals, _ in posts], self._clock.now())
             except psycopg.DataError:
                 for arrivals, stored in posts:
                     await self._alone(arrivals, stored)
@@ -161,7 +168,7 @@ class Letterbox:
 
     async def _alone(self, arrivals: Sequence[Arrival], stored: asyncio.Future[int]) -> None:
         try:
-            _tell(stored, await self._store.write(put, arrivals, self._clock.now()))
+            _tell(stored, await self._store.write_alone(put, arrivals, self._clock.now()))
         except Exception as error:
             _tell(stored, error)
 
@@ -203,7 +210,24 @@ def prune(tx: Tx, before: datetime) -> int:
 def find(tx: ReadTx, inbox_id: int) -> InboxRow | None:
     """A stored arrival by id."""
     row = tx.one(sql.find_arrival, id=inbox_id)
-    return None if row is None else _row(row)
+    return None if row is None else _row(tx.seal, row)
+
+
+def reseal(tx: Tx, key_ids: Collection[str], after: int, limit: int = BATCH) -> int | None:
+    """Seal the next rows that are stored under any of these keys with the newest one.
+
+    Returns after which id to go on, or None at the end. What does not open is left for whoever handles it.
+    """
+    rows = tx.all(sql.sealed_before, key_ids=list(key_ids), after=after, limit=limit)
+    bodies: dict[int, bytes] = {}
+    for row in rows:
+        with suppress(KeyAbsent, Broken):
+            in_the_open = row.sealed_with == IN_THE_OPEN
+            body = row.body if in_the_open else tx.seal.open(row.sealed_with, row.source, row.message_id, row.body)
+            bodies[row.id] = tx.seal.close(row.source, row.message_id, body)
+    if bodies:
+        tx.run(sql.put_bodies, ids=list(bodies), bodies=list(bodies.values()), sealed_with=tx.seal.newest)
+    return rows[-1].id if rows else None
 
 
 class Inbox:
@@ -263,7 +287,9 @@ class Inbox:
         stalled: set[str] = set()
         done: list[int] = []
         ends: list[tuple[str, str]] = []
-        rows = self._together([_row(row) for row in tx.all(sql.claim_arrivals, lanes=lanes, now=now, limit=limit)])
+        rows = self._together(
+            [_row(tx.seal, row) for row in tx.all(sql.claim_arrivals, lanes=lanes, now=now, limit=limit)]
+        )
         if self._all_well(tx, rows, now):
             tx.run(sql.arrivals_done, ids=[row.id for row in rows], now=now)
             return [(row.kind, "done") for row in rows]
@@ -293,6 +319,8 @@ class Inbox:
 
     def _all_well(self, tx: Tx, rows: Sequence[InboxRow], now: datetime) -> bool:
         """Whether every row could be handled, in one savepoint; if not, nothing was done: each must get its own."""
+        if any(row.unopened for row in rows):
+            return False
         try:
             with tx.savepoint():
                 known = self._known(tx, rows) if self._known else set()
@@ -312,6 +340,8 @@ class Inbox:
         tx.finish()
         try:
             with tx.savepoint():
+                if row.unopened:
+                    raise row.unopened
                 if row.kind not in self._handlers:
                     raise Poison(f"no handler for kind {row.kind!r}")
                 self._handlers[row.kind](tx, row, now)
@@ -321,7 +351,7 @@ class Inbox:
             if isinstance(error, psycopg.Error) and not _blames_the_row(error):
                 raise
             # A value that does not fit is told by its cause; anything else is a mistake of ours and needs its trace.
-            trace = None if isinstance(error, (ValueError, NotYet)) else error
+            trace = None if isinstance(error, (ValueError, NotYet, KeyAbsent)) else error
             log.warning("inbox row %s (%s) failed: %s", row.id, row.kind, type(error).__name__, exc_info=trace)
             return error
         return None
@@ -329,7 +359,7 @@ class Inbox:
     def _give_up(self, row: InboxRow, error: Exception, now: datetime) -> bool:
         if isinstance(error, NotYet):
             return (now - row.received_at).total_seconds() > NOT_YET_SECONDS_MAX
-        return isinstance(error, ValueError) or row.attempts + 1 >= self._attempts_max
+        return isinstance(error, (ValueError, KeyAbsent)) or row.attempts + 1 >= self._attempts_max
 
     def _quarantine(self, tx: Tx, row: InboxRow, error: Exception, now: datetime) -> None:
         case_ref = None
@@ -366,5 +396,10 @@ def _blames_the_row(error: psycopg.Error) -> bool:
     return isinstance(error, (*data, psycopg.errors.QueryCanceled))
 
 
-def _row(row: Row) -> InboxRow:
-    return InboxRow(**row._asdict())
+def _row(seal: Seal, row: Row) -> InboxRow:
+    stored = row._asdict()
+    key_id, body = stored.pop("sealed_with"), stored.pop("body")
+    try:
+        return InboxRow(**stored, body=seal.open(key_id, row.source, row.message_id, body))
+    except (KeyAbsent, Broken) as error:
+        return InboxRow(**stored, body=b"", unopened=error)

@@ -3,18 +3,23 @@
 SELECT next_seq();
 
 -- name: put_arrivals
--- Stores arrivals in the given order; known identities are left as they are.
-INSERT INTO inbox (source, message_id, kind, lane, priority, body, meta, received_at, received_seq, due_at)
-SELECT source, message_id, kind, lane, priority, body, meta::jsonb, %(now)s::timestamptz, next_seq(), %(now)s::timestamptz
-FROM (
-    SELECT * FROM unnest(
-        %(sources)s::text[], %(message_ids)s::text[], %(kinds)s::text[], %(lanes)s::text[],
-        %(priorities)s::smallint[], %(bodies)s::bytea[], %(metas)s::text[]
-    ) WITH ORDINALITY AS arrival (source, message_id, kind, lane, priority, body, meta, place)
-    ORDER BY place
-) AS arrivals
-ON CONFLICT (source, message_id) DO NOTHING
-RETURNING source, message_id;
+-- Stores arrivals in the given order and rings for the new ones; known identities are left as they are.
+WITH stored AS (
+    INSERT INTO inbox
+        (source, message_id, kind, lane, priority, body, sealed_with, meta, received_at, received_seq, due_at)
+    SELECT source, message_id, kind, lane, priority, body, %(sealed_with)s, meta::jsonb, %(now)s::timestamptz, next_seq(),
+        %(now)s::timestamptz
+    FROM (
+        SELECT * FROM unnest(
+            %(sources)s::text[], %(message_ids)s::text[], %(kinds)s::text[], %(lanes)s::text[],
+            %(priorities)s::smallint[], %(bodies)s::bytea[], %(metas)s::text[]
+        ) WITH ORDINALITY AS arrival (source, message_id, kind, lane, priority, body, meta, place)
+        ORDER BY place
+    ) AS arrivals
+    ON CONFLICT (source, message_id) DO NOTHING
+    RETURNING source, message_id
+)
+SELECT source, message_id, (SELECT pg_notify(%(channel)s, '')) AS rung FROM stored;
 
 -- name: find_arrival
 -- One arrival by id.
@@ -62,6 +67,16 @@ WHERE id = %(id)s;
 -- Lets a quarantined arrival be handled again.
 UPDATE inbox SET state = 'new', attempts = 0, settled_at = NULL, due_at = app_now()
 WHERE id = %(id)s AND state = 'quarantined';
+
+-- name: sealed_before
+-- The next rows in order whose bodies are stored under one of these keys, locked.
+SELECT id, source, message_id, sealed_with, body FROM inbox
+WHERE id > %(after)s AND sealed_with = ANY(%(key_ids)s::text[]) ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
+
+-- name: put_bodies
+-- Puts newly sealed bodies in place of the old ones.
+UPDATE inbox AS i SET body = t.body, sealed_with = %(sealed_with)s
+FROM unnest(%(ids)s::bigint[], %(bodies)s::bytea[]) AS t (id, body) WHERE i.id = t.id;
 
 -- name: prune_inbox
 -- Forgets arrivals handled before a moment.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def settings_toml(
     shop: "Shop", where: Mapping[str, str], *, start_at: str, listen: str, tempo: Mapping[str, Any]
 ) -> str:
-    """The file's text; see Shop.settings_toml. `where` has ct_url, cin7_url, data_dir and database_url."""
+    """The file's text; see Shop.settings_toml. `where` has ct_url, cin7_url, data_dir, database_url and payload_key."""
     return "\n".join((_systems(shop, where, start_at, listen, tempo), _layout(shop), _mapping(shop)))
 
 
@@ -31,6 +31,8 @@ database_url = {toml(where["database_url"])}
 listen = {toml(listen)}
 log = "json"
 redaction_key = "sandbox-redaction-key"
+# What arrives is encrypted with it in the database.
+payload_key = {toml(where["payload_key"])}
 
 [orders]
 # Orders placed before this instant are never created at the back office.

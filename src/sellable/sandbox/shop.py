@@ -3,7 +3,9 @@
 Rule: the three tellings come from one value, so they can only disagree where a history makes them disagree.
 """
 
+import base64
 import json
+import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -207,11 +209,17 @@ class Shop:
         start_at: str,
         listen: str = "127.0.0.1:0",
         tempo: Mapping[str, Any] | None = None,
+        payload_key: str = "",
     ) -> str:
-        """A whole sellable.toml. `start_at` is an ISO instant with zone; `tempo` are more [cin7_core] settings."""
+        """A whole sellable.toml. `start_at` is an ISO instant with zone; `tempo` are more [cin7_core] settings.
+
+        Without `payload_key` a new one stands in it.
+        """
         from sellable.sandbox.settings_file import settings_toml
 
+        payload_key = payload_key or base64.b64encode(os.urandom(32)).decode()
         where = {"ct_url": ct_url, "cin7_url": cin7_url, "data_dir": data_dir, "database_url": database_url}
+        where["payload_key"] = payload_key
         return settings_toml(self, where, start_at=start_at, listen=listen, tempo=tempo or {})
 
 

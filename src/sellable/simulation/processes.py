@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import httpx2
 
+from sellable.config.secrets import new_key
 from sellable.runtime.postgres import EmbeddedServer
 from sellable.sandbox.clock import VARIABLE, Clock
 from sellable.sandbox.shop import Shop
@@ -155,10 +156,13 @@ class Stand:
         return self.folder / "sellable.toml"
 
     def write_settings(self, start_at: str) -> None:
-        """Tell the product about the shop."""
+        """Tell the product about the shop. The key stays the one of the folder, like the database in it."""
+        key = self.folder / "payload.key"
+        if not key.exists():
+            key.write_text(new_key(), encoding="utf-8")
         text = self.shop.settings_toml(
             self.storefront.url, self.back_office.url, str(self.folder / "database"), self.database_url,
-            start_at=start_at, tempo=self.tempo,
+            start_at=start_at, tempo=self.tempo, payload_key=f"file:{key.name}",
         )  # fmt: skip
         self.config.write_text(text, encoding="utf-8")
 
