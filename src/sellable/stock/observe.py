@@ -52,8 +52,8 @@ def start(tx: Tx, sweep: str, master: str, scope: str, now: datetime) -> None:
 
 
 def see_page(tx: Tx, sweep: str, rows: Sequence[Row], *, a0: int, a1: int, now: datetime) -> list[str]:
-    """Stores a page of the sweep and applies its lowers at once, also to what other sets showed before and nobody
-    believes yet. Returns the SKUs lowered."""
+    """Stores a page of the sweep and applies its lowers at once, also to what other sets showed earlier and nobody
+    believes yet; what later pages showed lower counts for this one. Returns the SKUs lowered."""
     columns = {
         "sku": [r.sku for r in rows],
         "location": [r.location for r in rows],
@@ -66,6 +66,7 @@ def see_page(tx: Tx, sweep: str, rows: Sequence[Row], *, a0: int, a1: int, now: 
     tx.run(sql.add_sweep_rows, sweep=sweep, a0=a0, a1=a1, **columns)
     lowered = tx.all(sql.apply_lowers, sweep=sweep, a0=a0, at=now)
     tx.run(sql.lower_waiting, sweep=sweep, a0=a0)
+    tx.run(sql.lower_late, sweep=sweep, a0=a0)
     _follow(tx, sweep, lowered, now)
     return sorted({r.sku for r in lowered})
 
@@ -170,9 +171,12 @@ def risers(tx: ReadTx, sweep: str, *, low_mark: int, most: int, oldest: int) -> 
     ]
 
 
-def near(tx: ReadTx, sku: str, wished: Sequence[str], rows: int) -> str:
-    """The beginning to ask for so that one answer of at most about `rows` rows shows this SKU and most of `wished`."""
-    return str(tx.value(sql.near, sku=sku, wished=list(wished), rows=rows))
+def near(tx: ReadTx, sku: str, wished: Sequence[str], rows: int) -> str | None:
+    """The beginning to ask for so that one answer of at most about `rows` rows shows this SKU and most of `wished`;
+    None when no other of them would be shown.
+    """
+    found = tx.one(sql.near, sku=sku, wished=list(wished), rows=rows)
+    return found.beginning if found else None
 
 
 def waiting_raises(tx: Tx, sweep: str) -> list[str]:

@@ -342,6 +342,18 @@ WHERE n.sweep = %(sweep)s AND n.a0 = %(a0)s AND s.state IN ('running', 'proving'
     AND (w.sku, w.location, w.part) = (n.sku, n.location, n.part) AND w.a0 < n.a0
     AND (n.value < w.value OR (w.state = 'available' AND n.state <> 'available'));
 
+-- name: lower_late
+-- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile.
+UPDATE sweep_row w SET value = least(w.value, n.value), state = CASE WHEN w.state = 'available' THEN n.state ELSE w.state END
+FROM (
+    SELECT w.sku, w.location, w.part, min(n.value) AS value, max(n.state) FILTER (WHERE n.state <> 'available') AS moved
+    FROM sweep s JOIN sweep_row n ON n.sweep = s.id JOIN sweep_row w USING (sku, location, part)
+    WHERE s.last_a1 > %(a0)s AND s.id <> %(sweep)s AND n.a0 > %(a0)s AND w.sweep = %(sweep)s AND w.a0 = %(a0)s
+    GROUP BY 1, 2, 3) AS seen
+CROSS JOIN LATERAL (SELECT seen.value AS value, coalesce(seen.moved, 'available') AS state) AS n
+WHERE w.sweep = %(sweep)s AND (w.sku, w.location, w.part) = (seen.sku, seen.location, seen.part)
+    AND (n.value < w.value OR (w.state = 'available' AND n.state <> 'available'));
+
 -- name: sweep_head
 -- One sweep.
 SELECT id, master, scope, state, first_a0, last_a1, rows_seen, started_at, finished_at FROM sweep
@@ -494,13 +506,13 @@ SELECT sku, scarce FROM (
 WHERE worth <= %(most)s OR turn <= %(oldest)s ORDER BY worth;
 
 -- name: near
--- The beginning of a SKU's name that most of the wished-for names share while all rows known under it fit into one
--- answer; the longest of those.
+-- The beginning of a SKU's name that most other names wished for share while all rows known under it fit into one
+-- answer; the longest of those, none when no other name fits.
 SELECT left(%(sku)s, n) AS beginning FROM generate_series(1, length(%(sku)s)) AS n
 CROSS JOIN LATERAL (SELECT count(*) AS rows FROM observed o WHERE starts_with(o.sku, left(%(sku)s, n))) AS known
 CROSS JOIN LATERAL (SELECT count(*) AS wishes FROM unnest(%(wished)s::text[]) AS w (sku)
-    WHERE starts_with(w.sku, left(%(sku)s, n))) AS share
-WHERE known.rows <= %(rows)s OR n = length(%(sku)s)
+    WHERE w.sku <> %(sku)s AND starts_with(w.sku, left(%(sku)s, n))) AS share
+WHERE known.rows <= %(rows)s AND share.wishes > 0
 ORDER BY share.wishes DESC, n DESC LIMIT 1;
 
 -- name: overdue_suspects

@@ -239,7 +239,7 @@ class Fetches:
     async def _near(self, sku: str) -> tuple[StockPage, int, int] | None:
         """The SKU among its neighbours, if others are wished for and the answer is whole and shows it."""
         beginning = await self._store.read(_beginning, self._master.name, sku)
-        if beginning == sku:
+        if beginning is None:
             return None
         page, a0, a1 = await self._read(self._port.stock_like, beginning)
         whole = page.received == page.total and not page.faults
@@ -268,6 +268,7 @@ class Fetches:
 
 def on_page(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     """A page of a walk: lowers count at once, the rest waits for the set."""
+    tx.run(sql.one_reader, master=master.name)
     page = msgspec.json.decode(row.body, type=StockPage)
     meta = row.meta
     if not tx.one(observe.sql.sweep_head, id=meta["sweep"]):
@@ -289,6 +290,7 @@ def on_sku(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
 
 def on_close(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     """The walk is over: prove the set and believe what is proved."""
+    tx.run(sql.one_reader, master=master.name)
     head = tx.one(observe.sql.sweep_head, id=row.meta["sweep"])
     taken, read = head.rows_seen if head else 0, row.meta.get("rows", 0)
     # A page that could not be understood is parked behind a case; the set without it proves nothing.
@@ -430,7 +432,7 @@ def _ask_for_risers(tx: Tx, sweep: str, master: Master, now: datetime) -> None:
         want(tx, master.name, "sku", [sku for sku, short in found if short is scarce], priority, now)
 
 
-def _beginning(tx: ReadTx, master: str, sku: str) -> str:
+def _beginning(tx: ReadTx, master: str, sku: str) -> str | None:
     return observe.near(tx, sku, wished(tx, master, "sku"), NEAR_ROWS)
 
 
@@ -454,6 +456,7 @@ def _believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master
 
 def prove(tx: Tx, master: Master, now: datetime) -> None:
     """Looks again at what waits for sales to be seen: units in doubt, and complete sets whose raises wait."""
+    tx.run(sql.one_reader, master=master.name)
     held = {r.sku for r in tx.all(sql.end_doubts)}
     dirty.mark(tx, held, Priority.RAISE, "sales hold their units", now)
     for sweep in observe.proving(tx, master.name):

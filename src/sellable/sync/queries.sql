@@ -6,6 +6,10 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- One planner at a time: two would only undo each other's work.
 SELECT pg_try_advisory_xact_lock(hashtext('sellable planner'));
 
+-- name: one_reader
+-- What a master's readings say is taken in one after the other: each must see what the others showed.
+SELECT pg_advisory_xact_lock(hashtextextended('sellable stock ' || %(master)s, 0));
+
 -- name: entry_written
 -- A write of ours was confirmed: the storefront's new version and number, and the T it was made for.
 UPDATE entry SET version = greatest(version, coalesce(%(version)s, version)), q = coalesce(%(q)s, q),
