@@ -335,24 +335,28 @@ RETURNING o.sku, o.location, o.part, o.state, o.master, l.value_before, o.value,
 
 -- name: lower_waiting
 -- What a page shows lower counts at once in numbers of other sets that are not believed yet, too: else a raise proved
--- late would undo a fall that was seen since.
-UPDATE sweep_row w SET value = least(w.value, n.value), state = CASE WHEN w.state = 'available' THEN n.state ELSE w.state END
-FROM sweep s, sweep_row n
-WHERE n.sweep = %(sweep)s AND n.a0 = %(a0)s AND s.state IN ('running', 'proving') AND s.id <> n.sweep AND w.sweep = s.id
-    AND (w.sku, w.location, w.part) = (n.sku, n.location, n.part) AND w.a0 < n.a0
-    AND (n.value < w.value OR (w.state = 'available' AND n.state <> 'available'));
+-- late would undo a fall that was seen since. Looked up row by row (LIMIT 1): the planner knows nothing of new sets.
+UPDATE sweep_row w SET value = least(w.value, hit.value), state = CASE WHEN w.state = 'available' THEN hit.state ELSE w.state END
+FROM (
+    SELECT o.sweep, o.sku, o.location, o.part, n.value, n.state
+    FROM sweep s CROSS JOIN sweep_row n CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, n.sku, n.location, n.part) LIMIT 1) AS o
+    WHERE s.state IN ('running', 'proving') AND s.id <> n.sweep AND n.sweep = %(sweep)s AND n.a0 = %(a0)s
+        AND o.a0 < n.a0 AND (n.value < o.value OR (o.state = 'available' AND n.state <> 'available'))) AS hit
+WHERE (w.sweep, w.sku, w.location, w.part) = (hit.sweep, hit.sku, hit.location, hit.part);
 
 -- name: lower_late
 -- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile.
-UPDATE sweep_row w SET value = least(w.value, n.value), state = CASE WHEN w.state = 'available' THEN n.state ELSE w.state END
+UPDATE sweep_row w SET value = least(w.value, seen.value), state = CASE WHEN w.state = 'available' THEN seen.state ELSE w.state END
 FROM (
-    SELECT w.sku, w.location, w.part, min(n.value) AS value, max(n.state) FILTER (WHERE n.state <> 'available') AS moved
-    FROM sweep s JOIN sweep_row n ON n.sweep = s.id JOIN sweep_row w USING (sku, location, part)
-    WHERE s.last_a1 > %(a0)s AND s.id <> %(sweep)s AND n.a0 > %(a0)s AND w.sweep = %(sweep)s AND w.a0 = %(a0)s
+    SELECT m.sku, m.location, m.part, min(o.value) AS value,
+        coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), 'available') AS state
+    FROM sweep s CROSS JOIN sweep_row m CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, m.sku, m.location, m.part) LIMIT 1) AS o
+    WHERE s.last_a1 > %(a0)s AND s.id <> m.sweep AND m.sweep = %(sweep)s AND m.a0 = %(a0)s AND o.a0 > m.a0
     GROUP BY 1, 2, 3) AS seen
-CROSS JOIN LATERAL (SELECT seen.value AS value, coalesce(seen.moved, 'available') AS state) AS n
 WHERE w.sweep = %(sweep)s AND (w.sku, w.location, w.part) = (seen.sku, seen.location, seen.part)
-    AND (n.value < w.value OR (w.state = 'available' AND n.state <> 'available'));
+    AND (seen.value < w.value OR (w.state = 'available' AND seen.state <> 'available'));
 
 -- name: sweep_head
 -- One sweep.
@@ -485,7 +489,9 @@ SELECT DISTINCT sku FROM sweep_row WHERE sweep = %(sweep)s ORDER BY 1;
 -- name: forget_overtaken_rows
 -- What newer believed readings have overtaken waits for nothing any more.
 DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku IN (
-    SELECT r.sku FROM sweep_row r JOIN observed o USING (sku, location, part) WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0);
+    SELECT r.sku FROM sweep_row r CROSS JOIN LATERAL (
+        SELECT a0 FROM observed o WHERE (o.sku, o.location, o.part) = (r.sku, r.location, r.part) LIMIT 1) AS o
+    WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0);
 
 -- name: risers
 -- SKUs that a set would let rise if it proved anything: those whose entries show least and that differ most, and those
