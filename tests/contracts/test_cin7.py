@@ -248,6 +248,9 @@ def test_stock_by_location_bin_and_state(shop: Shop) -> None:
         assert page.received == page.total
         assert {r.location for r in page.rows} == {"berlin"}
         assert page.faults == ()
+        alike = await client.stock_like(shop.sku("CHAI"), lane="stock")
+        assert alike.received == alike.total == 5
+        assert {r.sku for r in alike.rows} == {shop.sku("CHAIR"), shop.sku("CHAIR-XL")}
         nothing = await client.stock_of(shop.sku("GHOST"), lane="stock")
         assert (nothing.rows, nothing.received, nothing.total) == ((), 0, 0)
 

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from sellable.connectors.port import CataloguePage, StockPage
-from sellable.domain.stock import Priority
+from sellable.connectors.port import CataloguePage, StockPage, StockRow
+from sellable.domain.stock import Priority, State
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
+from sellable.runtime.ids import Ids
 from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import Query
+from sellable.runtime.wanted import want
 from sellable.stock import demand, dirty, entries, ledger, numbers, observe
 from sellable.stock.availability import ChannelRule, Layout
 from sellable.sync import masters, writer
@@ -352,3 +354,266 @@ def test_what_an_incomplete_walk_did_not_show_is_unknown_and_read_by_itself(stor
 
     assert store.write_now(story) == (10, [])
     assert [r.key for r in store.read_now(lambda tx: tx.all(WISHES))] == [LAMP]
+
+
+# --- Raises: what proves them, and what they need not wait for -------------------------------------------------------
+
+MASTER = masters.Master(name="cin7_core", remotes={"Main": "WH1", "Second": "WH2"}, open_case=lambda *a, **k: "")
+ORDER = Query(
+    package="t", name="t", purpose="t",
+    text="""WITH o AS (INSERT INTO orders (order_id, version, state, stage, stage_since, placed_at, captured_at,
+            captured_seq, modified_at, store, country, currency, digits, total, document)
+        VALUES (%(id)s, 1, 'Open', 'exported', %(at)s, %(at)s, %(at)s, 1, %(at)s, '', 'GB', 'GBP', 2, 0, '{}'))
+    INSERT INTO order_part (order_id, part, location, ref, state, sale_id, draft, expected, at)
+    VALUES (%(id)s, 1, 'WH1', %(id)s, 'authorised', 'sale of ' || %(id)s, '{}', '{}', %(at)s)""",
+)  # fmt: skip
+SEEN = Query(package="t", name="t", purpose="t", text="UPDATE order_part SET verified_seq = next_seq()")
+ASKED = Query(package="t", name="t", purpose="t", text="SELECT kind, key, priority FROM wanted ORDER BY kind, key")
+
+
+def sold(tx: Tx, order: str = "A", units: int = 3) -> None:
+    """An order whose sale at WH1 holds its units, as far as we know."""
+    demand.capture(
+        tx,
+        [demand.Sold(order_id=order, line_id="1", sku=LAMP, label=order, channel="web", units=units, location="WH1")],
+        NOW,
+    )
+    tx.run(ORDER, id=order, at=NOW)
+    demand.evidence(tx, order, "WH1", {LAMP: units}, next_seq(tx), NOW)
+
+
+def close(tx: Tx, name: str, fault: str = "") -> None:
+    """The walk is over: whatever it proves is believed."""
+    masters._close(tx, name, fault, [], MASTER, NOW)
+
+
+def test_a_page_that_shows_less_than_what_waits_lowers_what_waits(store: Store) -> None:
+    """7 counts and 10 waits for proof; a newer page says 8, no lower than what counts. Proved late, 10 is 8."""
+
+    def story(tx: Tx) -> tuple[int, int]:
+        entry(tx)
+        whole(tx, "s0", [row(7)])
+        page(tx, "s1", [row(10)])
+        closed(tx, "s1")
+        believe(tx, "s1", waiting=(LAMP,), dropped=(LAMP,))
+        page(tx, "s2", [row(8)])
+        waits = shown(tx)
+        believe(tx, "s1")
+        return waits, shown(tx)
+
+    assert store.write_now(story) == (7, 8)
+
+
+def test_a_delivery_larger_than_the_unseen_sales_counts_at_once_without_their_units(store: Store) -> None:
+    """7 besides A's 3; 40 arrive. Should staff have undone A, 3 of the 47 are A's: 44 may be sold, then 47."""
+
+    def story(tx: Tx) -> list[int]:
+        entry(tx)
+        whole(tx, "s0", [row(10)])
+        sold(tx)
+        whole(tx, "s1", [row(7)])
+        found = [shown(tx)]
+        page(tx, "s2", [row(47)])
+        close(tx, "s2")
+        found.append(shown(tx))
+        masters.prove(tx, MASTER, NOW)
+        found.append(shown(tx))
+        tx.run(SEEN)
+        masters.prove(tx, MASTER, NOW)
+        return [*found, shown(tx)]
+
+    assert store.write_now(story) == [7, 44, 44, 47]
+    assert ("sale", "sale of A", masters.ROUTINE) in [tuple(r) for r in store.read_now(lambda tx: tx.all(ASKED))]
+
+
+def test_a_sale_undone_before_its_units_were_seen_again_stays_in_flight(store: Store) -> None:
+    """The 47 were 44 and A's 3: the reading of A's sale takes its evidence, and the doubt with it."""
+
+    def story(tx: Tx) -> list[int]:
+        entry(tx)
+        whole(tx, "s0", [row(10)])
+        sold(tx)
+        whole(tx, "s1", [row(7)])
+        page(tx, "s2", [row(47)])
+        close(tx, "s2")
+        demand.evidence(tx, "A", "WH1", {}, next_seq(tx), NOW)
+        found = [shown(tx)]
+        demand.evidence(tx, "A", "WH1", {LAMP: 3}, next_seq(tx), NOW)
+        found.append(shown(tx))
+        whole(tx, "s3", [row(44)])
+        return [*found, shown(tx)]
+
+    assert store.write_now(story) == [44, 44, 44]
+
+
+def test_a_raise_no_larger_than_the_unseen_sales_waits_for_them(store: Store) -> None:
+    """Two more where staff may have undone three: nothing rises, and nothing falls either."""
+
+    def story(tx: Tx) -> list[int]:
+        entry(tx)
+        whole(tx, "s0", [row(10)])
+        sold(tx)
+        whole(tx, "s1", [row(7)])
+        page(tx, "s2", [row(9)])
+        close(tx, "s2")
+        found = [shown(tx)]
+        tx.run(SEEN)
+        masters.prove(tx, MASTER, NOW)
+        return [*found, shown(tx)]
+
+    assert store.write_now(story) == [7, 9]
+
+
+def test_another_rise_needs_another_look_at_the_sale(store: Store) -> None:
+    """A was seen after the first delivery and undone before the second: its units are in doubt anew."""
+
+    def story(tx: Tx) -> list[int]:
+        entry(tx)
+        whole(tx, "s0", [row(10)])
+        sold(tx)
+        whole(tx, "s1", [row(7)])
+        page(tx, "s2", [row(47)])
+        close(tx, "s2")
+        tx.run(SEEN)
+        page(tx, "s3", [row(100)])
+        close(tx, "s3")
+        masters.prove(tx, MASTER, NOW)
+        return [shown(tx)]
+
+    assert store.write_now(story) == [97]
+
+
+def test_units_in_doubt_that_are_shipped_count_until_a_reading_after_the_shipment(store: Store) -> None:
+    """Undone and allocated again it may have been before it left: only a later number surely lacks it."""
+
+    def story(tx: Tx) -> list[int]:
+        entry(tx)
+        whole(tx, "s0", [row(10)])
+        sold(tx)
+        whole(tx, "s1", [row(7)])
+        page(tx, "s2", [row(47)])
+        close(tx, "s2")
+        demand.shipped(tx, "A", "WH1", next_seq(tx), NOW)
+        found = [shown(tx)]
+        whole(tx, "s3", [row(47)])
+        return [*found, shown(tx)]
+
+    assert store.write_now(story) == [44, 47]
+
+
+def test_what_a_walk_given_up_would_let_rise_is_asked_for_the_scarce_first_and_a_bounded_number(store: Store) -> None:
+    names = [f"S{n:03}" for n in range(masters.RISERS_MAX + 20)]
+
+    def begin(tx: Tx) -> None:
+        for name in [LAMP, *names]:
+            entry(tx, name)
+        whole(tx, "s0", [row(1), *(row(50, sku=name) for name in names)])
+
+    def story(tx: Tx) -> int:
+        page(tx, "s1", [row(2), *(row(60 + n, sku=name) for n, name in enumerate(names))])
+        close(tx, "s1", "total moved")
+        return shown(tx)
+
+    store.write_now(begin)
+    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False):
+        pass
+    assert store.write_now(story) == 1
+    asked = {r.key: r.priority for r in store.read_now(lambda tx: tx.all(ASKED))}
+    assert masters.RISERS_MAX - masters.RISERS_OLDEST <= len(asked) <= masters.RISERS_MAX
+    assert asked.pop(LAMP) == masters.ROUTINE
+    assert set(asked.values()) == {masters.SPARE}
+    assert names[-1] in asked, "the largest difference"
+    assert names[0] in asked, "it waits as long as any other: its turn comes"
+
+
+class Shelves:
+    """A master that shows rows of SKUs that begin as asked, up to `limit` of them."""
+
+    def __init__(self, rows: list[StockRow], limit: int = 1000) -> None:
+        self.rows, self.limit, self.asked = rows, limit, list[str]()
+
+    async def stock_like(self, beginning: str, *, lane: str) -> StockPage:
+        self.asked.append(f"{beginning}*")
+        found = [r for r in self.rows if r.sku.startswith(beginning)]
+        shown = tuple(found[: self.limit])
+        return StockPage(rows=shown, received=len(shown), total=len(found), page=1)
+
+    async def stock_of(self, sku: str, *, lane: str) -> StockPage:
+        self.asked.append(sku)
+        found = tuple(r for r in self.rows if r.sku == sku)
+        return StockPage(rows=found, received=len(found), total=len(found), page=1)
+
+
+def on_shelf(sku: str, units: int) -> StockRow:
+    return StockRow(
+        sku=sku, location="WH1", part="", available=units, state=State.AVAILABLE, on_hand=units, allocated=0, on_order=0
+    )
+
+
+def read(store: Store, shelves: Shelves, sku: str) -> Any:
+    """The wish for a SKU is granted: what was read is handled."""
+    (arrival,) = asyncio.run(masters.Fetches(store, Ids(Clock()), shelves, MASTER).skus([sku]))
+    store.write_now(masters.on_sku, SimpleNamespace(body=arrival.body, meta=arrival.meta, id=1), NOW, master=MASTER)
+    return arrival
+
+
+def filled(store: Store) -> None:
+    """Three SKUs of 5 units; two are wished for."""
+
+    def fill(tx: Tx) -> None:
+        for name in ("LAMP", "LAMP-XL", "LANTERN", "VASE"):
+            entry(tx, name)
+        whole(tx, "s0", [row(5, sku=name) for name in ("LAMP", "LAMP-XL", "LANTERN", "VASE")])
+        want(tx, "cin7_core", "sku", ["LAMP", "LAMP-XL"], masters.SPARE, NOW)
+
+    store.write_now(fill)
+
+
+def numbers_of(store: Store) -> dict[str, int]:
+    found = store.read_now(numbers.compute, ["LAMP", "LAMP-XL", "LANTERN", "VASE"], LAYOUT, NOW)
+    return {n.sku: n.explanation.target for n in found}
+
+
+def test_skus_that_begin_alike_are_proved_by_one_answer(store: Store) -> None:
+    """Both wishes end with one call; what else it showed is proved too, and what it did not show stays as it was."""
+    filled(store)
+    shelves = Shelves([on_shelf("LAMP", 9), on_shelf("LAMP-XL", 8), on_shelf("LANTERN", 7)])
+    read(store, shelves, "LAMP")
+    assert shelves.asked == ["LAMP*"]
+    assert numbers_of(store) == {"LAMP": 9, "LAMP-XL": 8, "LANTERN": 5, "VASE": 5}
+    assert store.read_now(lambda tx: tx.all(WISHES)) == []
+
+
+def test_a_sku_alone_in_its_wish_is_asked_for_alone(store: Store) -> None:
+    filled(store)
+    shelves = Shelves([on_shelf("VASE", 9)])
+    read(store, shelves, "VASE")
+    assert shelves.asked == ["VASE"]
+    assert numbers_of(store)["VASE"] == 9
+
+
+def test_neighbours_that_do_not_fit_or_do_not_come_prove_nothing(store: Store) -> None:
+    """Cut off after one row, or a vendor that matches exactly as its documents say: each SKU is then read by itself."""
+    filled(store)
+    cut = Shelves([on_shelf("LAMP", 9), on_shelf("LAMP-XL", 8)], limit=1)
+    read(store, cut, "LAMP")
+    assert cut.asked == ["LAMP*", "LAMP"]
+    assert numbers_of(store) == {"LAMP": 9, "LAMP-XL": 5, "LANTERN": 5, "VASE": 5}
+
+
+def test_a_sku_missing_among_its_neighbours_is_read_by_itself_before_it_is_nothing(store: Store) -> None:
+    filled(store)
+    shelves = Shelves([on_shelf("LAMP-XL", 8)])
+    read(store, shelves, "LAMP")
+    assert shelves.asked == ["LAMP*", "LAMP"]
+    assert numbers_of(store) == {"LAMP": 0, "LAMP-XL": 5, "LANTERN": 5, "VASE": 5}
+
+
+def test_an_answer_handled_late_does_not_undo_what_was_read_since(store: Store) -> None:
+    """A neighbour was read again, lower, before the first answer was handled."""
+    filled(store)
+    fetches = masters.Fetches(store, Ids(Clock()), Shelves([on_shelf("LAMP", 9), on_shelf("LAMP-XL", 8)]), MASTER)
+    (late,) = asyncio.run(fetches.skus(["LAMP"]))
+    store.write_now(page, "s1", [row(6, sku="LAMP-XL")])
+    store.write_now(masters.on_sku, SimpleNamespace(body=late.body, meta=late.meta, id=1), NOW, master=MASTER)
+    assert numbers_of(store)["LAMP-XL"] == 6

@@ -14,8 +14,9 @@ from sellable.runtime.budgets import Budgets, BudgetSpec
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.inbox import Arrival
+from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import Query
-from sellable.runtime.wanted import Fetcher, Wanted, failed, got, take, upcoming, want
+from sellable.runtime.wanted import Fetcher, Wanted, failed, got, granted, take, upcoming, want, wished
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LATER = datetime(2126, 3, 2, tzinfo=UTC)
@@ -63,6 +64,16 @@ def test_a_wish_repeated_while_it_is_fetched_is_fetched_again(store: Store) -> N
     assert taken(store, "two") == []
     store.write_now(got, first, NOW)
     assert [w.key for w in taken(store, "two")] == ["SO-2"]
+
+
+def test_a_read_made_for_another_wish_ends_only_those_made_before_it_began(store: Store) -> None:
+    wish(store, "SO-1", "SO-2")
+    began = store.write_now(next_seq)
+    wish(store, "SO-2", "SO-3")
+    store.write_now(granted, "erp", "sale", ["SO-1", "SO-2", "SO-3", "SO-4"], began)
+    assert store.read_now(wished, "erp", "sale") == ["SO-2", "SO-3"]
+    store.write_now(granted, "erp", "order", ["SO-2"], store.write_now(next_seq))
+    assert keys(store) == ["SO-2", "SO-3"], "wishes of another kind are another matter"
 
 
 def test_a_failed_wish_waits(store: Store) -> None:

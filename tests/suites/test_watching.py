@@ -396,8 +396,8 @@ FEED = query(
     " ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor"
 )
 PENDING = query(
-    "INSERT INTO inbox (source, message_id, kind, lane, priority, body, sealed_with, meta, received_at, received_seq, due_at)"
-    " VALUES ('cin7_core', %(id)s, 'catalogue.page', '', 1, '', '', '{}', app_now(), 1, app_now())"
+    "INSERT INTO inbox (source, message_id, kind, lane, priority, body, sealed_with, meta, received_at, received_seq,"
+    " due_at) VALUES ('cin7_core', %(id)s, 'catalogue.page', '', 1, '', '', '{}', app_now(), 1, app_now())"
 )
 TAKEN_IN = query("DELETE FROM inbox")
 

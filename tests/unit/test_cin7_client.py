@@ -168,12 +168,27 @@ def test_an_unexplained_503_on_a_write_is_unknown_and_still_pauses() -> None:
 
 def test_a_sku_is_read_to_the_end_and_its_neighbours_dropped() -> None:
     first = [stock_line(SKU="CHAIR")] + [stock_line(SKU=f"CHAIR-{n}") for n in range(999)]
-    vendor = Vendor(stock(*first, total=1001), stock(stock_line(SKU="CHAIR", Bin="A-1"), total=1001))
+    vendor = Vendor(stock(*first, total=1001), stock(stock_line(SKU="CHAIR-XL"), total=1001))
     page = vendor.run(lambda c: c.stock_of("CHAIR", lane="stock"))
-    assert [(r.sku, r.part) for r in page.rows] == [("CHAIR", ""), ("CHAIR", "A-1")]
+    assert [(r.sku, r.part) for r in page.rows] == [("CHAIR", "")]
     assert (page.received, page.total) == (1001, 1001)
     assert [vendor.query(n)["Page"] for n in (0, 1)] == ["1", "2"]
     assert vendor.query()["Sku"] == "CHAIR"
+
+
+def test_rows_of_a_sku_on_two_pages_prove_nothing_for_units_may_have_moved_between_them() -> None:
+    first = [stock_line(SKU="CHAIR")] + [stock_line(SKU=f"CHAIR-{n}") for n in range(999)]
+    vendor = Vendor(stock(*first, total=1001), stock(stock_line(SKU="CHAIR", Bin="A-1"), total=1001))
+    page = vendor.run(lambda c: c.stock_of("CHAIR", lane="stock"))
+    assert [(r.sku, r.part) for r in page.rows] == [("CHAIR", ""), ("CHAIR", "A-1")]
+    assert page.received < page.total
+
+
+def test_skus_that_begin_alike_come_in_one_call() -> None:
+    vendor = Vendor(stock(stock_line(SKU="CHAIR"), stock_line(SKU="CHAIN")))
+    page = vendor.run(lambda c: c.stock_like("CHAI", lane="stock"))
+    assert ([r.sku for r in page.rows], page.received, page.total) == (["CHAIR", "CHAIN"], 2, 2)
+    assert (vendor.query()["Sku"], vendor.query()["Page"]) == ("CHAI", "1")
 
 
 def test_a_sku_without_rows_is_an_exact_empty_answer() -> None:

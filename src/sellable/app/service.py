@@ -302,7 +302,10 @@ def assemble(
         translate_message=once_known(shop_port.translate_message),
         channels=frozenset(layout.channels),
     )
-    master = masters.Master(name=CIN7, remotes=masters_of(settings).get(CIN7, {}), open_case=desk.open_case)
+    master = masters.Master(
+        name=CIN7, remotes=masters_of(settings).get(CIN7, {}), open_case=desk.open_case,
+        low_mark=max((channel.low_mark for channel in settings.channels), default=0),
+    )  # fmt: skip
     prover = masters.Prover(store, clock, master)
     judge = Judge(store, shop_port, shop, shop_port.translate_order, inbox_module.put)
     syncer = Syncer(

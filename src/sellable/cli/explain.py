@@ -12,7 +12,11 @@ from rich.table import Table
 from sellable.app import answers
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, fail, opened, out
 
-WHY = {"not_allocated": "not allocated yet", "not_in_the_number_yet": "allocated, not in the number yet"}
+WHY = {
+    "not_allocated": "not allocated yet",
+    "not_in_the_number_yet": "allocated, not in the number yet",
+    "not_seen_since_it_rose": "allocated, its sale not seen since the number rose",
+}
 
 
 def explain(

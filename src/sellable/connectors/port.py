@@ -392,6 +392,12 @@ class StockMaster(Protocol):
         """All rows of exactly this SKU (filtered on our side); one call a page, complete when received == total."""
         ...
 
+    async def stock_like(self, beginning: str, *, lane: str) -> StockPage:
+        """One call: rows of SKUs, most likely of all that begin so. Complete when received == total: then of each SKU
+        it shows it shows all rows, as of one moment; of a SKU it does not show it says nothing.
+        """
+        ...
+
     async def transfers_touched(self, since: str, *, lane: str) -> tuple[frozenset[str], str]:
         """SKUs of stock transfers changed since the mark ("" for none yet), and the new mark.
 

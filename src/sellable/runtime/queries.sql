@@ -317,6 +317,17 @@ RETURNING w.system, w.kind, w.key, w.priority, w.seq, w.since, w.attempts, w.own
 DELETE FROM wanted AS w USING unnest(%(keys)s::text[], %(seqs)s::bigint[]) AS got (key, seq)
 WHERE w.system = %(system)s AND w.kind = %(kind)s AND w.key = got.key AND w.seq = got.seq;
 
+-- name: list_wanted
+-- Wishes of a kind.
+SELECT key FROM wanted WHERE system = %(system)s AND kind = %(kind)s ORDER BY key;
+
+-- name: grant_wanted
+-- Ends wishes that a read answered without having been sent for them.
+DELETE FROM wanted WHERE (system, kind, key) IN (
+    SELECT system, kind, key FROM wanted
+    WHERE system = %(system)s AND kind = %(kind)s AND key = ANY (%(keys)s::text[]) AND seq < %(seq)s
+    ORDER BY system, kind, key FOR UPDATE);
+
 -- name: free_wanted
 -- Lets wishes that were repeated meanwhile be fulfilled again.
 UPDATE wanted SET owner = NULL, lease_until = NULL, attempts = 0, cause = NULL

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sellable.runtime.budgets import PRIORITY, Budgets, Grant, prepaid
 from sellable.runtime.clock import Clock
-from sellable.runtime.database import Store, Tx
+from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.inbox import Arrival, cause_of, put
 from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import queries
@@ -91,6 +91,16 @@ def got(tx: Tx, taken: Sequence[Wanted], now: datetime) -> None:
         tx.run(sql.drop_wanted, system=system, kind=kind, keys=keys, seqs=[w.seq for w in part])
         if tx.run(sql.free_wanted, system=system, kind=kind, keys=keys, owner=part[0].owner):
             tx.notify(CHANNEL)
+
+
+def wished(tx: ReadTx, system: str, kind: str) -> list[str]:
+    """Keys of a kind that wait to be read."""
+    return [row.key for row in tx.all(sql.list_wanted, system=system, kind=kind)]
+
+
+def granted(tx: Tx, system: str, kind: str, keys: Sequence[str], began: int) -> None:
+    """A read that began at causal number `began` showed these keys, whoever asked for them: ends earlier wishes."""
+    tx.run(sql.grant_wanted, system=system, kind=kind, keys=list(keys), seq=began)
 
 
 def failed(tx: Tx, taken: Sequence[Wanted], after_seconds: float, cause: str) -> None:

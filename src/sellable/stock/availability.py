@@ -17,8 +17,9 @@ from datetime import datetime
 
 import msgspec
 
-NOT_ALLOCATED, NOT_YET = "not_allocated", "not_in_the_number_yet"
-"""Why units are in flight: nobody saw the master take them in, or no number was read since."""
+NOT_ALLOCATED, NOT_YET, DOUBTED = "not_allocated", "not_in_the_number_yet", "not_seen_since_it_rose"
+"""Why units are in flight: nobody saw the master take them in, or no number was read since, or the number rose and
+nobody has seen since that their sale still holds them."""
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True):
@@ -41,12 +42,17 @@ class Demand(msgspec.Struct, frozen=True, array_like=True):
     open_units: int
     evidenced_units: int
     evidence_seq: int | None
+    doubted: bool = False
 
     def in_flight(self, a0: int | None) -> int:
         """Units to subtract from numbers read at causal number `a0` (None: there are no numbers)."""
-        if self.evidence_seq is None or a0 is None or self.evidence_seq >= a0:
+        if self.doubted or self.evidence_seq is None or a0 is None or self.evidence_seq >= a0:
             return self.open_units + self.evidenced_units
         return self.open_units
+
+    def why(self) -> str:
+        """Why they are in flight, if they are."""
+        return NOT_ALLOCATED if self.open_units else DOUBTED if self.doubted else NOT_YET
 
 
 class Hold(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +122,7 @@ class LocationTerm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlightTerm(msgspec.Struct, frozen=True, kw_only=True):
-    """Units of one order still subtracted, and why: NOT_ALLOCATED or NOT_YET."""
+    """Units of one order still subtracted, and why: NOT_ALLOCATED, NOT_YET or DOUBTED."""
 
     order: str
     units: int
@@ -194,7 +200,7 @@ def pool_term(facts: SkuFacts, layout: Layout, pool: str, *, stale: bool = False
             order=d.label,
             units=units,
             location=d.location,
-            why=NOT_ALLOCATED if d.open_units else NOT_YET,
+            why=d.why(),
         )
         for d in facts.demand
         if _relevant(d, layout, pool) and (units := d.in_flight(a0)) > 0

@@ -167,6 +167,21 @@ def contained_and_open(tx: ReadTx, skus: Sequence[str]) -> list[tuple[str, str, 
     return [(r.sku, r.order_id, r.location) for r in tx.all(sql.contained_and_open, skus=list(skus))]
 
 
+def doubt(tx: Tx, sweep: str, pairs: Sequence[tuple[str, str, str]], seq: int) -> set[str]:
+    """Where a set shows no less even without the units of these sales (sku, order id, location), which stand in the way
+    of a raise, they count as in flight until a sale is seen to hold them after causal `seq`. Returns those SKUs.
+    """
+    columns = {name: [pair[n] for pair in pairs] for n, name in enumerate(("sku", "order_id", "location"))}
+    worth = {r.sku for r in tx.all(sql.worth_doubting, sweep=sweep, **columns)} if pairs else set()
+    mine = [pair for pair in pairs if pair[0] in worth]
+    if mine:
+        tx.run(
+            sql.doubt, sku=[s for s, _, _ in mine], order_id=[o for _, o, _ in mine], location=[x for _, _, x in mine],
+            seq=seq,
+        )  # fmt: skip
+    return worth
+
+
 def waiting_for_allocation(tx: ReadTx, skus: Sequence[str]) -> list[tuple[str, str]]:
     """(order id, location) with units the master had not allocated when last seen, for the given SKUs."""
     return [(r.order_id, r.location) for r in tx.all(sql.waiting_for_allocation, skus=list(skus))]

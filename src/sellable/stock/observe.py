@@ -52,7 +52,8 @@ def start(tx: Tx, sweep: str, master: str, scope: str, now: datetime) -> None:
 
 
 def see_page(tx: Tx, sweep: str, rows: Sequence[Row], *, a0: int, a1: int, now: datetime) -> list[str]:
-    """Stores a page of the sweep and applies its lowers at once. Returns the SKUs lowered."""
+    """Stores a page of the sweep and applies its lowers at once, also to what other sets showed earlier and nobody
+    believes yet; what later pages showed lower counts for this one. Returns the SKUs lowered."""
     columns = {
         "sku": [r.sku for r in rows],
         "location": [r.location for r in rows],
@@ -64,6 +65,8 @@ def see_page(tx: Tx, sweep: str, rows: Sequence[Row], *, a0: int, a1: int, now: 
     tx.run(sql.touch_sweep, id=sweep, a0=a0, a1=a1, rows=len(rows))
     tx.run(sql.add_sweep_rows, sweep=sweep, a0=a0, a1=a1, **columns)
     lowered = tx.all(sql.apply_lowers, sweep=sweep, a0=a0, at=now)
+    tx.run(sql.lower_waiting, sweep=sweep, a0=a0)
+    tx.run(sql.lower_late, sweep=sweep, a0=a0)
     _follow(tx, sweep, lowered, now)
     return sorted({r.sku for r in lowered})
 
@@ -78,7 +81,7 @@ def close(tx: Tx, sweep: str, *, complete: bool, cause: str, locations: Sequence
     head = tx.one(sql.sweep_head, id=sweep)
     if head is None or head.state != "running":
         return Closing(complete=False, cause="not running", raises=(), suspects=(), keys=0, a1=0)
-    if complete and head.scope == "" and (twice := tx.value(sql.sweep_duplicates, sweep=sweep)):
+    if complete and (twice := tx.value(sql.sweep_duplicates, sweep=sweep)):
         complete, cause = False, f"{twice} row(s) came twice"
     if not complete:
         tx.run(sql.set_sweep_state, id=sweep, state="abandoned", cause=cause, at=now)
@@ -105,16 +108,18 @@ def apply(
     """Believes a proving set, except for the SKUs `waiting` for proof. Returns SKUs whose rows moved.
 
     Rows take the set's value and causal number; rows that were zero and stayed absent move theirs too, except for
-    SKUs `dropped` from the set (waiting ones included). The set stays `proving` until nothing waits.
+    SKUs `dropped` from the set (waiting ones included). An exact answer is whole for the SKU that was asked for and for
+    every other it shows. The set stays `proving` until nothing waits.
     """
     head = tx.one(sql.sweep_head, id=sweep)
     if head is None or head.state != "proving":
         return []
+    exact = {head.scope, *(r.sku for r in tx.all(sql.sweep_skus, sweep=sweep))} if head.scope else set()
     changed = tx.all(sql.apply_set, sweep=sweep, without=list(waiting), at=now)
     if head.scope:
-        if head.scope not in waiting:
-            changed += tx.all(sql.zero_absent, sweep=sweep, sku=head.scope, at=now)
-            tx.run(sql.clear_suspect, sku=head.scope)
+        read = sorted(exact - set(waiting))
+        changed += tx.all(sql.zero_absent, sweep=sweep, skus=read, at=now)
+        tx.run(sql.clear_suspects, skus=read)
     else:
         absent = {"sweep": sweep, "locations": list(locations), "without": list(dropped)}
         changed += tx.all(sql.gone_unsold, **absent)
@@ -157,8 +162,26 @@ def proving(tx: ReadTx, master: str) -> list[Any]:
     return tx.all(sql.proving_sweeps, master=master)
 
 
-def waiting_raises(tx: ReadTx, sweep: str) -> list[str]:
-    """SKUs of a proving set that would rise."""
+def risers(tx: ReadTx, sweep: str, *, low_mark: int, most: int, oldest: int) -> list[tuple[str, bool]]:
+    """SKUs that rows of a set without proof would let rise, the most valuable first, and whether an entry of theirs
+    shows no more than `low_mark`: `most` by value, and the `oldest` whose last proof is the longest ago.
+    """
+    return [
+        (r.sku, bool(r.scarce)) for r in tx.all(sql.risers, sweep=sweep, low_mark=low_mark, most=most, oldest=oldest)
+    ]
+
+
+def near(tx: ReadTx, sku: str, wished: Sequence[str], rows: int) -> str | None:
+    """The beginning to ask for so that one answer of at most about `rows` rows shows this SKU and most of `wished`;
+    None when no other of them would be shown.
+    """
+    found = tx.one(sql.near, sku=sku, wished=list(wished), rows=rows)
+    return found.beginning if found else None
+
+
+def waiting_raises(tx: Tx, sweep: str) -> list[str]:
+    """SKUs of a proving set that would rise, newer readings apart."""
+    tx.run(sql.forget_overtaken_rows, sweep=sweep)
     return [r.sku for r in tx.all(sql.sweep_raises, sweep=sweep)]
 
 

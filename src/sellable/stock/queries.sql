@@ -107,7 +107,9 @@ ORDER BY sku, line_id, slot FOR UPDATE;
 
 -- name: set_evidence
 -- Splits rows of an order into units in flight and units the master holds.
-UPDATE demand AS d SET open_units = t.open_units, evidenced_units = t.evidenced_units, evidence_seq = t.evidence_seq
+UPDATE demand AS d SET open_units = t.open_units, evidenced_units = t.evidenced_units, evidence_seq = t.evidence_seq,
+    -- Evidence that is newer than the doubt says itself which readings contain it.
+    doubt_seq = CASE WHEN t.evidence_seq = d.evidence_seq THEN d.doubt_seq END
 FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(slot)s::int[], %(open_units)s::bigint[],
     %(evidenced_units)s::bigint[], %(evidence_seq)s::bigint[])
     AS t (line_id, sku, slot, open_units, evidenced_units, evidence_seq)
@@ -119,7 +121,8 @@ WITH before AS (
     SELECT order_id, line_id, sku, slot, evidenced_units FROM demand
     WHERE order_id = %(order_id)s AND (%(location)s::text IS NULL OR location = %(location)s)
         AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY sku, line_id, slot FOR UPDATE)
-UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_units = 0, evidence_seq = NULL
+UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_units = 0, evidence_seq = NULL,
+    doubt_seq = NULL
 FROM before b WHERE (d.order_id, d.line_id, d.sku, d.slot) = (b.order_id, b.line_id, b.sku, b.slot)
 RETURNING d.order_id, d.line_id, d.sku, b.evidenced_units AS units, d.location, d.evidence_seq;
 
@@ -140,15 +143,15 @@ RETURNING d.order_id, d.line_id, d.sku, o.units, d.location, d.evidence_seq;
 
 -- name: cancel_demand
 -- A cancel at the master was confirmed: all units count until a page read after it.
-UPDATE demand SET evidenced_units = quantity, open_units = 0, finished = true,
+UPDATE demand SET evidenced_units = quantity, open_units = 0, finished = true, doubt_seq = NULL,
     evidence_seq = CASE WHEN quantity > 0 THEN %(seq)s::bigint END
 WHERE order_id = %(order_id)s AND location = %(location)s AND NOT settled AND NOT finished
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
 -- name: ship_demand
--- All units of the part are shipped: what was not evidenced yet is evidenced by the shipment.
-UPDATE demand SET finished = true, open_units = 0, evidenced_units = open_units + evidenced_units,
-    evidence_seq = CASE WHEN open_units > 0 THEN %(seq)s::bigint ELSE evidence_seq END
+-- All units of the part are shipped: what was not evidenced yet, or in doubt, is evidenced by the shipment.
+UPDATE demand SET finished = true, open_units = 0, evidenced_units = open_units + evidenced_units, doubt_seq = NULL,
+    evidence_seq = CASE WHEN open_units > 0 OR doubt_seq IS NOT NULL THEN %(seq)s::bigint ELSE evidence_seq END
 WHERE order_id = %(order_id)s AND location = %(location)s AND NOT settled AND NOT finished
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
@@ -163,6 +166,41 @@ WHERE d.sku = ANY (%(skus)s::text[]) AND d.finished AND NOT d.settled AND d.open
 -- Unfinished units that count as contained, or will once newer readings are believed.
 SELECT DISTINCT sku, order_id, location FROM demand
 WHERE sku = ANY (%(skus)s::text[]) AND NOT finished AND NOT settled AND evidenced_units > 0 AND location IS NOT NULL;
+
+-- name: worth_doubting
+-- SKUs of a set, among those for which these sales (by SKU, order, location) stand in the way of a raise, that show no
+-- less than now when the set is believed and the units of these sales count as in flight.
+WITH pair AS (
+    SELECT sku, order_id, location FROM unnest(%(sku)s::text[], %(order_id)s::text[], %(location)s::text[])
+        AS t (sku, order_id, location)
+), name AS (SELECT DISTINCT sku FROM pair)
+SELECT name.sku FROM name
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(CASE WHEN o.seen_a0 > r.a0 THEN o.value ELSE r.value END)
+            FILTER (WHERE r.state = 'available'), 0) AS units, min(r.a0) AS a0
+    FROM sweep_row r LEFT JOIN observed o USING (sku, location, part)
+    WHERE r.sweep = %(sweep)s AND r.sku = name.sku) AS after
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(o.value) FILTER (WHERE o.state = 'available'), 0) AS units, coalesce(min(o.a0), 0) AS a0
+    FROM observed o WHERE o.sku = name.sku) AS before
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(d.evidenced_units) FILTER (WHERE d.doubt_seq IS NOT NULL OR d.evidence_seq >= before.a0), 0)
+            AS before,
+        coalesce(sum(d.evidenced_units) FILTER (WHERE d.doubt_seq IS NOT NULL OR d.evidence_seq >= after.a0
+            OR (NOT d.finished AND EXISTS (SELECT FROM pair p
+                WHERE (p.sku, p.order_id, p.location) = (d.sku, d.order_id, d.location)))), 0) AS after
+    FROM demand d WHERE d.sku = name.sku AND NOT d.settled AND d.evidenced_units > 0) AS flight
+WHERE after.units - flight.after >= before.units - flight.before ORDER BY 1;
+
+-- name: doubt
+-- Evidenced units of these sales count as in flight until the sale is seen to hold them after this number.
+UPDATE demand d SET doubt_seq = greatest(d.doubt_seq, %(seq)s::bigint) FROM (
+    SELECT d.order_id, d.line_id, d.sku, d.slot FROM demand d
+    JOIN unnest(%(sku)s::text[], %(order_id)s::text[], %(location)s::text[]) AS t (sku, order_id, location)
+        USING (sku, order_id, location)
+    WHERE NOT d.finished AND NOT d.settled AND d.evidenced_units > 0
+    ORDER BY d.order_id, d.line_id, d.sku, d.slot FOR UPDATE OF d) AS mine
+WHERE (d.order_id, d.line_id, d.sku, d.slot) = (mine.order_id, mine.line_id, mine.sku, mine.slot);
 
 -- name: waiting_for_allocation
 -- Orders with units at a location that no evidence covers.
@@ -297,6 +335,31 @@ UPDATE observed o SET value = l.value, state = l.state, allocated = l.allocated,
 FROM lower l WHERE (o.sku, o.location, o.part) = (l.sku, l.location, l.part)
 RETURNING o.sku, o.location, o.part, o.state, o.master, l.value_before, o.value, l.a0, l.a1;
 
+-- name: lower_waiting
+-- What a page shows lower counts at once in numbers of other sets that are not believed yet, too: else a raise proved
+-- late would undo a fall that was seen since. Looked up row by row (LIMIT 1): the planner knows nothing of new sets.
+UPDATE sweep_row w SET value = least(w.value, hit.value), state = CASE WHEN w.state = 'available' THEN hit.state ELSE w.state END
+FROM (
+    SELECT o.sweep, o.sku, o.location, o.part, n.value, n.state
+    FROM sweep s CROSS JOIN sweep_row n CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, n.sku, n.location, n.part) LIMIT 1) AS o
+    WHERE s.state IN ('running', 'proving') AND s.id <> n.sweep AND n.sweep = %(sweep)s AND n.a0 = %(a0)s
+        AND o.a0 < n.a0 AND (n.value < o.value OR (o.state = 'available' AND n.state <> 'available'))) AS hit
+WHERE (w.sweep, w.sku, w.location, w.part) = (hit.sweep, hit.sku, hit.location, hit.part);
+
+-- name: lower_late
+-- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile.
+UPDATE sweep_row w SET value = least(w.value, seen.value), state = CASE WHEN w.state = 'available' THEN seen.state ELSE w.state END
+FROM (
+    SELECT m.sku, m.location, m.part, min(o.value) AS value,
+        coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), 'available') AS state
+    FROM sweep s CROSS JOIN sweep_row m CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, m.sku, m.location, m.part) LIMIT 1) AS o
+    WHERE s.last_a1 > %(a0)s AND s.id <> m.sweep AND m.sweep = %(sweep)s AND m.a0 = %(a0)s AND o.a0 > m.a0
+    GROUP BY 1, 2, 3) AS seen
+WHERE w.sweep = %(sweep)s AND (w.sku, w.location, w.part) = (seen.sku, seen.location, seen.part)
+    AND (seen.value < w.value OR (w.state = 'available' AND seen.state <> 'available'));
+
 -- name: sweep_head
 -- One sweep.
 SELECT id, master, scope, state, first_a0, last_a1, rows_seen, started_at, finished_at FROM sweep
@@ -360,12 +423,14 @@ WHERE p.value <> p.value_before OR EXISTS (SELECT FROM demand d WHERE d.sku = p.
     AND (d.finished OR d.evidence_seq >= p.a0_before));
 
 -- name: zero_absent
--- An exact, complete answer for one SKU: rows it did not show are zero at its causal number.
+-- An exact, complete answer for these SKUs: rows it did not show are zero at its causal number.
 WITH gone AS (
     SELECT o.sku, o.location, o.part, o.value, s.first_a0, s.last_a1 FROM observed o
     JOIN sweep s ON s.id = %(sweep)s AND s.master = o.master
-    WHERE o.sku = %(sku)s AND o.a0 < s.first_a0 AND NOT EXISTS (SELECT 1 FROM sweep_row r
-        WHERE r.sweep = s.id AND (r.sku, r.location, r.part) = (o.sku, o.location, o.part)) FOR UPDATE OF o)
+    WHERE o.sku = ANY (%(skus)s::text[]) AND o.a0 < s.first_a0
+        AND NOT EXISTS (SELECT 1 FROM observed n WHERE n.sku = o.sku AND n.a0 > s.first_a0) AND NOT EXISTS (SELECT 1 FROM sweep_row r
+        WHERE r.sweep = s.id AND (r.sku, r.location, r.part) = (o.sku, o.location, o.part))
+    ORDER BY o.sku, o.location, o.part FOR UPDATE OF o)
 UPDATE observed o SET value = CASE WHEN o.seen_a0 > g.first_a0 THEN o.value ELSE 0 END, proven = 0,
     allocated = CASE WHEN o.seen_a0 > g.first_a0 THEN o.allocated ELSE 0 END, a0 = g.first_a0, a1 = g.last_a1,
     observed_at = %(at)s
@@ -417,9 +482,48 @@ RETURNING o.sku, o.location, o.part, o.state, o.master, old.value AS value_befor
 INSERT INTO suspect (sku, since, deadline, sweep)
 SELECT sku, %(at)s, %(deadline)s, %(sweep)s FROM unnest(%(skus)s::text[]) AS t (sku) ON CONFLICT (sku) DO NOTHING;
 
--- name: clear_suspect
--- The SKU was read.
-DELETE FROM suspect WHERE sku = %(sku)s;
+-- name: clear_suspects
+-- The SKUs were read.
+DELETE FROM suspect WHERE sku = ANY (%(skus)s::text[]);
+
+-- name: sweep_skus
+-- SKUs a set shows.
+SELECT DISTINCT sku FROM sweep_row WHERE sweep = %(sweep)s ORDER BY 1;
+
+-- name: forget_overtaken_rows
+-- What newer believed readings have overtaken waits for nothing any more.
+DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku IN (
+    SELECT r.sku FROM sweep_row r CROSS JOIN LATERAL (
+        SELECT a0 FROM observed o WHERE (o.sku, o.location, o.part) = (r.sku, r.location, r.part) LIMIT 1) AS o
+    WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0);
+
+-- name: risers
+-- SKUs that a set would let rise if it proved anything: those whose entries show least and that differ most, and those
+-- that wait for a proof the longest.
+SELECT sku, scarce FROM (
+    SELECT n.sku, w.shows <= %(low_mark)s AS scarce,
+        row_number() OVER (ORDER BY w.shows > %(low_mark)s, n.more + coalesce(c.units, 0) DESC, n.sku) AS worth,
+        row_number() OVER (ORDER BY n.proven_a0, n.sku) AS turn
+    FROM (
+        SELECT r.sku, sum(r.value - coalesce(o.value, 0)) AS more, min(r.a0) AS a0, min(coalesce(o.a0, 0)) AS proven_a0
+        FROM sweep_row r LEFT JOIN observed o USING (sku, location, part)
+        WHERE r.sweep = %(sweep)s AND r.state = 'available' GROUP BY r.sku) AS n
+    CROSS JOIN LATERAL (SELECT min(t) AS shows FROM desired d WHERE d.sku = n.sku) AS w
+    LEFT JOIN LATERAL (
+        SELECT sum(d.evidenced_units) AS units FROM demand d WHERE d.sku = n.sku AND NOT d.settled
+            AND d.doubt_seq IS NULL AND d.evidence_seq < n.a0 AND d.evidence_seq >= n.proven_a0) AS c ON true
+    WHERE n.more + coalesce(c.units, 0) > 0) AS rising
+WHERE worth <= %(most)s OR turn <= %(oldest)s ORDER BY worth;
+
+-- name: near
+-- The beginning of a SKU's name that most other names wished for share while all rows known under it fit into one
+-- answer; the longest of those, none when no other name fits.
+SELECT left(%(sku)s, n) AS beginning FROM generate_series(1, length(%(sku)s)) AS n
+CROSS JOIN LATERAL (SELECT count(*) AS rows FROM observed o WHERE starts_with(o.sku, left(%(sku)s, n))) AS known
+CROSS JOIN LATERAL (SELECT count(*) AS wishes FROM unnest(%(wished)s::text[]) AS w (sku)
+    WHERE w.sku <> %(sku)s AND starts_with(w.sku, left(%(sku)s, n))) AS share
+WHERE known.rows <= %(rows)s AND share.wishes > 0
+ORDER BY share.wishes DESC, n DESC LIMIT 1;
 
 -- name: overdue_suspects
 -- Suspects not read in time.
@@ -463,7 +567,7 @@ SELECT json_build_array(
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(location, available, a0, observed_at, left_out))
         ORDER BY sku, location), '[]') FROM reading_now WHERE sku = ANY ((SELECT list FROM names)::text[])),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(order_id, label, location, channel, open_units,
-        evidenced_units, evidence_seq)) ORDER BY sku, at, order_id), '[]') FROM demand
+        evidenced_units, evidence_seq, doubt_seq IS NOT NULL)) ORDER BY sku, at, order_id), '[]') FROM demand
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND NOT settled AND open_units + evidenced_units > 0),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(id, pool, units, reason)) ORDER BY sku, id), '[]') FROM hold
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND ended_at IS NULL

@@ -8,7 +8,7 @@ held. One rule: nothing is raised on the word of a set that could be torn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +27,7 @@ from sellable.runtime.inbox import Arrival, InboxRow
 from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import queries
 from sellable.runtime.schedule import Bell, beat, unless
-from sellable.runtime.wanted import want
+from sellable.runtime.wanted import granted, want, wished
 from sellable.stock import catalogue, demand, dirty, observe
 
 sql = queries("sellable.sync")
@@ -39,16 +39,22 @@ READ_ANEW_MAX = 2
 READ_ANEW_SECONDS = 30.0
 PROVE_SECONDS = 30.0
 GATHER_SECONDS = 2.0
-URGENT, SOON, ROUTINE = 1, 2, 3
+URGENT, SOON, ROUTINE, SPARE = 1, 2, 3, 5
+RISERS_MAX, RISERS_OLDEST = 60, 10
+"""Most wishes for single readings that wait at a time; so many go to those whose last proof is the longest ago."""
+NEAR_ROWS = 600
+"""Rows we expect of an answer for several SKUs: well under a page, for there may be more than we know."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Master:
-    """A master as configured: `remotes` maps its own location names to ours."""
+    """A master as configured: `remotes` maps its own location names to ours. An entry that shows no more than
+    `low_mark` is short of stock."""
 
     name: str
     remotes: Mapping[str, str]
     open_case: OpenCase
+    low_mark: int = 3
     last_report: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -214,7 +220,11 @@ def _arrival(source: str, kind: str, lane: str, name: str, body: Any, meta: dict
 
 
 class Fetches:
-    """Reads single SKUs and single sales of the master because something hinted at them."""
+    """Reads SKUs and single sales of the master because something hinted at them.
+
+    SKUs that begin alike are read in one answer where several are wished for. An answer is one moment: of every SKU it
+    shows it proves all rows, which no walk of pages could tear.
+    """
 
     def __init__(self, store: Store, ids: Ids, port: Any, master: Master) -> None:
         self._store = store
@@ -226,13 +236,25 @@ class Fetches:
         """All rows of each SKU: an exact, complete answer is a set of its own."""
         found = []
         for sku in keys:
-            a0 = await self._store.write(next_seq)
-            page: StockPage = await self._port.stock_of(sku, lane="stock")
-            a1 = await self._store.write(next_seq)
+            page, a0, a1 = await self._near(sku) or await self._read(self._port.stock_of, sku)
             sweep = self._ids.new("sw")
             meta = {"master": self._master.name, "sweep": sweep, "a0": a0, "a1": a1, "scope": sku}
             found.append(_arrival(self._master.name, "stock.sku", sweep, sku, page, meta))
         return found
+
+    async def _near(self, sku: str) -> tuple[StockPage, int, int] | None:
+        """The SKU among its neighbours, if others are wished for and the answer is whole and shows it."""
+        beginning = await self._store.read(_beginning, self._master.name, sku)
+        if beginning is None:
+            return None
+        page, a0, a1 = await self._read(self._port.stock_like, beginning)
+        whole = page.received == page.total and not page.faults
+        return (page, a0, a1) if whole and any(row.sku == sku for row in page.rows) else None
+
+    async def _read(self, ask: Callable[..., Awaitable[StockPage]], name: str) -> tuple[StockPage, int, int]:
+        a0 = await self._store.write(next_seq)
+        page = await ask(name, lane="stock")
+        return page, a0, await self._store.write(next_seq)
 
     async def sales(self, keys: Sequence[str]) -> list[Arrival]:
         """Each sale as a whole."""
@@ -252,6 +274,7 @@ class Fetches:
 
 def on_page(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     """A page of a walk: lowers count at once, the rest waits for the set."""
+    tx.run(sql.one_reader, master=master.name)
     page = msgspec.json.decode(row.body, type=StockPage)
     meta = row.meta
     if not tx.one(observe.sql.sweep_head, id=meta["sweep"]):
@@ -263,15 +286,17 @@ def on_page(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
 
 
 def on_sku(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
-    """All rows of one SKU: a page and the closing of its set in one."""
+    """All rows of one SKU, maybe of its neighbours too: a page and the closing of its set in one."""
     on_page(tx, row, now, master=master)
     page = msgspec.json.decode(row.body, type=StockPage)
+    granted(tx, master.name, "sku", sorted({r.sku for r in page.rows}), row.meta["a0"])
     whole = page.received >= page.total and not page.faults
     _close(tx, row.meta["sweep"], "" if whole else "incomplete answer", [], master, now)
 
 
 def on_close(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     """The walk is over: prove the set and believe what is proved."""
+    tx.run(sql.one_reader, master=master.name)
     head = tx.one(observe.sql.sweep_head, id=row.meta["sweep"])
     taken, read = head.rows_seen if head else 0, row.meta.get("rows", 0)
     # A page that could not be understood is parked behind a case; the set without it proves nothing.
@@ -393,6 +418,7 @@ def _close(tx: Tx, sweep: str, fault: str, moved: Sequence[str], master: Master,
         # Absent from an incomplete set is unknown, not nothing: an exact reading of the SKU tells.
         if len(closing.suspects) <= SUSPECTS_FLOOR:
             want(tx, master.name, "sku", closing.suspects, URGENT, now)
+        _ask_for_risers(tx, sweep, master, now)
         return
     suspects = closing.suspects
     if len(suspects) > max(SUSPECTS_FLOOR, closing.keys // SUSPECTS_SHARE):
@@ -410,11 +436,33 @@ def _close(tx: Tx, sweep: str, fault: str, moved: Sequence[str], master: Master,
     _believe(tx, sweep, closing.a1, dropped, master, now)
 
 
+def _ask_for_risers(tx: Tx, sweep: str, master: Master, now: datetime) -> None:
+    """What a set without proof would let rise is read by itself: a bounded number, the most valuable first.
+
+    Those not short of stock ask no sooner than the next walk's pages do.
+    """
+    room = RISERS_MAX - len(wished(tx, master.name, "sku"))
+    if room <= 0:
+        return
+    oldest = min(room, RISERS_OLDEST)
+    found = observe.risers(tx, sweep, low_mark=master.low_mark, most=room - oldest, oldest=oldest)
+    for scarce, priority in ((True, ROUTINE), (False, SPARE)):
+        want(tx, master.name, "sku", [sku for sku, short in found if short is scarce], priority, now)
+
+
+def _beginning(tx: ReadTx, master: str, sku: str) -> str | None:
+    return observe.near(tx, sku, wished(tx, master, "sku"), NEAR_ROWS)
+
+
 def _believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master, now: datetime) -> None:
-    """Applies what needs no more proof; asks for the sales that stand in the way of the rest."""
+    """Applies what needs no more proof; asks for the sales that stand in the way of the rest.
+
+    A number that rises by more than all of these sales could have given back rises at once, less their units.
+    """
     pairs = demand.contained_and_open(tx, observe.waiting_raises(tx, sweep))
     missing = book.unverified(tx, sorted({(order, place) for _, order, place in pairs}), a1)
-    waiting = sorted({sku for sku, order, place in pairs if (order, place) in missing})
+    unseen = [(sku, order, place) for sku, order, place in pairs if (order, place) in missing]
+    waiting = sorted({sku for sku, _, _ in unseen} - demand.doubt(tx, sweep, unseen, a1))
     if missing:
         want(tx, master.name, "sale", sorted(set(missing.values())), ROUTINE, now)
     moved = observe.apply(tx, sweep, waiting=waiting, dropped=[*dropped, *waiting], locations=master.locations, now=now)
@@ -425,7 +473,10 @@ def _believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master
 
 
 def prove(tx: Tx, master: Master, now: datetime) -> None:
-    """Looks again at complete sets whose raises wait: new readings of sales may have proved them."""
+    """Looks again at what waits for sales to be seen: units in doubt, and complete sets whose raises wait."""
+    tx.run(sql.one_reader, master=master.name)
+    held = {r.sku for r in tx.all(sql.end_doubts)}
+    dirty.mark(tx, held, Priority.RAISE, "sales hold their units", now)
     for sweep in observe.proving(tx, master.name):
         _believe(tx, sweep.id, sweep.last_a1, [], master, now)
 

@@ -6,6 +6,10 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- One planner at a time: two would only undo each other's work.
 SELECT pg_try_advisory_xact_lock(hashtext('sellable planner'));
 
+-- name: one_reader
+-- What a master's readings say is taken in one after the other: each must see what the others showed.
+SELECT pg_advisory_xact_lock(hashtextextended('sellable stock ' || %(master)s, 0));
+
 -- name: entry_written
 -- A write of ours was confirmed: the storefront's new version and number, and the T it was made for.
 UPDATE entry SET version = greatest(version, coalesce(%(version)s, version)), q = coalesce(%(q)s, q),
@@ -228,3 +232,11 @@ RETURNING w.sku, w.d;
 -- name: waits_for_base
 -- SKUs whose raise waits for a newer reading of the master.
 SELECT DISTINCT sku FROM entry WHERE parked = 'base';
+
+-- name: end_doubts
+-- Units in doubt whose sale was seen to hold them after the number rose count as contained again.
+UPDATE demand d SET doubt_seq = NULL FROM (
+    SELECT d.order_id, d.line_id, d.sku, d.slot FROM demand d JOIN order_part p USING (order_id, location)
+    WHERE d.doubt_seq IS NOT NULL AND p.verified_seq > d.doubt_seq
+    ORDER BY d.order_id, d.line_id, d.sku, d.slot FOR UPDATE OF d) AS held
+WHERE (d.order_id, d.line_id, d.sku, d.slot) = (held.order_id, held.line_id, held.sku, held.slot) RETURNING d.sku;

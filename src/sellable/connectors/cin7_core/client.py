@@ -75,6 +75,10 @@ class Cin7Core:
                 break
         return translate.joined(pages)
 
+    async def stock_like(self, beginning: str, *, lane: str) -> StockPage:
+        """One call: rows of SKUs that begin so (observed; the documents say exactly so), up to a page of them."""
+        return await self._stock({"Sku": beginning, "Page": 1, "Limit": PAGE}, 1, lane)
+
     async def _stock(
         self, params: dict[str, Any], page: int, lane: str, *, sku: str | None = None, location: str | None = None
     ) -> StockPage:

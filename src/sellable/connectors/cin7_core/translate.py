@@ -159,7 +159,8 @@ def _stock_row(line: wire.StockLine, sku: str, location: str, places: Places, to
 
 def joined(pages: Sequence[StockPage]) -> StockPage:
     """Pages of one filtered walk as one. `received` counts distinct rows, and falls short of `total` when the total
-    changed between the pages: a walk that shifted under us never looks complete.
+    changed between the pages, or when the rows that matter are on several: what shifted or was moved from one to the
+    other meanwhile never looks complete.
     """
     rows = tuple(row for page in pages for row in page.rows)
     faults = tuple(fault for page in pages for fault in page.faults)
@@ -169,7 +170,7 @@ def joined(pages: Sequence[StockPage]) -> StockPage:
     distinct |= {*unreadable, *ignored}
     received = len(distinct) + len(faults) - len(unreadable)
     total = max(page.total for page in pages)
-    if any(page.total != total for page in pages):
+    if any(page.total != total for page in pages) or sum(bool(page.rows) for page in pages) > 1:
         received = min(received, total - 1)
     return StockPage(
         rows=rows, received=received, total=total, page=1, faults=faults, unreadable=unreadable, ignored=ignored
