@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -59,7 +60,7 @@ from sellable.runtime.feeds import Feeds
 from sellable.runtime.http import HttpPort, PinnedTransport
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, Letterbox
-from sellable.runtime.schedule import Loops, beat
+from sellable.runtime.schedule import CHANCE, Chance, Loops, beat
 from sellable.runtime.wanted import Fetcher
 from sellable.stock import dirty, observe
 from sellable.stock.availability import Layout
@@ -105,6 +106,7 @@ class Service:
     alerts: Alerts
     owner: str
     slot: slots.Slot | None = None
+    chance: Chance = CHANCE
     loops: Loops = field(init=False)
 
     async def start(self) -> None:
@@ -112,7 +114,7 @@ class Service:
         await self.store.write(slots.disown, self.owner)
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
         await self.syncer.listen()
-        loops = self.loops = Loops(self.clock)
+        loops = self.loops = Loops(self.clock, chance=self.chance)
         for number in range(2):
             loops.add(f"inbox {number}", self.inbox.run)
         loops.add("prove", self.prover.run)
@@ -251,14 +253,17 @@ def assemble(
     *,
     client: httpx2.AsyncClient | None = None,
     owner: str | None = None,
+    entropy: Callable[[int], bytes] = os.urandom,
+    chance: Chance = CHANCE,
 ) -> Service:
-    """Builds a service on a migrated database. `client` replaces the network (simulators in process).
+    """Builds a service on a migrated database. `client` replaces the network (simulators in process), `entropy` and
+    `chance` what ids and pauses are drawn from.
 
     Without `owner` the process takes a slot and its name, and with it whatever a dead process of that name held.
     """
     slot = None if owner else slots.Slot(store.url)
     owner = owner or (slot.take() if slot else "")
-    ids = Ids(clock)
+    ids = Ids(clock, entropy)
     layout = layout_of(settings)
     desk = CaseDesk(settings)
     outside = _outside(settings, store, clock, ids, client, owner)
@@ -286,11 +291,11 @@ def assemble(
     dispatcher = Dispatcher(
         store, clock, ids, budgets, duties(store, clock, shop_port, cin7, context, layout, desk), desk.exhausted, owner,
         {CT: settings.commercetools.concurrency, CIN7: 8, "self": 64},
-        credentials={CIN7: cin7_core.ORDERS},
+        credentials={CIN7: cin7_core.ORDERS}, chance=chance,
     )  # fmt: skip
     feeds = Feeds(
         store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, desk, outside.audit), owner,
-        on_failure=desk.feed_failed, on_recovery=desk.feed_recovered,
+        on_failure=desk.feed_failed, on_recovery=desk.feed_recovered, chance=chance,
     )  # fmt: skip
     inbox = Inbox(
         store, clock, handlers(context, shop, master, prover.sale_read), desk.poison, known=storefront.echoes,
@@ -303,8 +308,8 @@ def assemble(
     return Service(
         settings=settings, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=inbox,
         letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
-        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner), outside=outside, judge=judge,
-        alerts=alerts, owner=owner, slot=slot,
+        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner, chance), outside=outside, judge=judge,
+        alerts=alerts, owner=owner, slot=slot, chance=chance,
     )  # fmt: skip
 
 

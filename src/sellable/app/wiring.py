@@ -35,6 +35,7 @@ from sellable.runtime.dispatcher import Duty, Settled
 from sellable.runtime.feeds import Feed, FeedContext, FeedResult
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import InboxRow, NotYet
+from sellable.runtime.schedule import Chance
 from sellable.runtime.wanted import Fetcher, want
 from sellable.sync import masters, storefront, writer
 from sellable.sync.storefront import Shop
@@ -231,6 +232,7 @@ def fetchers_of(
     cin7: Cin7Core,
     master: masters.Master,
     owner: str,
+    chance: Chance,
 ) -> list[Fetcher]:
     """What is read because something hinted at it."""
     theirs = masters.Fetches(store, ids, cin7, master)
@@ -242,6 +244,9 @@ def fetchers_of(
         (CIN7, "sale", 1, theirs.sales, "reads", cin7_core.READS),
     ]
     return [
-        Fetcher(store, clock, system, kind, batch, fetch, lane, budgets=budgets, credential=credential, owner=owner)
+        Fetcher(
+            store, clock, system, kind, batch, fetch, lane,
+            budgets=budgets, credential=credential, owner=owner, chance=chance,
+        )  # fmt: skip
         for system, kind, batch, fetch, lane, credential in table
     ]

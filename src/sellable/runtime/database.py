@@ -14,7 +14,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -59,6 +60,16 @@ class ErrorSwallowed(Exception):
     """A transaction function caught a database error without a savepoint; nothing of it was committed."""
 
 
+class Hints(Protocol):
+    """What carries hints between processes in place of LISTEN and NOTIFY: a simulation's own, in process."""
+
+    def tell(self, channel: str, payload: str) -> None:
+        """Called after the commit of what it is about."""
+
+    def listen(self, channel: str, callback: Callable[[str], object]) -> None:
+        """Call back for each hint from now on."""
+
+
 class ReadTx:
     """A transaction that may only read. Parameters are the query's %(name)s."""
 
@@ -85,8 +96,9 @@ class ReadTx:
 class Tx(ReadTx):
     """A transaction that may write."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection, hints: Hints | None = None) -> None:
         super().__init__(connection)
+        self._hints = hints
         self.committed_hooks: list[Callable[[], object]] = []
         self._gathered: list[tuple[Callable[[Tx, list[Any]], object], Any]] = []
         self._notices: list[tuple[str, str]] = []
@@ -125,9 +137,13 @@ class Tx(ReadTx):
             self._gathered.clear()
             for fn, values in work.items():
                 fn(self, values)
-        if self._notices:
-            channels, payloads = zip(*dict.fromkeys(self._notices), strict=True)
-            self._notices.clear()
+        notices = list(dict.fromkeys(self._notices))
+        self._notices.clear()
+        if self._hints is not None:
+            for channel, payload in notices:
+                self.after_commit(partial(self._hints.tell, channel, payload))
+        elif notices:
+            channels, payloads = zip(*notices, strict=True)
             self._connection.execute(
                 "SELECT pg_notify(c, p) FROM unnest(%s::text[], %s::text[]) AS t (c, p)",
                 [list(channels), list(payloads)],
@@ -142,20 +158,21 @@ class Tx(ReadTx):
 
 
 class Store:
-    """A PostgreSQL database behind `threads` connections.
+    """A PostgreSQL database behind `threads` connections. With `hints` those carry what LISTEN and NOTIFY would.
 
     Besides a function's own errors, reads and writes raise psycopg.OperationalError when the database stays away
     and psycopg errors of a conflict that outlived 5 tries.
     """
 
-    def __init__(self, url: str, clock: Clock, *, threads: int = 4) -> None:
+    def __init__(self, url: str, clock: Clock, *, threads: int = 4, hints: Hints | None = None) -> None:
         self.url = url
         self.clock = clock
+        self._hints = hints
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
         # Last in, first out: a quiet service keeps using the one warm connection.
         self._links: queue.LifoQueue[_Link] = queue.LifoQueue()
         for _ in range(threads):
-            self._links.put(_Link(url, clock))
+            self._links.put(_Link(url, clock, hints))
         self._jitter = secrets.SystemRandom().random
         self._ears: _Ears | None = None
 
@@ -194,6 +211,10 @@ class Store:
         A hint only. After each connect it is called with "" because something may have been missed. Returns when
         listening, or after 5 s while the database is away (it keeps trying).
         """
+        if self._hints is not None:
+            self._hints.listen(channel, callback)
+            callback("")
+            return
         if self._ears is None or self._ears.deaf:
             self._ears = _Ears(self.url)
         await self._ears.add(channel, callback)
@@ -239,9 +260,10 @@ class Store:
 class _Link:
     """One connection, opened when first needed and again after a loss, that carries the clock's session settings."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, hints: Hints | None) -> None:
         self._url = url
         self._clock = clock
+        self._hints = hints
         self._connection: psycopg.Connection | None = None
         self._told: dict[str, str] = {}
 
@@ -255,7 +277,7 @@ class _Link:
 
     def write(self, work: Callable[[Tx], T]) -> tuple[T, Sequence[Callable[[], object]]]:
         connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=False)
-        tx = Tx(connection)
+        tx = Tx(connection, self._hints)
         with _undone_on_error(connection):
             result = work(tx)
             tx.finish()
@@ -296,12 +318,13 @@ class _Link:
         connection = self._connection
         settings = self._clock.settings()
         if settings != self._told:
-            # Virtual time moves between transactions; an accelerated clock is told once.
+            # Virtual time moves between transactions, so it costs one round trip; an accelerated clock is told once.
+            connection.autocommit = True
             connection.execute(
                 "SELECT set_config(n, v, false) FROM unnest(%s::text[], %s::text[]) AS t (n, v)",
                 [list(settings), list(settings.values())],
             )
-            connection.commit()
+            connection.autocommit = False
             self._told = settings
         if (connection.isolation_level, connection.read_only) != (isolation, read_only):
             connection.isolation_level, connection.read_only = isolation, read_only
