@@ -6,14 +6,14 @@ Rule: it strikes the product's calls only, so that shoppers keep ordering and th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sellable.sandbox.asgi import App
 from sellable.sandbox.clock import Clock
 from sellable.sandbox.control import Sandbox
-from sellable.sandbox.faults import FaultMenu, Faulty
+from sellable.sandbox.faults import Fault, FaultMenu, Faulty
 
 CT, CIN7 = "ct.test", "cin7.test"
 _WRITES = {CT: r"POST /(?!oauth)", CIN7: r"(POST|PUT|DELETE) "}
@@ -76,18 +76,37 @@ ALL = tuple(TROUBLES)
 REFUSED = {CT: "ct-no-connection", CIN7: "cin7-no-connection"}
 
 
+Strike = Callable[[str, str, Fault | None], None]
+"""Told of each call's line at a host and of what struck it, None for a call that went well."""
+
+
+class _Told(FaultMenu):
+    """A menu that tells of every call."""
+
+    def __init__(self, seed: int, host: str, strike: Strike) -> None:
+        super().__init__(seed)
+        self._host, self._strike = host, strike
+
+    def pick(self, line: str, when: str, effects: Iterable[str] | None = None) -> Fault | None:
+        fault = super().pick(line, when, effects)
+        if fault is not None or when == "after":
+            self._strike(self._host, line, fault)
+        return fault
+
+
 @dataclass
 class Weather:
     """What is in force now, at both vendors; `fired` counts by name over the whole run."""
 
     seed: int
+    strike: Strike
     fired: Counter[str] = field(default_factory=Counter)
     rates: dict[str, float] = field(default_factory=dict)
     _menus: dict[str, FaultMenu] = field(default_factory=dict)
 
     def over(self, host: str, sandbox: Sandbox, clock: Clock) -> App:
         """The simulator's door with this weather before it."""
-        menu = self._menus[host] = FaultMenu(self.seed)
+        menu = self._menus[host] = _Told(self.seed, host, self.strike)
         return Faulty(sandbox.asgi, menu, clock, error_body=sandbox.vendor.error_body)
 
     def set(self, rates: Mapping[str, float]) -> None:

@@ -26,8 +26,9 @@ from sellable.sandbox.control import Sandbox
 from sellable.sandbox.shop import dice
 from sellable.sandbox.shopper import Control, Storefront
 from sellable.sandbox.traffic import Traffic
-from sellable.simulation.rules import MASTER, SALE, Outage, Rules
+from sellable.simulation.rules import Outage, Rules
 from sellable.simulation.virtual.loop import Stuck, VirtualLoop
+from sellable.simulation.virtual.blindness import Blindness
 from sellable.simulation.virtual.menu import CIN7, CT, TROUBLES, Weather
 from sellable.simulation.virtual.process import HintBoard, Process, VirtualClock
 from sellable.simulation.virtual.profiles import Plan
@@ -82,7 +83,8 @@ class World:
         self.rules = Rules.of(self.shop)
         self.storefront = commercetools.build(self.outside_clock, seed)
         self.back_office = cin7.build(self.outside_clock, seed)
-        self.weather = Weather(seed)
+        self.blindness = Blindness(self.clock.time)
+        self.weather = Weather(seed, self.blindness.strike)
         self.fired: Counter[str] = Counter()
         self.outages: list[Outage] = []
         self.phase = "boot"
@@ -271,6 +273,20 @@ class World:
         with suppress(ValueError, httpx2.HTTPError):
             await deed
             self.fired[f"staff {what}" if what in ("undo", "void") else what] += 1
+
+    def all_fired(self) -> Counter[str]:
+        """How often each trouble struck."""
+        self.weather.count()
+        return self.fired + self.weather.fired
+
+    def all_outages(self) -> list[Outage]:
+        """When nobody could have known better."""
+        return [*self.outages, *self.blindness.outages()]
+
+    async def rest(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
+        await self.watch.look()
 
     # --- its end -----------------------------------------------------------------------------------------------------
 
