@@ -71,10 +71,15 @@ class Hints(Protocol):
 
 
 class ReadTx:
-    """A transaction that may only read. Parameters are the query's %(name)s."""
+    """A transaction that may only read. Parameters are the query's %(name)s.
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    With `moment` time stands still there for `app_now()`; who does not ask for the time pays nothing for that.
+    """
+
+    def __init__(self, connection: psycopg.Connection, moment: str | None = None) -> None:
         self._connection = connection
+        self._moment = moment
+        self._told = moment is None
 
     def all(self, query: Query, /, **params: Any) -> list[Row]:
         """Every row."""
@@ -90,14 +95,19 @@ class ReadTx:
         return None if row is None else row[0]
 
     def _execute(self, query: Query, params: Mapping[str, Any]) -> psycopg.Cursor[Row]:
+        if not self._told and "app_now" in query.text:
+            self._connection.execute("SELECT set_config('sellable.now', %s, false)", [self._moment])
+            self._told = True
         return self._connection.cursor(row_factory=namedtuple_row).execute(query.text.encode(), params)
 
 
 class Tx(ReadTx):
     """A transaction that may write."""
 
-    def __init__(self, connection: psycopg.Connection, hints: Hints | None = None) -> None:
-        super().__init__(connection)
+    def __init__(
+        self, connection: psycopg.Connection, hints: Hints | None = None, moment: str | None = None
+    ) -> None:
+        super().__init__(connection, moment)
         self._hints = hints
         self.committed_hooks: list[Callable[[], object]] = []
         self._gathered: list[tuple[Callable[[Tx, list[Any]], object], Any]] = []
@@ -116,6 +126,7 @@ class Tx(ReadTx):
             with self._connection.transaction():
                 yield
         except BaseException:
+            self._told = self._moment is None
             for one, length in zip(lists, before, strict=True):
                 del one[length:]
             raise
@@ -277,7 +288,7 @@ class _Link:
 
     def write(self, work: Callable[[Tx], T]) -> tuple[T, Sequence[Callable[[], object]]]:
         connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=False)
-        tx = Tx(connection, self._hints)
+        tx = Tx(connection, self._hints, self._clock.stopped_at())
         with _undone_on_error(connection):
             result = work(tx)
             tx.finish()
@@ -298,7 +309,7 @@ class _Link:
     def read(self, work: Callable[[ReadTx], T]) -> T:
         connection = self._ready(psycopg.IsolationLevel.REPEATABLE_READ, read_only=True)
         with _undone_on_error(connection):
-            result = work(ReadTx(connection))
+            result = work(ReadTx(connection, self._clock.stopped_at()))
             # Not a rollback: at each of those the driver forgets every statement it has prepared.
             connection.commit()
         return result
@@ -307,7 +318,7 @@ class _Link:
         connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=True)
         connection.autocommit = True
         try:
-            return ReadTx(connection).all(query, **params)
+            return ReadTx(connection, self._clock.stopped_at()).all(query, **params)
         finally:
             if not connection.closed:
                 connection.autocommit = False
@@ -318,13 +329,12 @@ class _Link:
         connection = self._connection
         settings = self._clock.settings()
         if settings != self._told:
-            # Virtual time moves between transactions, so it costs one round trip; an accelerated clock is told once.
-            connection.autocommit = True
+            # An accelerated clock is told once, one with a dial when somebody has turned it.
             connection.execute(
                 "SELECT set_config(n, v, false) FROM unnest(%s::text[], %s::text[]) AS t (n, v)",
                 [list(settings), list(settings.values())],
             )
-            connection.autocommit = False
+            connection.commit()
             self._told = settings
         if (connection.isolation_level, connection.read_only) != (isolation, read_only):
             connection.isolation_level, connection.read_only = isolation, read_only

@@ -9,20 +9,30 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
 
-from sellable.simulation.rules import Declared
+from sellable.app import service
+from sellable.runtime import dispatcher, inbox, wanted
+from sellable.simulation.rules import Declared, Outage
 from sellable.simulation.virtual.checkers import Broken, Checkers
 from sellable.simulation.virtual.profiles import Plan
 from sellable.simulation.virtual.wire import Trace
 from sellable.simulation.virtual.world import World
+from sellable.sync import loop as sync_loop
 
 QUIET_SECONDS = 60.0
+IDLE = (
+    (inbox, "IDLE_SECONDS"), (sync_loop, "IDLE_SECONDS"), (sync_loop, "RAISE_EVERY_SECONDS"),
+    (dispatcher, "IDLE_SECONDS"), (wanted, "IDLE_SECONDS"), (service, "TAKEOVER_SECONDS"),
+)  # fmt: skip
+"""How long idle loops wait for a hint before they look by themselves."""
+IDLE_STAGES_SECONDS = 3.0
+"""What a lost hint may cost in the inbox, the planner and the writer together."""
 SALE_SECONDS, MASTER_SECONDS = 20.0, 108.0
 """D in fair weather. A sale on a sibling entry: poll 2 s, decision and write queue 8 s, the storefront's own lag 10 s. A
 change at the back office: a sweep every 60 s, walking its pages 30 s, then the same without the poll."""
@@ -63,6 +73,7 @@ class Outcome:
     figures: Mapping[str, Any]
     seconds: float
     wall_seconds: float
+    cpu_seconds: float
     convergence_seconds: float
     transactions: int
     lines: list[str] = field(default_factory=list)
@@ -86,11 +97,11 @@ def play(plan: Plan, url: str, *, keep: bool = False) -> Outcome:
     """One run on an empty database (it is emptied first)."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(EMPTY)
-    began = time.monotonic()
+    began, cpu = time.monotonic(), time.process_time()
     trace = Trace(keep=keep)
     world = World(plan, url, trace)
     checkers = Checkers(world)
-    with _listening() as complaints:
+    with _listening() as complaints, _patient(plan.patience):
         try:
             world.load()
             figures, converged = world.loop.run_until_complete(_course(world, checkers))
@@ -103,9 +114,15 @@ def play(plan: Plan, url: str, *, keep: bool = False) -> Outcome:
     return Outcome(
         plan=plan, hash=trace.hash, broken=sorted(checkers.broken, key=lambda b: b.at), fired=world.all_fired(),
         checked=dict(checkers.checked), figures=figures, seconds=world.loop.time(),
-        wall_seconds=time.monotonic() - began, convergence_seconds=converged,
+        wall_seconds=time.monotonic() - began, cpu_seconds=time.process_time() - cpu, convergence_seconds=converged,
         transactions=world.loop.transactions, lines=trace.lines,
     )  # fmt: skip
+
+
+def declared_for(plan: Plan, outages: Sequence[Outage] = ()) -> Declared:
+    """D of a run; longer where idle loops are more patient, because a hint may be lost in each of three places."""
+    longer = IDLE_STAGES_SECONDS * (plan.patience - 1)
+    return Declared(sale=SALE_SECONDS + longer, master=MASTER_SECONDS + longer, outages=outages)
 
 
 async def _course(world: World, checkers: Checkers) -> tuple[dict[str, Any], float]:
@@ -120,7 +137,7 @@ async def _course(world: World, checkers: Checkers) -> tuple[dict[str, Any], flo
     if at_rest:
         checkers.quiet(before, checkers.writes())
     verdict = await checkers.finish(
-        Declared(sale=SALE_SECONDS, master=MASTER_SECONDS, outages=world.all_outages()), at_rest, what
+        declared_for(world.plan, world.all_outages()), at_rest, what
     )
     sold = sum(judged.acceptance.units for judged in verdict.acceptances)
     return {
@@ -134,6 +151,19 @@ async def _course(world: World, checkers: Checkers) -> tuple[dict[str, Any], flo
         "writes_needed": verdict.writes_needed,
         "traffic": dict(world.traffic.counts),
     }, converged
+
+
+@contextmanager
+def _patient(times: float) -> Iterator[None]:
+    """Idle loops wait so many times as long."""
+    before = [getattr(module, name) for module, name in IDLE]
+    for (module, name), seconds in zip(IDLE, before, strict=True):
+        setattr(module, name, seconds * times)
+    try:
+        yield
+    finally:
+        for (module, name), seconds in zip(IDLE, before, strict=True):
+            setattr(module, name, seconds)
 
 
 @contextmanager

@@ -34,11 +34,15 @@ log = logging.getLogger(__name__)
 
 
 class VirtualClock(Clock):
-    """The product's clock on virtual time; the database is told the moment before each transaction."""
+    """The product's clock on virtual time, which stands still during a transaction."""
+
+    def stopped_at(self) -> str | None:
+        """Now."""
+        return self.now().isoformat()
 
     def settings(self) -> dict[str, str]:
-        """Time stands still at now."""
-        return {"sellable.now": self.now().isoformat()}
+        """Nothing that lasts longer than a transaction."""
+        return {}
 
 
 class HintBoard:

@@ -89,7 +89,8 @@ class Deed:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything about a run but its code."""
+    """Everything about a run but its code. `patience` is how many times as long as usual an idle loop waits for a hint:
+    fewer looks at nothing let more simulated time fit into a second."""
 
     seed: int
     profile: str
@@ -102,6 +103,7 @@ class Plan:
     ct: Mapping[str, Any] = field(default_factory=dict)
     cin7: Mapping[str, Any] = field(default_factory=dict)
     restocks: str = "unknown"
+    patience: float = 1.0
     modes: tuple[tuple[str, float], ...] = MODES[0]
     staff: float = 0.0
     foreign: float = 0.0
@@ -142,7 +144,8 @@ class Plan:
     def describe(self) -> list[str]:
         """The trouble in words."""
         return [
-            f"{self.workers} process(es), {self.minutes:g} minutes of trade, modes {dict(self.modes)}",
+            f"{self.workers} process(es), {self.minutes:g} minutes of trade, modes {dict(self.modes)},"
+            f" patience {self.patience:g}",
             f"commercetools {dict(self.ct)}, restocks_on_cancel set to {self.restocks}",
             f"Cin7 {dict(self.cin7)}",
             *(f"every call: {name} {rate:.4f}" for name, rate in self.rates.items()),
@@ -178,6 +181,7 @@ def plan_of(seed: int, profile: str, minutes: float) -> Plan:
         ct=_commercetools(die, restocks),
         cin7=_cin7(die),
         restocks=die.choice(("unknown", "yes" if restocks else "no")),
+        patience=die.choice((1.0, 5.0, 5.0, 5.0)),
         modes=die.choice(MODES),
         staff=found.staff, foreign=found.foreign, cuts=found.cuts, lost_hints=found.lost_hints,
     )  # fmt: skip
