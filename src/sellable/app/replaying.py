@@ -20,18 +20,18 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.wanted import want
 
 
-def replay_case(tx: Tx, settings: Settings, ref: str, actor: str, clock: Clock) -> int:
+def replay_case(tx: Tx, settings: Settings, ref: str, actor: str, clock: Clock, ids: Ids | None = None) -> int:
     """Lets go on whatever stands behind a case and returns how much; idempotent, noted in the case's history."""
-    return quarantine.replay(tx, ref, actor, clock.now(), meanings(settings, clock)).total
+    return quarantine.replay(tx, ref, actor, clock.now(), meanings(settings, ids or Ids(clock))).total
 
 
-def meanings(settings: Settings, clock: Clock) -> dict[str, Meaning]:
+def meanings(settings: Settings, ids: Ids) -> dict[str, Meaning]:
     """Kind of case -> what trying it again means beyond what the desk parked itself."""
     desk = CaseDesk(settings)
     context = Context(
         settings=settings,
         layout=layout_of(settings),
-        ids=Ids(clock),
+        ids=ids,
         translate=_untranslated,
         open_case=desk.open_case,
         clear_cases=desk.clear_cases,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
+import structlog
 
 from sellable.app import service
 from sellable.runtime import dispatcher, inbox, wanted
@@ -170,7 +171,8 @@ def _patient(times: float) -> Iterator[None]:
 def _listening() -> Iterator[_Complaints]:
     """Our own log goes nowhere meanwhile but to who counts unforeseen errors."""
     complaints, root = _Complaints(), logging.getLogger("sellable")
-    handlers, level, spread = root.handlers[:], root.level, root.propagate
+    handlers, level, spread, structured = root.handlers[:], root.level, root.propagate, structlog.get_config()
+    structlog.configure(processors=[_drop])
     root.handlers[:] = [complaints]
     root.setLevel(logging.ERROR)
     root.propagate = False
@@ -180,6 +182,11 @@ def _listening() -> Iterator[_Complaints]:
         root.handlers[:] = handlers
         root.setLevel(level)
         root.propagate = spread
+        structlog.configure(**structured)
+
+
+def _drop(logger: Any, name: str, event: Any) -> Any:
+    raise structlog.DropEvent
 
 
 def shrink(outcome: Outcome, url: str, *, tries: int = 20, say: Callable[[str], None] = lambda words: None) -> Outcome:

@@ -18,8 +18,11 @@ import msgspec
 import psycopg
 
 from sellable.app import status
+from sellable.app.replaying import replay_case
 from sellable.config.settings import Settings
-from sellable.runtime.database import Store
+from sellable.runtime.database import Store, Tx
+from sellable.runtime.ids import Ids
+from sellable.runtime.queries import queries
 from sellable.sandbox import cin7, commercetools
 from sellable.sandbox.clock import Clock as SandboxClock
 from sellable.sandbox.control import Sandbox
@@ -35,6 +38,7 @@ from sellable.simulation.virtual.profiles import Plan
 from sellable.simulation.virtual.wire import Trace, Wire
 from sellable.simulation.watch import Rest, Watch
 
+sql = queries("sellable.simulation.virtual")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TEMPO: dict[str, Any] = {
     "sweep_seconds": 60.0, "sales_poll_seconds": 30.0, "catalogue_seconds": 600.0, "visibility_lag_seconds": 10.0,
@@ -47,6 +51,7 @@ BASELINE_SECONDS_MAX = 600.0
 SETTLED_SECONDS = 60.0
 CONVERGE_SECONDS_MAX = 2 * (60 + 20 + 300) + 240
 """2 x (longest poll + settle + backoff cap), and the staff's work on the last order."""
+OPERATOR_SECONDS = 45.0
 RECOVERY_SECONDS = 10.0
 """After a process has come back it may take so long until everything it had begun is resolved."""
 
@@ -89,6 +94,8 @@ class World:
         self.outages: list[Outage] = []
         self.phase = "boot"
         self._die = dice(seed, "deeds")
+        self._settings = self.settings()
+        self._ids = Ids(self.clock, dice(seed, "operator").randbytes)
         self._tasks: list[asyncio.Task[None]] = []
         self.hints = HintBoard(self.loop, dice(seed, "hints"), self._hint_lost)
         sandboxes = {CT: self.storefront, CIN7: self.back_office}
@@ -99,7 +106,7 @@ class World:
         self.control = Control(self.http, f"http://{CIN7}")
         self.storefront_control, self.back_office_control = Records(self.storefront), Records(self.back_office)
         self.processes = [
-            Process(f"p{n + 1}", self.loop, url, self.settings(), self.clock, self.hints, self.wire, dice(seed, f"p{n}"))
+            Process(f"p{n + 1}", self.loop, url, self._settings, self.clock, self.hints, self.wire, dice(seed, f"p{n}"))
             for n in range(plan.workers)
         ]
         self.store = Store(url, self.clock, threads=1, hints=self.hints)
@@ -174,13 +181,27 @@ class World:
         self.phase = "converging"
         await self._end_trouble()
         rest = Rest(self.watch, SETTLED_SECONDS)
+        again = self.loop.time() + OPERATOR_SECONDS
 
         async def reached() -> bool:
+            nonlocal again
             done = await rest.reached()
             step()
+            if not done and self.loop.time() >= again:
+                again = self.loop.time() + OPERATOR_SECONDS
+                self._operate()
             return done
 
         return await self.until(reached, CONVERGE_SECONDS_MAX), rest.what
+
+    def _operate(self) -> None:
+        """A person at the desk tries everything again that stands behind a case."""
+
+        def replay_all(tx: Tx) -> int:
+            refs = [row.ref for row in tx.all(sql.parked_cases)]
+            return sum(replay_case(tx, self._settings, ref, "cli:operator", self.clock, self._ids) for ref in refs)
+
+        self.fired["replayed by a person"] += self.store.write_now(replay_all)
 
     async def _end_trouble(self) -> None:
         for task in self._tasks:
