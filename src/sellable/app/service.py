@@ -308,8 +308,8 @@ def assemble(
     return Service(
         settings=settings, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=inbox,
         letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
-        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner, chance), outside=outside, judge=judge,
-        alerts=alerts, owner=owner, slot=slot, chance=chance,
+        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner, chance), outside=outside,
+        judge=judge, alerts=alerts, owner=owner, slot=slot, chance=chance,
     )  # fmt: skip
 
 

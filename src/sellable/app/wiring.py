@@ -245,8 +245,17 @@ def fetchers_of(
     ]
     return [
         Fetcher(
-            store, clock, system, kind, batch, fetch, lane,
-            budgets=budgets, credential=credential, owner=owner, chance=chance,
-        )  # fmt: skip
+            store,
+            clock,
+            system,
+            kind,
+            batch,
+            fetch,
+            lane,
+            budgets=budgets,
+            credential=credential,
+            owner=owner,
+            chance=chance,
+        )
         for system, kind, batch, fetch, lane, credential in table
     ]

@@ -7,7 +7,21 @@ import sys
 import psycopg
 import typer
 
-from sellable.cli import audit, cases, config, demo, explain, orders, replay, run, sandbox, setup, simulate, stock, writes
+from sellable.cli import (
+    audit,
+    cases,
+    config,
+    demo,
+    explain,
+    orders,
+    replay,
+    run,
+    sandbox,
+    setup,
+    simulate,
+    stock,
+    writes,
+)
 from sellable.config.problems import ConfigError
 from sellable.connectors.port import VendorError
 from sellable.runtime.http import HttpError

@@ -104,9 +104,7 @@ class ReadTx:
 class Tx(ReadTx):
     """A transaction that may write."""
 
-    def __init__(
-        self, connection: psycopg.Connection, hints: Hints | None = None, moment: str | None = None
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection, hints: Hints | None = None, moment: str | None = None) -> None:
         super().__init__(connection, moment)
         self._hints = hints
         self.committed_hooks: list[Callable[[], object]] = []

@@ -73,5 +73,3 @@ def _concerns(host: str, line: str) -> tuple[tuple[str, ...], str]:
         return (SALE,), route
     # Stock is read and written through these; without a token nothing works.
     return ((SALE, MASTER) if re.search(r"/(graphql|inventory|token|channels)", route) else ()), route
-
-

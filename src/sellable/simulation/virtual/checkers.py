@@ -115,7 +115,7 @@ class Checkers:
         for judged in verdict.oversold_by_us:
             a = judged.acceptance
             self.say(
-                "I4", f"order {a.number} took {a.units} of {a.key[0]} on {a.key[1]}, {judged.ours} more than there were",
+                "I4", f"order {a.number} took {a.units} of {a.key[0]} on {a.key[1]}, {judged.ours} too many",
                 a.t - began,
             )  # fmt: skip
 
@@ -181,4 +181,6 @@ class Checkers:
     def writes(self) -> int:
         """Direct writes of the product's client until now."""
         rows = self._world.storefront.journal.since(0, 1_000_000_000)
-        return sum(r["what"] == "entry_written" and r["cause"] == "direct" and r["client"] == SERVICE_CLIENT for r in rows)
+        return sum(
+            r["what"] == "entry_written" and r["cause"] == "direct" and r["client"] == SERVICE_CLIENT for r in rows
+        )

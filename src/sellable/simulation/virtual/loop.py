@@ -127,7 +127,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # --- Who runs ----------------------------------------------------------------------------------------------------
 
-    def _call_soon(  # type: ignore[override]
+    def _call_soon(
         self, callback: Callable[..., object], args: Any, context: contextvars.Context | None
     ) -> asyncio.Handle:
         context = context or contextvars.copy_context()
@@ -140,7 +140,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """As always, but on a whole microsecond, never sooner, and the timer belongs to the life that sets it."""
@@ -155,7 +155,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """There is one thread."""
@@ -210,4 +210,3 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def run_as(loop: asyncio.AbstractEventLoop, life: Life | None, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Start something as a part of this life."""
     return loop.create_task(work, context=context_of(life))
-

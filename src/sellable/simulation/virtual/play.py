@@ -35,8 +35,8 @@ IDLE = (
 IDLE_STAGES_SECONDS = 3.0
 """What a lost hint may cost in the inbox, the planner and the writer together."""
 SALE_SECONDS, MASTER_SECONDS = 20.0, 108.0
-"""D in fair weather. A sale on a sibling entry: poll 2 s, decision and write queue 8 s, the storefront's own lag 10 s. A
-change at the back office: a sweep every 60 s, walking its pages 30 s, then the same without the poll."""
+"""D in fair weather. A sale on a sibling entry: poll 2 s, decision and write queue 8 s, the storefront's own lag 10 s.
+A change at the back office: a sweep every 60 s, walking its pages 30 s, then the same without the poll."""
 
 EMPTY = """
 DO $$
@@ -137,9 +137,7 @@ async def _course(world: World, checkers: Checkers) -> tuple[dict[str, Any], flo
     await world.rest(QUIET_SECONDS)
     if at_rest:
         checkers.quiet(before, checkers.writes())
-    verdict = await checkers.finish(
-        declared_for(world.plan, world.all_outages()), at_rest, what
-    )
+    verdict = await checkers.finish(declared_for(world.plan, world.all_outages()), at_rest, what)
     sold = sum(judged.acceptance.units for judged in verdict.acceptances)
     return {
         "units_sold": sold,

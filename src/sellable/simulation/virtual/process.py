@@ -6,7 +6,6 @@ Rule: production code, unmodified; only its clock, chance, network and hints are
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time

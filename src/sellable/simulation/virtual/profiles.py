@@ -23,13 +23,16 @@ MODES = (
 )
 
 
+CALM = Tempo(orders=4.0, counter_sales=1.0, deliveries=1.0, cancelled=0.08)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """How lively and how troubled a run is. `rates` are chances for each call by trouble, `episodes` how many times an
     hour a vendor has a bad time, `kills` and `pauses` how many times an hour a process does."""
 
     says: str
-    tempo: Tempo = Tempo(orders=4.0, counter_sales=1.0, deliveries=1.0, cancelled=0.08)
+    tempo: Tempo = CALM
     rate: float = 0.0
     episodes: float = 0.0
     kills: float = 0.0
@@ -128,7 +131,8 @@ class Plan:
             case ["workers"]:
                 return replace(self, workers=1, deeds=tuple(d for d in self.deeds if d.worker == 0))
             case [name]:
-                return replace(self, **{name: 0.0})
+                calm: Any = {name: 0.0}
+                return replace(self, **calm)
         raise ValueError(what)
 
     def parts(self) -> list[str]:

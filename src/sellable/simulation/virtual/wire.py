@@ -28,7 +28,7 @@ class Trace:
     keep: bool = False
     lines: list[str] = field(default_factory=list)
     count: int = 0
-    _hash: "blake2b" = field(default_factory=lambda: blake2b(digest_size=16))
+    _hash: blake2b = field(default_factory=lambda: blake2b(digest_size=16))
 
     def note(self, at: float, who: str, what: str) -> None:
         """One line: virtual seconds, who, what."""

@@ -30,8 +30,8 @@ from sellable.sandbox.shop import dice
 from sellable.sandbox.shopper import Control, Storefront
 from sellable.sandbox.traffic import Traffic
 from sellable.simulation.rules import Outage, Rules
-from sellable.simulation.virtual.loop import Stuck, VirtualLoop
 from sellable.simulation.virtual.blindness import Blindness
+from sellable.simulation.virtual.loop import Stuck, VirtualLoop
 from sellable.simulation.virtual.menu import CIN7, CT, TROUBLES, Weather
 from sellable.simulation.virtual.process import HintBoard, Process, VirtualClock
 from sellable.simulation.virtual.profiles import Plan
@@ -140,13 +140,13 @@ class World:
 
     # --- its course --------------------------------------------------------------------------------------------------
 
-    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float, every: float = LOOK_SECONDS) -> bool:
+    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float) -> bool:
         """Whether the condition came true within virtual seconds."""
         end = self.loop.time() + seconds
         while not await condition():
             if self.loop.time() >= end:
                 return False
-            await asyncio.sleep(every)
+            await asyncio.sleep(LOOK_SECONDS)
         return True
 
     async def boot(self) -> bool:
@@ -328,6 +328,3 @@ class World:
                     task.cancel()
                 loop.run_until_complete(asyncio.wait(left, timeout=1.0))
         loop.close()
-
-
-
