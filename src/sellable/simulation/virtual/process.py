@@ -80,15 +80,15 @@ class Process:
     ) -> None:
         self.name, self._loop, self._url, self._settings, self._clock = name, loop, url, settings, clock
         self._hints, self._transport, self._dice = hints, transport, dice
-        self.lives = 0
+        self.past: list[Life] = []
         self.life: Life | None = None
         self.service: Service | None = None
         self._store: Store | None = None
 
     def start(self) -> None:
         """Begin a new life; it gets ready in its own time."""
-        self.lives += 1
-        self.life = Life(f"{self.name}.{self.lives}")
+        self.life = Life(f"{self.name}.{len(self.past) + 1}")
+        self.past.append(self.life)
         run_as(self._loop, self.life, self._live())
 
     async def _live(self) -> None:

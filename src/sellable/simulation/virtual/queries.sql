@@ -85,3 +85,11 @@ SELECT order_id, stage FROM orders WHERE stage NOT IN ('waiting', 'held', 'expor
 -- name: parked_cases
 -- Open cases, for an operator who tries everything again.
 SELECT ref, kind, subject FROM cases WHERE state <> 'resolved' ORDER BY id;
+
+-- name: case_kinds
+-- Kinds of case that were ever opened, with one subject of each.
+SELECT kind, min(subject) AS subject FROM cases GROUP BY kind ORDER BY kind;
+
+-- name: strays
+-- Drafts at the back office that are not the recorded sale of their part and are not being voided.
+SELECT sale_id FROM stray WHERE NOT owed ORDER BY sale_id;

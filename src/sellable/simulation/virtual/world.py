@@ -74,6 +74,18 @@ class Records:
         return rows
 
 
+class _Watch(Watch):
+    """Goods that a customer carried away although a sale held them can never be shipped, so nobody waits for them."""
+
+    stand: World
+
+    def to_ship(self) -> int:
+        """Allocated units that are there."""
+        levels = self.stand.back_office.vendor.truth()["levels"]
+        missing = sum(max(0, level["allocated"] - level["on_hand"]) for level in levels)
+        return max(0, super().to_ship() - missing)
+
+
 class World:
     """Everything of one run. `step` is called at each look and each scan by whoever judges."""
 
@@ -110,7 +122,7 @@ class World:
             for n in range(plan.workers)
         ]
         self.store = Store(url, self.clock, threads=1, hints=self.hints)
-        self.watch = Watch(self, self.rules)
+        self.watch = _Watch(self, self.rules)
         shoppers = Storefront(self.http, f"http://{CT}", self.shop)
         self.traffic = Traffic(self.shop, shoppers, self.control, self.outside_clock, seed, plan.tempo)
 
@@ -317,8 +329,8 @@ class World:
             process.kill()
         self.store.close()
         loop = self.loop
-        for life in [process.life for process in self.processes if process.life is not None]:
-            life.state = "alive"
+        for life in [life for process in self.processes for life in process.past]:
+            loop.resume(life)
         with suppress(Stuck):
             for _ in range(20):
                 left = [task for task in asyncio.all_tasks(loop) if not task.done()]
