@@ -66,7 +66,7 @@ def test_the_dead_take_no_further_step(loop: VirtualLoop) -> None:
         life = Life("first")
         task = run_as(loop, life, lives())
         await asyncio.sleep(2.5)
-        life.state = "dead"
+        loop.kill(life)
         await asyncio.sleep(10)
         assert not task.done()
 

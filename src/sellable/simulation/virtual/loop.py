@@ -29,13 +29,14 @@ class Stuck(RuntimeError):
 
 
 class Life:
-    """One life of a simulated process. Its callbacks run while it is `alive`, wait while `paused`, and are dropped
-    (but kept in memory, so that nothing of it is cleaned up) when it is `dead`."""
+    """One life of a simulated process. Its callbacks run while it is `alive`, wait while `paused`, and never come when
+    it is `dead`; its tasks are then kept in memory, for an end that is collected as garbage would still clean up."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.state = "alive"
         self.parked: list[asyncio.Handle] = []
+        self.kept: list[asyncio.Task[Any]] = []
 
 
 _life: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", default=None)
@@ -86,8 +87,9 @@ class _Future(asyncio.Future[T]):
 
 
 class _Task(asyncio.Task[T]):
-    __slots__ = ("born",)
+    __slots__ = ("born", "life")
     born: int
+    life: Life | None
 
     def __hash__(self) -> int:
         return self.born
@@ -161,6 +163,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """There is one thread."""
         return self.call_soon(callback, *args, context=context)
 
+    def kill(self, life: Life) -> None:
+        """No callback of this life runs any more, not even to clean up."""
+        life.state = "dead"
+        life.kept = [task for task in asyncio.all_tasks(self) if isinstance(task, _Task) and task.life is life]
+
     def resume(self, life: Life) -> None:
         """Let a paused life go on: first what came due meanwhile, in its order."""
         life.state = "alive"
@@ -183,6 +190,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         # Its constructor asks for its hash already.
         task: _Task[Any] = _Task.__new__(_Task)
         task.born = next(self._births)
+        task.life = (context or contextvars.copy_context()).get(_life)
         task.__init__(coro, loop=self, name=name, context=context)  # type: ignore[misc]
         return task
 

@@ -112,7 +112,7 @@ class Process:
     def kill(self) -> None:
         """All tasks and all memory are gone, the connections break; what was committed stays."""
         if self.life is not None:
-            self.life.state = "dead"
+            self._loop.kill(self.life)
             self._let_go()
 
     def _let_go(self) -> None:
