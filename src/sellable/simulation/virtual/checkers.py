@@ -6,6 +6,7 @@ Rule: a checker states what CORRECTNESS calls an invariant, and is not made mild
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,16 @@ CANARIES = f"({SECRET}|{READ_KEY}|{ORDER_KEY}|shopper@example|Sam Shopper|Linden
 DOOR_CALLS_MAX = 60
 """Calls a minute and key that the back office publishes as its limit."""
 AUDIT_SECONDS = 60.0
+EVERYDAY = frozenset({"cancel_too_late", "backordered", "oversold"})
+"""Kinds of case that shoppers and a shop's counter alone can bring about."""
+CAUSES: Mapping[str, tuple[str, ...]] = {
+    "foreign_writer": ("foreign write",),
+    "sale_changed_by_staff": ("staff undo", "staff void"),
+    "stock_row_invalid": ("cin7-fractional", "cin7-huge", "cin7-wrong-type", "cin7-sku-case"),
+}
+"""What alone explains some kinds; of all others any trouble does."""
+NEVER = frozenset({"two_sales_one_order", "over_shipped"})
+NOT_OURS = ("restockableInDays", "expectedDelivery", "minCartQuantity", "maxCartQuantity", "stockLevels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,7 @@ class Checkers:
         self._world = world
         self.broken: list[Broken] = []
         self.checked: Counter[str] = Counter()
+        self._fields = world.fields(NOT_OURS)
         self._bases: dict[tuple[str, str, str], int] = {}
         self._scanned = 0.0
         self._scan_every = 300.0
@@ -168,9 +180,29 @@ class Checkers:
             self.say("I20", f"{row.kind} {row.id} is not in the audit")
         for broken in audit.verify(tx):
             self.say("I20", f"the audit's chain {broken.segment} is broken: {broken.what}")
+        self._cases(tx)
+        self.checked["I23"] += 1
+        for before, after in zip(self._fields, world.fields(NOT_OURS), strict=True):
+            if before != after:
+                self.say("I23", f"fields of an entry that are not ours changed from {before} to {after}")
         self.checked["I19"] += 1
         for row in tx.all(sql.canaries, pattern=CANARIES):
             self.say("I19", f"row {row.row} of {row.place} holds a secret or a name")
+
+    def _cases(self, tx: ReadTx) -> None:
+        """Convergence: every case traces to a cause; where nothing was injected there is none."""
+        fired, plan = +self._world.all_fired(), self._world.plan
+        # Where nobody has measured whether cancelling restocks, a wrong guess is corrected as drift.
+        guessed = {"drift"} if plan.restocks == "unknown" else set()
+        trouble = [name for name in fired if name not in ("replayed by a person", "hint lost")]
+        self.checked["cases"] += 1
+        for row in tx.all(sql.case_kinds):
+            if row.kind in NEVER:
+                self.say("I5", f"a case {row.kind} about {row.subject}")
+            elif row.kind in EVERYDAY or row.kind in guessed:
+                continue
+            elif not (any(fired[name] for name in CAUSES[row.kind]) if row.kind in CAUSES else trouble):
+                self.say("cases", f"{row.kind} about {row.subject}, and nothing that was injected explains it")
 
     def quiet(self, writes_before: int, writes_after: int) -> None:
         """I21: at rest nothing is written."""

@@ -26,7 +26,7 @@ from sellable.simulation.virtual.wire import Trace
 from sellable.simulation.virtual.world import World
 from sellable.sync import loop as sync_loop
 
-QUIET_SECONDS = 60.0
+QUIET_SECONDS = 45.0
 IDLE = (
     (inbox, "IDLE_SECONDS"), (sync_loop, "IDLE_SECONDS"), (sync_loop, "RAISE_EVERY_SECONDS"),
     (dispatcher, "IDLE_SECONDS"), (wanted, "IDLE_SECONDS"), (service, "TAKEOVER_SECONDS"),
@@ -101,10 +101,10 @@ def play(plan: Plan, url: str, *, keep: bool = False) -> Outcome:
     began, cpu = time.monotonic(), time.process_time()
     trace = Trace(keep=keep)
     world = World(plan, url, trace)
+    world.load()
     checkers = Checkers(world)
     with _listening() as complaints, _patient(plan.patience):
         try:
-            world.load()
             figures, converged = world.loop.run_until_complete(_course(world, checkers))
             for words in complaints.found:
                 checkers.say("unforeseen", words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -44,11 +44,15 @@ TEMPO: dict[str, Any] = {
     "sweep_seconds": 60.0, "sales_poll_seconds": 30.0, "catalogue_seconds": 600.0, "visibility_lag_seconds": 10.0,
     "search_settle_seconds": 20.0,
 }  # fmt: skip
-STAFF = {"auto": True, "pick_after_seconds": 60, "ship_after_seconds": 60, "split_rate": 0.1, "carrier": "DHL"}
+STAFF = {"auto": True, "pick_after_seconds": 30, "ship_after_seconds": 30, "split_rate": 0.1, "carrier": "DHL"}
+LIMITS: tuple[dict[str, Any], ...] = (
+    {}, {"maxCartQuantity": 20}, {"stockLevels": {"reorderPoint": 3}}, {"expectedDelivery": "2026-04-01T00:00:00.000Z"},
+)  # fmt: skip
+"""Fields of an entry that belong to others, for some entries."""
 LOOK_SECONDS = 5.0
 SCAN_SECONDS = 300.0
 BASELINE_SECONDS_MAX = 600.0
-SETTLED_SECONDS = 60.0
+SETTLED_SECONDS = 30.0
 CONVERGE_SECONDS_MAX = 2 * (60 + 20 + 300) + 240
 """2 x (longest poll + settle + backoff cap), and the staff's work on the last order."""
 OPERATOR_SECONDS = 45.0
@@ -82,7 +86,7 @@ class _Watch(Watch):
     def to_ship(self) -> int:
         """Allocated units that are there."""
         levels = self.stand.back_office.vendor.truth()["levels"]
-        missing = sum(max(0, level["allocated"] - level["on_hand"]) for level in levels)
+        missing: int = sum(max(0, level["allocated"] - level["on_hand"]) for level in levels)
         return max(0, super().to_ship() - missing)
 
 
@@ -146,9 +150,16 @@ class World:
     def load(self) -> None:
         """Fill both vendors."""
         seed = self.shop.commercetools()
-        self.storefront.load({**seed, "switches": {**seed["switches"], **self.plan.ct}})
+        limited = [{**entry, **LIMITS[n % len(LIMITS)]} for n, entry in enumerate(seed["inventory"])]
+        switches = {**seed["switches"], **self.plan.ct}
+        self.storefront.load({**seed, "inventory": limited, "switches": switches})
         seed = self.shop.cin7(staff=STAFF)
         self.back_office.load({**seed, "switches": {**seed["switches"], **self.plan.cin7}})
+
+    def fields(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Of every entry the fields of these names, in an order that lasts."""
+        docs = self.storefront.vendor.shop(self.shop.project).project.inventory.docs.values()  # type: ignore[attr-defined]
+        return [{"sku": doc["sku"], **{n: doc[n] for n in names if n in doc}} for doc in docs]
 
     # --- its course --------------------------------------------------------------------------------------------------
 
