@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import itertools
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -43,6 +45,7 @@ from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
+from sellable.connectors.port import VendorError
 from sellable.desk.alerts import Alerts
 from sellable.domain.stock import Priority
 from sellable.orders import strays
@@ -57,10 +60,10 @@ from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.dispatcher import Dispatcher
 from sellable.runtime.feeds import Feeds
-from sellable.runtime.http import HttpPort, PinnedTransport
+from sellable.runtime.http import HttpError, HttpPort, PinnedTransport
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, Letterbox
-from sellable.runtime.schedule import CHANCE, Chance, Loops, beat
+from sellable.runtime.schedule import CHANCE, Chance, Loops, backoff, beat
 from sellable.runtime.wanted import Fetcher
 from sellable.stock import dirty, observe
 from sellable.stock.availability import Layout
@@ -70,6 +73,8 @@ from sellable.sync.storefront import Judge, Shop
 from sellable.web.server import Face, Refused
 
 TAKEOVER_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +146,7 @@ class Service:
         loops.every("audit", max(1.0, often), self.write_up)
         loops.every("seal", 60.0, partial(self.store.write, _seal, self.outside.audit, self.clock))
         loops.add("alerts", self.alerts.run)
-        loops.every("learn", 600.0, partial(self.outside.storefront.learn, lane="orders"))
+        loops.every("learn", 600.0, self._learn)
         loops.start()
 
     async def stop(self) -> list[str]:
@@ -161,6 +166,17 @@ class Service:
         await self.store.write(self.outside.calls.flush)
         while await self.store.write(scribe.write_up, self.outside.audit, self.clock.now()) == scribe.BATCH:
             beat()
+
+    async def _learn(self) -> None:
+        """Look up what the storefront calls its channels; while it does not answer, try again soon."""
+        for tried in itertools.count(1):
+            try:
+                await self.outside.storefront.learn(lane="orders")
+            except (VendorError, HttpError) as error:
+                log.warning("the storefront's channels cannot be looked up: %s", type(error).__name__)
+                await self.clock.sleep(backoff(tried, self.chance))
+            else:
+                return
 
     # --- What the web face asks ---------------------------------------------------------------------------------------
 

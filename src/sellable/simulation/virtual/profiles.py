@@ -15,7 +15,8 @@ from sellable.sandbox.shop import Shop, dice
 from sellable.sandbox.traffic import Tempo
 from sellable.simulation.virtual.menu import ALL, TROUBLES
 
-SKUS, BUNDLES = 12, 3
+SKUS = 12
+"""And a bundle for every four of them."""
 MODES = (
     (("ReserveOnOrder", 1.0),),
     (("ReserveOnOrder", 0.8), ("TrackOnly", 0.15), ("None", 0.05)),
@@ -23,7 +24,7 @@ MODES = (
 )
 
 
-CALM = Tempo(orders=4.0, counter_sales=1.0, deliveries=1.0, cancelled=0.08)
+CALM = Tempo(orders=6.0, counter_sales=1.0, deliveries=1.5, cancelled=0.08, sold_out_seconds=15.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "black-friday": Profile(
         says="many orders for hours, vendors that limit and falter",
-        tempo=Tempo(orders=16.0, counter_sales=4.0, deliveries=5.0, cancelled=0.08),
+        tempo=Tempo(orders=16.0, counter_sales=3.0, deliveries=5.0, cancelled=0.08, sold_out_seconds=10.0),
         rate=0.001, episodes=6.0, kills=2.0, staff=4.0, workers=(1, 2), lost_hints=0.05,
     ),
     "vendor-outage": Profile(
@@ -107,6 +108,7 @@ class Plan:
     cin7: Mapping[str, Any] = field(default_factory=dict)
     restocks: str = "unknown"
     patience: float = 1.0
+    skus: int = SKUS
     modes: tuple[tuple[str, float], ...] = MODES[0]
     staff: float = 0.0
     foreign: float = 0.0
@@ -114,8 +116,8 @@ class Plan:
     lost_hints: float = 0.0
 
     def shop(self) -> Shop:
-        """Twelve SKUs and three bundles that share components, three channels on overlapping pools of three places."""
-        shop = Shop.demo(self.seed, SKUS, BUNDLES)
+        """Some SKUs and bundles that share components, three channels on overlapping pools of three places."""
+        shop = Shop.demo(self.seed, self.skus, max(1, self.skus // 4))
         channels = tuple(replace(channel, modes=self.modes) for channel in shop.channels)
         return replace(shop, channels=channels, restocks_on_cancel=bool(self.ct.get("restocks_on_cancel")))
 
@@ -167,6 +169,8 @@ def plan_of(seed: int, profile: str, minutes: float) -> Plan:
     restocks = die.random() < 0.5
     workers = die.choice(found.workers)
     tempo = replace(found.tempo, flash=found.flash or 1.0) if found.flash and die.random() < 0.5 else found.tempo
+    # A truck needs five minutes, which all wait for in the end.
+    tempo = replace(tempo, transfers=0.5 if die.random() < 0.25 else 0.0)
     return Plan(
         seed=seed,
         profile=profile,

@@ -208,7 +208,7 @@ class World:
 
         async def reached() -> bool:
             nonlocal again
-            done = await rest.reached()
+            done = await rest.reached() and not self._on_the_road()
             step()
             if not done and self.loop.time() >= again:
                 again = self.loop.time() + OPERATOR_SECONDS
@@ -216,6 +216,10 @@ class World:
             return done
 
         return await self.until(reached, CONVERGE_SECONDS_MAX), rest.what
+
+    def _on_the_road(self) -> bool:
+        """Whether a truck still brings goods."""
+        return any(transfer["status"] == "IN TRANSIT" for transfer in self.back_office.vendor.truth()["transfers"])
 
     def _operate(self) -> None:
         """A person at the desk tries everything again that stands behind a case."""
