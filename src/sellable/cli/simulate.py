@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from sellable.cli.common import Json, emit, err, fail, out
 from sellable.simulation.virtual.database import simulation_database
 from sellable.simulation.virtual.play import Outcome, play, shrink
 from sellable.simulation.virtual.profiles import PROFILES, plan_of
-from sellable.simulation.virtual.report import report
+from sellable.simulation.virtual.report import recorded, report
 
 TRACE_LINES = 60
 
@@ -25,6 +26,7 @@ def simulate(
     profile: Annotated[str, typer.Option(help=f"How bad the day is: {', '.join(PROFILES)}.")] = "day",
     trace: Annotated[bool, typer.Option("--trace", help="Print every call and every fact of the run.")] = False,
     database_url: Annotated[str, typer.Option(help="An empty PostgreSQL database; default is an embedded one.")] = "",
+    record: Annotated[Path | None, typer.Option(help="Append one line about what was achieved to this page.")] = None,
     json: Json = False,
 ) -> None:
     """Simulate a small shop with everything that can go wrong, faster than life, and judge what happened.
@@ -51,6 +53,9 @@ def simulate(
             short = shrink(outcomes[-1], url, say=lambda words: err.print(f"  {words}"))
         else:
             short = outcomes[-1]
+    if record is not None:
+        with record.open("a", encoding="utf-8") as page:
+            page.write(recorded(report(outcomes), length))
     if trace:
         out.print("\n".join(outcomes[-1].lines), markup=False)
     if json:

@@ -78,10 +78,6 @@ SELECT o.order_id, o.stage, o.hold_cause, EXISTS (
     SELECT FROM cases AS c WHERE c.subject = 'order:' || o.order_id AND c.state <> 'resolved'
 ) AS owned FROM orders AS o WHERE o.stage IN ('waiting', 'held', 'exporting') ORDER BY o.order_id;
 
--- name: ended_orders
--- I5: orders that were exported or closed.
-SELECT order_id, stage FROM orders WHERE stage NOT IN ('waiting', 'held', 'exporting') ORDER BY order_id;
-
 -- name: parked_cases
 -- Open cases, for an operator who tries everything again.
 SELECT ref, kind, subject FROM cases WHERE state <> 'resolved' ORDER BY id;
@@ -89,7 +85,3 @@ SELECT ref, kind, subject FROM cases WHERE state <> 'resolved' ORDER BY id;
 -- name: case_kinds
 -- Kinds of case that were ever opened, with one subject of each.
 SELECT kind, min(subject) AS subject FROM cases GROUP BY kind ORDER BY kind;
-
--- name: strays
--- Drafts at the back office that are not the recorded sale of their part and are not being voided.
-SELECT sale_id FROM stray WHERE NOT owed ORDER BY sale_id;

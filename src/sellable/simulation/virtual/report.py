@@ -5,7 +5,10 @@ Rule: what was achieved is told, never what was aimed at; a trouble of the menu 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sellable.simulation.oracle import percentiles
@@ -58,3 +61,24 @@ def never_fired(runs: Sequence[Outcome]) -> list[str]:
     wanted += ["staff undo", "staff void"] * bool(profile.staff) + ["foreign write"] * bool(profile.foreign)
     wanted += ["connections cut"] * bool(profile.cuts) + ["hint lost"] * bool(profile.lost_hints)
     return [name for name in wanted if not fired[name]]
+
+
+def recorded(found: Mapping[str, Any], minutes: float) -> str:
+    """The line of a table about some runs: commit, profile, seeds, minutes of trade, and what came of them."""
+    seeds, fired = found["seeds"], sum(found["faults_fired"].values())
+    cells = (
+        _commit(), found["profile"], f"{seeds[0]} to {seeds[-1]}", len(seeds), f"{minutes:g}",
+        found["simulated_hours"], found["units_sold"], fired, len(found["violations"]), found["oversold_by_us"],
+        found["oversold_inherent"], found["wall_seconds_per_simulated_hour"],
+    )  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |\n"
+
+
+def _commit() -> str:
+    """The commit that runs, "?" where there is none to ask; a "+" after one with changes."""
+    git = shutil.which("git")
+    if git is None:
+        return "?"
+    words = [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - no word of it is foreign
+    return done.stdout.strip() or "?"
