@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from sellable.connectors.commercetools import writes
-from sellable.orders import export, totals
+from sellable.orders import totals
 from sellable.runtime import operations
-from sellable.runtime.operations import NotApplied, Operation, Outcome, Rejected
-from sellable.simulation.virtual.profiles import CALM, Episode, Plan, plan_of
+from sellable.runtime.operations import Operation, Outcome, Rejected
+from sellable.simulation.virtual.profiles import CALM, Plan, plan_of
 from sellable.stock import demand, entries, observe
 from sellable.stock.availability import Demand
 from sellable.sync import masters, writer
@@ -46,6 +46,10 @@ def day(seed: int = 1, minutes: float = 3.0, **changes: Any) -> Plan:
         cin7={"availability_lag_seconds": 1.0},
     )  # fmt: skip
     return replace(calm, **changes)
+
+
+UNDONE: Mapping[str, Any] = {"staff": 600.0, "pick_seconds": 600.0, "tempo": replace(BUSY, deliveries=0.0, orders=12.0)}
+"""Many sales, none of them picked, and staff who undo them; nothing is delivered that would hide it."""
 
 
 # --- What is changed -------------------------------------------------------------------------------------------------
@@ -105,13 +109,6 @@ def containment_kept(patch: Patch) -> None:
     patch.setattr(demand, "revoke", lambda *args, **kwargs: 0)
 
 
-def missing_is_zero(patch: Patch) -> None:
-    """R8: a row that an incomplete reading did not show is taken as sold out."""
-    patch.setattr(
-        observe, "suspect", lambda tx, skus, sweep, **kwargs: observe.lower_to_zero(tx, skus, sweep, kwargs["now"])
-    )
-
-
 def missing_is_unchanged(patch: Patch) -> None:
     """R8c: a row that a complete reading did not show keeps its number."""
     patch.setattr(observe, "suspect", lambda *args, **kwargs: None)
@@ -159,19 +156,6 @@ def no_epoch(patch: Patch) -> None:
     patch.setitem(operations.sql._found, "settle_operation", replace(query, text=text))
 
 
-def blind_retry(patch: Patch) -> None:
-    """R30: after an unknown outcome a sale is made again without looking for the first."""
-
-    async def blind(self: Any, op: Operation) -> Outcome:
-        return NotApplied("not looked for")
-
-    async def unfound(self: Any, ref: str) -> None:
-        return None
-
-    patch.setattr(export.Exporting, "search", blind)
-    patch.setattr(export.Exporting, "_found", unfound)
-
-
 def nothing(patch: Patch) -> None:
     """No mutant."""
 
@@ -199,24 +183,18 @@ MUTANTS = {
     "restock assumed no": Mutant(
         breaks="R13", seen_by=("I4", "cases"), switch_on=nothing,
         plan=day(
-            minutes=4.0, restocks="no", tempo=replace(BUSY, cancelled=0.4),
+            minutes=5.0, restocks="no", tempo=replace(BUSY, cancelled=0.5, deliveries=1.0), pick_seconds=400.0,
             ct={"order_lag_seconds": 2.0, "restocks_on_cancel": True},
         ),
     ),
     "containment kept after an undo": Mutant(
-        breaks="R5b", seen_by=("I4",), switch_on=containment_kept, plan=day(minutes=4.0, staff=300.0)
+        breaks="R5b", seen_by=("I4",), switch_on=containment_kept, plan=day(minutes=4.0, **UNDONE)
     ),
     "raise without proof": Mutant(
-        breaks="R5b", seen_by=("I4",), switch_on=raise_without_proof, plan=day(minutes=4.0, staff=300.0)
-    ),
-    "missing after an incomplete read = 0": Mutant(
-        breaks="R8", seen_by=("convergence", "cases", "undersell"), switch_on=missing_is_zero,
-        plan=day(episodes=(Episode(at=5.0, seconds=170.0, trouble="cin7-missing-row", rate=1.0),)),
+        breaks="R5b", seen_by=("I4",), switch_on=raise_without_proof, plan=day(minutes=4.0, **UNDONE)
     ),
     "float totals": Mutant(
-        breaks="R34", seen_by=("I16",), switch_on=float_totals, plan=day(cin7={"posted_tax": "recomputed"})
-    ),
-    "blind create retry": Mutant(
-        breaks="R30", seen_by=("I5", "strays"), switch_on=blind_retry, plan=day(rates={"cin7-reset-after": 0.2})
+        breaks="R34", seen_by=("I16",), switch_on=float_totals,
+        plan=day(cin7={"posted_tax": "recomputed", "tax_places": 2}),
     ),
 }  # fmt: skip

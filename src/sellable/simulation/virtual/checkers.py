@@ -6,16 +6,18 @@ Rule: a checker states what CORRECTNESS calls an invariant, and is not made mild
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from sellable.runtime import audit
 from sellable.runtime.database import ReadTx
 from sellable.runtime.queries import queries
 from sellable.sandbox.shop import ORDER_KEY, READ_KEY, SECRET, SERVICE_CLIENT
-from sellable.simulation.oracle import Verdict, judge
+from sellable.simulation.oracle import LIVE, Verdict, judge
+from sellable.simulation.picture import order_of
 from sellable.simulation.rules import Declared
 from sellable.simulation.virtual.world import World
 
@@ -162,6 +164,22 @@ class Checkers:
             self.say("I7", f"{units} of {sku} of order {order} are told as delivered and never left")
         for order in tie.totals_differ:
             self.say("I16", f"order {order} has other totals at the back office")
+        self._taxes(tie.exported_once)
+
+    def _taxes(self, exported: Sequence[str]) -> None:
+        """I16: the tax of an order is the tax of its sales, to the minor unit; the oracle has compared the gross."""
+        project = self._world.storefront.vendor.truth()["projects"][self._world.shop.project]
+        wanted = {order["id"]: order["taxedPrice"] for order in project["orders"]}
+        found: dict[str, Decimal] = {}
+        for sale in self._world.back_office.vendor.truth()["sales"]:
+            order = order_of(sale["external_id"], self._world.shop.project)
+            if order is not None and sale["order_status"] == LIVE:
+                found[order] = found.get(order, Decimal(0)) + Decimal(sale["tax"])
+        for order in exported:
+            tax = wanted[order]["totalGross"]["centAmount"] - wanted[order]["totalNet"]["centAmount"]
+            self.checked["I16"] += 1
+            if found.get(order, Decimal(0)) * 100 != tax:
+                self.say("I16", f"order {order} has a tax of {tax} at the storefront, {found.get(order)} in its sales")
 
     def _ended(self, tx: ReadTx) -> None:
         world = self._world

@@ -109,6 +109,7 @@ class Plan:
     restocks: str = "unknown"
     patience: float = 1.0
     skus: int = SKUS
+    pick_seconds: float = 30.0
     modes: tuple[tuple[str, float], ...] = MODES[0]
     staff: float = 0.0
     foreign: float = 0.0
@@ -151,7 +152,7 @@ class Plan:
         """The trouble in words."""
         return [
             f"{self.workers} process(es), {self.minutes:g} minutes of trade, modes {dict(self.modes)},"
-            f" patience {self.patience:g}",
+            f" patience {self.patience:g}, picked after {self.pick_seconds:g} s",
             f"commercetools {dict(self.ct)}, restocks_on_cancel set to {self.restocks}",
             f"Cin7 {dict(self.cin7)}",
             *(f"every call: {name} {rate:.4f}" for name, rate in self.rates.items()),
@@ -190,6 +191,7 @@ def plan_of(seed: int, profile: str, minutes: float) -> Plan:
         cin7=_cin7(die),
         restocks=die.choice(("unknown", "yes" if restocks else "no")),
         patience=die.choice((1.0, 5.0, 5.0, 5.0)),
+        pick_seconds=die.choice((20.0, 60.0, 180.0)),
         modes=die.choice(MODES),
         staff=found.staff, foreign=found.foreign, cuts=found.cuts, lost_hints=found.lost_hints,
     )  # fmt: skip

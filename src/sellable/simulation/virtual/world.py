@@ -44,7 +44,7 @@ TEMPO: dict[str, Any] = {
     "sweep_seconds": 60.0, "sales_poll_seconds": 30.0, "catalogue_seconds": 600.0, "visibility_lag_seconds": 10.0,
     "search_settle_seconds": 20.0,
 }  # fmt: skip
-STAFF = {"auto": True, "pick_after_seconds": 30, "ship_after_seconds": 30, "split_rate": 0.1, "carrier": "DHL"}
+STAFF = {"auto": True, "ship_after_seconds": 30, "split_rate": 0.1, "carrier": "DHL"}
 LIMITS: tuple[dict[str, Any], ...] = (
     {}, {"maxCartQuantity": 20}, {"stockLevels": {"reorderPoint": 3}}, {"expectedDelivery": "2026-04-01T00:00:00.000Z"},
 )  # fmt: skip
@@ -153,7 +153,7 @@ class World:
         limited = [{**entry, **LIMITS[n % len(LIMITS)]} for n, entry in enumerate(seed["inventory"])]
         switches = {**seed["switches"], **self.plan.ct}
         self.storefront.load({**seed, "inventory": limited, "switches": switches})
-        seed = self.shop.cin7(staff=STAFF)
+        seed = self.shop.cin7(staff={**STAFF, "pick_after_seconds": self.plan.pick_seconds})
         self.back_office.load({**seed, "switches": {**seed["switches"], **self.plan.cin7}})
 
     def fields(self, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -289,7 +289,7 @@ class World:
         """People at the back office undo and void sales that are not picked yet."""
         while await self._pause_for(self.plan.staff):
             sales = [s for s in self.back_office.vendor.truth()["sales"] if s["order_status"] == "AUTHORISED"]
-            fresh = [s["sale"] for s in sales if s["shipping_status"] == "NOT AVAILABLE"]
+            fresh = [s["sale"] for s in sales if s["shipping_status"] in ("NOT AVAILABLE", "NOT SHIPPED")]
             if fresh:
                 word = "undo" if self._die.random() < 0.7 else "void"
                 await self._act(word, self.control.act(staff={word: self._die.choice(fresh)}))
@@ -318,9 +318,13 @@ class World:
         return True
 
     async def _act(self, what: str, deed: Awaitable[Any]) -> None:
-        with suppress(ValueError, httpx2.HTTPError):
+        name = f"staff {what}" if what in ("undo", "void") else what
+        # Counted first: when the day ends in the middle of it, it was done nevertheless.
+        self.fired[name] += 1
+        try:
             await deed
-            self.fired[f"staff {what}" if what in ("undo", "void") else what] += 1
+        except (ValueError, httpx2.HTTPError):
+            self.fired[name] -= 1
 
     def all_fired(self) -> Counter[str]:
         """How often each trouble struck."""
