@@ -224,10 +224,11 @@ def _commercetools(die: random.Random, restocks: bool) -> dict[str, Any]:
 
 
 def _cin7(die: random.Random) -> dict[str, Any]:
+    """What nobody could confirm of the back office. Allocation a while after the answer is left out: see the page of
+    proofs, "not held yet"."""
     return {
         "search_lag_seconds": die.choice((0.0, 3.0, 15.0)),
         "availability_lag_seconds": die.choice((0.0, 1.0, 4.0)),
-        "allocation_lag_seconds": die.choice((0.0, 0.0, 5.0)),
         "allocation_row": die.choice(("spread", "unbinned")),
         "stock_leaves_at": die.choice(("ship", "pick")),
     }
