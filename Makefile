@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup lint test test-url demo bench pins
+.PHONY: setup lint test test-url demo bench soak pins
 
 setup: $(STAMP)
 
@@ -35,6 +35,15 @@ demo: setup
 # Figures of this machine, at most ten minutes; BENCH=name measures one of them, TABLE=file keeps them as a page.
 bench: setup
 	$(BIN)/python -m bench $(BENCH) $(if $(TABLE),--table $(TABLE))
+
+# Simulated days, seed after seed; what was achieved is added to docs/proofs.md.
+SEEDS ?= 100
+FIRST ?= 1
+MINUTES ?= 15
+PROFILE ?= chaos
+soak: setup
+	$(BIN)/sellable simulate --seeds $(SEEDS) --first-seed $(FIRST) --minutes $(MINUTES) --profile $(PROFILE) \
+		--record docs/proofs.md
 
 # Newer dependencies: writes the pinned, hashed lists that setup installs.
 pins: setup

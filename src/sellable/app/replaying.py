@@ -17,22 +17,27 @@ from sellable.desk.quarantine import Meaning
 from sellable.domain.orders import Order
 from sellable.orders import capture
 from sellable.orders.context import BACK_OFFICE, Context
+from sellable.runtime import operations
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx
 from sellable.runtime.ids import Ids
+from sellable.runtime.operations import Intent
 from sellable.runtime.wanted import want
 
+TOLD_AGAIN = ("order.note", "order.deliver", "order.ready")
+"""Operations that tell the storefront something and drop what it has already."""
 
-def replay_case(tx: Tx, settings: Settings, ref: str, actor: str, clock: Clock) -> int:
+
+def replay_case(tx: Tx, settings: Settings, ref: str, actor: str, clock: Clock, ids: Ids | None = None) -> int:
     """Lets go on whatever stands behind a case and returns how much; idempotent, noted in the case's history."""
-    return quarantine.replay(tx, ref, actor, clock.now(), meanings(settings, clock)).total
+    return quarantine.replay(tx, ref, actor, clock.now(), meanings(settings, ids or Ids(clock))).total
 
 
 def accept_totals(
     tx: Tx, settings: Settings, clock: Clock, actor: str, order_id: str, reason: str
 ) -> list[int]:  # fmt: skip
     """A person lets a held order's sales be posted at the back office's totals; returns the parts let go."""
-    parts = capture.accept_totals(tx, order_id, actor, reason, clock.now(), _context(settings, clock))
+    parts = capture.accept_totals(tx, order_id, actor, reason, clock.now(), _context(settings, Ids(clock)))
     for part in parts:
         acts.record(
             tx, settings, clock, actor, "totals.accept", f"order:{order_id}", correlation=order_id,
@@ -46,21 +51,21 @@ def _sides(totals: Mapping[str, Any]) -> dict[str, Any]:
     return {name: totals.get(name) for name in ("net", "tax", "gross")}
 
 
-def _context(settings: Settings, clock: Clock) -> Context:
+def _context(settings: Settings, ids: Ids) -> Context:
     desk = CaseDesk(settings)
     return Context(
         settings=settings,
         layout=layout_of(settings),
-        ids=Ids(clock),
+        ids=ids,
         translate=_untranslated,
         open_case=desk.open_case,
         clear_cases=desk.clear_cases,
     )
 
 
-def meanings(settings: Settings, clock: Clock) -> dict[str, Meaning]:
+def meanings(settings: Settings, ids: Ids) -> dict[str, Meaning]:
     """Kind of case -> what trying it again means beyond what the desk parked itself."""
-    context = _context(settings, clock)
+    context = _context(settings, ids)
 
     def again(tx: Tx, case: Case, now: datetime) -> int:
         count = 0
@@ -71,9 +76,26 @@ def meanings(settings: Settings, clock: Clock) -> dict[str, Meaning]:
             elif what == "sale":
                 want(tx, BACK_OFFICE, "sale", [key], 1, now)
                 count += 1
+            elif what == "operation":
+                count += _tell_again(tx, key, now, ids)
         return count
 
     return dict.fromkeys(KINDS, again)
+
+
+def _tell_again(tx: Tx, op_id: str, now: datetime, ids: Ids) -> int:
+    """What the storefront refused to be told is owed once more; each of these looks first whether it is there."""
+    op = operations.find(tx, op_id)
+    if op is None or op.state != "rejected" or op.kind not in TOLD_AGAIN:
+        return 0
+    if any((o.kind, o.payload) == (op.kind, op.payload) for o in operations.open_in_lane(tx, op.lane)):
+        return 0
+    fresh = Intent(
+        system=op.system, kind=op.kind, lane=op.lane, budget=op.budget, priority=op.priority, payload=op.payload,
+        correlation=op.correlation,
+    )  # fmt: skip
+    operations.owe(tx, [fresh], now, ids)
+    return 1
 
 
 def _untranslated(body: bytes) -> Order:

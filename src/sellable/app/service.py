@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import itertools
+import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,6 +45,7 @@ from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
+from sellable.connectors.port import VendorError
 from sellable.desk import cases, quarantine
 from sellable.desk.alerts import Alerts
 from sellable.domain.stock import Priority
@@ -57,10 +61,10 @@ from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.dispatcher import Dispatcher
 from sellable.runtime.feeds import Feeds
-from sellable.runtime.http import HttpPort, PinnedTransport
+from sellable.runtime.http import HttpError, HttpPort, PinnedTransport
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, Letterbox
-from sellable.runtime.schedule import Loops, beat
+from sellable.runtime.schedule import CHANCE, Chance, Loops, backoff, beat
 from sellable.runtime.seal import IN_THE_OPEN
 from sellable.runtime.wanted import Fetcher
 from sellable.stock import catalogue, dirty, observe
@@ -71,6 +75,8 @@ from sellable.sync.storefront import Judge, Shop
 from sellable.web.server import Face, Refused
 
 TAKEOVER_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +113,7 @@ class Service:
     alerts: Alerts
     owner: str
     slot: slots.Slot | None = None
+    chance: Chance = CHANCE
     loops: Loops = field(init=False)
 
     async def start(self) -> None:
@@ -116,7 +123,7 @@ class Service:
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
         await self.store.write(catalogue.spell, rules.at_master(self.settings), self.clock.now())
         await self.syncer.listen()
-        loops = self.loops = Loops(self.clock)
+        loops = self.loops = Loops(self.clock, chance=self.chance)
         for number in range(2):
             loops.add(f"inbox {number}", self.inbox.run)
         loops.add("prove", self.prover.run)
@@ -147,7 +154,7 @@ class Service:
         loops.every("audit", max(1.0, often), self.write_up)
         loops.every("seal", 60.0, partial(self.store.write, _seal, self.outside.audit, self.clock))
         loops.add("alerts", self.alerts.run)
-        loops.every("learn", 600.0, partial(self.outside.storefront.learn, lane="orders"))
+        loops.every("learn", 600.0, self._learn)
         loops.start()
 
     async def stop(self) -> list[str]:
@@ -186,6 +193,17 @@ class Service:
         while after is not None:
             after = await self.store.write(inbox_module.reseal, key_ids, after)
             beat()
+
+    async def _learn(self) -> None:
+        """Look up what the storefront calls its channels; while it does not answer, try again soon."""
+        for tried in itertools.count(1):
+            try:
+                await self.outside.storefront.learn(lane="orders")
+            except (VendorError, HttpError) as error:
+                log.warning("the storefront's channels cannot be looked up: %s", type(error).__name__)
+                await self.clock.sleep(backoff(tried, self.chance))
+            else:
+                return
 
     # --- What the web face asks ---------------------------------------------------------------------------------------
 
@@ -280,14 +298,17 @@ def assemble(
     *,
     client: httpx2.AsyncClient | None = None,
     owner: str | None = None,
+    entropy: Callable[[int], bytes] = os.urandom,
+    chance: Chance = CHANCE,
 ) -> Service:
-    """Builds a service on a migrated database. `client` replaces the network (simulators in process).
+    """Builds a service on a migrated database. `client` replaces the network (simulators in process), `entropy` and
+    `chance` what ids and pauses are drawn from.
 
     Without `owner` the process takes a slot and its name, and with it whatever a dead process of that name held.
     """
     slot = None if owner else slots.Slot(store.url)
     owner = owner or (slot.take() if slot else "")
-    ids = Ids(clock)
+    ids = Ids(clock, entropy)
     layout = layout_of(settings)
     desk = CaseDesk(settings)
     outside = _outside(settings, store, clock, ids, client, owner)
@@ -320,11 +341,11 @@ def assemble(
     dispatcher = Dispatcher(
         store, clock, ids, budgets, duties(store, clock, shop_port, cin7, context, layout, desk), desk.exhausted, owner,
         {CT: settings.commercetools.concurrency, CIN7: 8, "self": 64},
-        credentials={CIN7: cin7_core.ORDERS},
+        credentials={CIN7: cin7_core.ORDERS}, chance=chance,
     )  # fmt: skip
     feeds = Feeds(
         store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, desk, outside.audit), owner,
-        on_failure=desk.feed_failed, on_recovery=desk.feed_recovered,
+        on_failure=desk.feed_failed, on_recovery=desk.feed_recovered, chance=chance,
     )  # fmt: skip
     inbox = Inbox(
         store, clock, handlers(context, shop, master, prover.sale_read), desk.poison, known=storefront.echoes,
@@ -337,8 +358,8 @@ def assemble(
     return Service(
         settings=settings, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=inbox,
         letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
-        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner), outside=outside, judge=judge,
-        alerts=alerts, owner=owner, slot=slot,
+        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner, chance), outside=outside,
+        judge=judge, alerts=alerts, owner=owner, slot=slot, chance=chance,
     )  # fmt: skip
 
 

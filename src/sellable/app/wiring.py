@@ -36,6 +36,7 @@ from sellable.runtime.dispatcher import Duty, Settled
 from sellable.runtime.feeds import Feed, FeedContext, FeedResult
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import InboxRow, NotYet
+from sellable.runtime.schedule import Chance
 from sellable.runtime.seal import Seal
 from sellable.runtime.wanted import Fetcher, want
 from sellable.sync import creation, masters, storefront, writer
@@ -257,6 +258,7 @@ def fetchers_of(
     cin7: Cin7Core,
     master: masters.Master,
     owner: str,
+    chance: Chance,
 ) -> list[Fetcher]:
     """What is read because something hinted at it."""
     theirs = masters.Fetches(store, ids, cin7, master)
@@ -268,6 +270,18 @@ def fetchers_of(
         (CIN7, "sale", 1, theirs.sales, "reads", cin7_core.READS),
     ]
     return [
-        Fetcher(store, clock, system, kind, batch, fetch, lane, budgets=budgets, credential=credential, owner=owner)
+        Fetcher(
+            store,
+            clock,
+            system,
+            kind,
+            batch,
+            fetch,
+            lane,
+            budgets=budgets,
+            credential=credential,
+            owner=owner,
+            chance=chance,
+        )
         for system, kind, batch, fetch, lane, credential in table
     ]

@@ -7,7 +7,21 @@ import sys
 import psycopg
 import typer
 
-from sellable.cli import audit, cases, config, demo, explain, orders, replay, run, sandbox, setup, stock, writes
+from sellable.cli import (
+    audit,
+    cases,
+    config,
+    demo,
+    explain,
+    orders,
+    replay,
+    run,
+    sandbox,
+    setup,
+    simulate,
+    stock,
+    writes,
+)
 from sellable.config.problems import ConfigError
 from sellable.connectors.port import VendorError
 from sellable.runtime.http import HttpError
@@ -25,6 +39,7 @@ app.command("migrate")(run.migrate)
 app.command("status")(run.status)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
+app.command("simulate")(simulate.simulate)
 app.add_typer(config.app, name="config")
 app.add_typer(setup.app, name="setup")
 app.add_typer(orders.app, name="orders")

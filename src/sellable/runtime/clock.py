@@ -133,5 +133,9 @@ class Clock:
             "sellable.clock_start": repr(start),
         }
 
+    def stopped_at(self) -> str | None:
+        """The instant at which `app_now()` stands still for one transaction; None where time flows."""
+        return None
+
     def _pace(self) -> tuple[float, float, float]:
         return self.dial.read() if self.dial else (self.speed, self.origin, self.start)

@@ -15,7 +15,8 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import psycopg
 from psycopg.abc import DumperKey
@@ -63,12 +64,29 @@ class ErrorSwallowed(Exception):
     """A transaction function caught a database error without a savepoint; nothing of it was committed."""
 
 
-class ReadTx:
-    """A transaction that may only read. Parameters are the query's %(name)s."""
+class Hints(Protocol):
+    """What carries hints between processes in place of LISTEN and NOTIFY: a simulation's own, in process."""
 
-    def __init__(self, connection: psycopg.Connection, seal: Seal | None = None) -> None:
+    def tell(self, channel: str, payload: str) -> None:
+        """Called after the commit of what it is about."""
+
+    def listen(self, channel: str, callback: Callable[[str], object]) -> None:
+        """Call back for each hint from now on."""
+
+
+class ReadTx:
+    """A transaction that may only read. Parameters are the query's %(name)s.
+
+    With `moment` time stands still there for `app_now()`; who does not ask for the time pays nothing for that.
+    """
+
+    def __init__(
+        self, connection: psycopg.Connection, seal: Seal | None = None, *, moment: str | None = None
+    ) -> None:  # fmt: skip
         self._connection = connection
         self._seal = seal
+        self._moment = moment
+        self._told = moment is None
 
     @property
     def seal(self) -> Seal:
@@ -91,14 +109,21 @@ class ReadTx:
         return None if row is None else row[0]
 
     def _execute(self, query: Query, params: Mapping[str, Any]) -> psycopg.Cursor[Row]:
+        if not self._told and "app_now" in query.text:
+            self._connection.execute("SELECT set_config('sellable.now', %s, false)", [self._moment])
+            self._told = True
         return self._connection.cursor(row_factory=namedtuple_row).execute(query.text.encode(), params)
 
 
 class Tx(ReadTx):
     """A transaction that may write."""
 
-    def __init__(self, connection: psycopg.Connection, seal: Seal | None = None) -> None:
-        super().__init__(connection, seal)
+    def __init__(
+        self, connection: psycopg.Connection, seal: Seal | None = None, *,
+        hints: Hints | None = None, moment: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(connection, seal, moment=moment)
+        self._hints = hints
         self.committed_hooks: list[Callable[[], object]] = []
         self._gathered: list[tuple[Callable[[Tx, list[Any]], object], Any]] = []
         self._notices: list[tuple[str, str]] = []
@@ -116,6 +141,7 @@ class Tx(ReadTx):
             with self._connection.transaction():
                 yield
         except BaseException:
+            self._told = self._moment is None
             for one, length in zip(lists, before, strict=True):
                 del one[length:]
             raise
@@ -128,6 +154,11 @@ class Tx(ReadTx):
         """Wake listeners of a channel when this commits. A hint: it may be lost, equal ones are merged."""
         self._notices.append((channel, payload))
 
+    def notified(self, channel: str) -> None:
+        """A statement of this transaction has woken a channel's listeners itself; hints in process are told besides."""
+        if self._hints is not None:
+            self.after_commit(partial(self._hints.tell, channel, ""))
+
     def finish(self) -> None:
         """Write what was gathered; the store calls it before the commit."""
         while self._gathered:
@@ -137,9 +168,13 @@ class Tx(ReadTx):
             self._gathered.clear()
             for fn, values in work.items():
                 fn(self, values)
-        if self._notices:
-            channels, payloads = zip(*dict.fromkeys(self._notices), strict=True)
-            self._notices.clear()
+        notices = list(dict.fromkeys(self._notices))
+        self._notices.clear()
+        if self._hints is not None:
+            for channel, payload in notices:
+                self.after_commit(partial(self._hints.tell, channel, payload))
+        elif notices:
+            channels, payloads = zip(*notices, strict=True)
             self._connection.execute(
                 "SELECT pg_notify(c, p) FROM unnest(%s::text[], %s::text[]) AS t (c, p)",
                 [list(channels), list(payloads)],
@@ -155,20 +190,24 @@ class Tx(ReadTx):
 
 class Store:
     """A PostgreSQL database behind `threads` connections; `seal` is what stored bodies are closed and opened with.
+    With `hints` those carry what LISTEN and NOTIFY would.
 
     Besides a function's own errors, reads and writes raise psycopg.OperationalError when the database stays away
     and psycopg errors of a conflict that outlived 5 tries.
     """
 
-    def __init__(self, url: str, clock: Clock, *, threads: int = 4, seal: Seal | None = None) -> None:
+    def __init__(
+        self, url: str, clock: Clock, *, threads: int = 4, seal: Seal | None = None, hints: Hints | None = None
+    ) -> None:
         self.url = url
         self.clock = clock
         self.seal = seal
+        self._hints = hints
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
         # Last in, first out: a quiet service keeps using the one warm connection.
         self._links: queue.LifoQueue[_Link] = queue.LifoQueue()
         for _ in range(threads):
-            self._links.put(_Link(url, clock, seal))
+            self._links.put(_Link(url, clock, seal, hints))
         self._jitter = secrets.SystemRandom().random
         self._ears: _Ears | None = None
 
@@ -217,6 +256,10 @@ class Store:
         A hint only. After each connect it is called with "" because something may have been missed. Returns when
         listening, or after 5 s while the database is away (it keeps trying).
         """
+        if self._hints is not None:
+            self._hints.listen(channel, callback)
+            callback("")
+            return
         if self._ears is None or self._ears.deaf:
             self._ears = _Ears(self.url)
         await self._ears.add(channel, callback)
@@ -262,10 +305,11 @@ class Store:
 class _Link:
     """One connection, opened when first needed and again after a loss, that carries the clock's session settings."""
 
-    def __init__(self, url: str, clock: Clock, seal: Seal | None) -> None:
+    def __init__(self, url: str, clock: Clock, seal: Seal | None, hints: Hints | None) -> None:
         self._url = url
         self._clock = clock
         self._seal = seal
+        self._hints = hints
         self._connection: psycopg.Connection | None = None
         self._told: dict[str, str] = {}
 
@@ -279,7 +323,7 @@ class _Link:
 
     def write(self, work: Callable[[Tx], T]) -> tuple[T, Sequence[Callable[[], object]]]:
         connection = self._ready(psycopg.IsolationLevel.READ_COMMITTED, read_only=False)
-        tx = Tx(connection, self._seal)
+        tx = self._tx(connection)
         with _undone_on_error(connection):
             result = work(tx)
             tx.finish()
@@ -300,21 +344,24 @@ class _Link:
     def read(self, work: Callable[[ReadTx], T]) -> T:
         connection = self._ready(psycopg.IsolationLevel.REPEATABLE_READ, read_only=True)
         with _undone_on_error(connection):
-            result = work(ReadTx(connection, self._seal))
+            result = work(ReadTx(connection, self._seal, moment=self._clock.stopped_at()))
             # Not a rollback: at each of those the driver forgets every statement it has prepared.
             connection.commit()
         return result
 
     def ask(self, query: Query, params: Mapping[str, Any]) -> list[Row]:
         with self._alone(read_only=True) as connection:
-            return ReadTx(connection).all(query, **params)
+            return ReadTx(connection, moment=self._clock.stopped_at()).all(query, **params)
 
     def write_alone(self, work: Callable[[Tx], T]) -> tuple[T, Sequence[Callable[[], object]]]:
         with self._alone(read_only=False) as connection:
-            tx = Tx(connection, self._seal)
+            tx = self._tx(connection)
             result = work(tx)
             tx.finish()
         return result, tx.committed_hooks
+
+    def _tx(self, connection: psycopg.Connection) -> Tx:
+        return Tx(connection, self._seal, hints=self._hints, moment=self._clock.stopped_at())
 
     @contextlib.contextmanager
     def _alone(self, *, read_only: bool) -> Iterator[psycopg.Connection]:
@@ -333,7 +380,7 @@ class _Link:
         connection = self._connection
         settings = self._clock.settings()
         if settings != self._told:
-            # Virtual time moves between transactions; an accelerated clock is told once.
+            # An accelerated clock is told once, one with a dial when somebody has turned it.
             connection.execute(
                 "SELECT set_config(n, v, false) FROM unnest(%s::text[], %s::text[]) AS t (n, v)",
                 [list(settings), list(settings.values())],

@@ -127,6 +127,8 @@ def _put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> set[tuple[str, s
         channel=CHANNEL,
         now=now,
     )
+    if rows:
+        tx.notified(CHANNEL)
     return {(row.source, row.message_id) for row in rows}
 
 
@@ -284,6 +286,8 @@ class Inbox:
     def _work(self, tx: Tx, limit: int, by_age: bool, now: datetime) -> list[tuple[str, str]]:
         # Two statements: only what is read after the lanes are locked is sure to be the lanes' present state.
         lanes = [row.lane for row in tx.all(sql.lock_inbox_lanes, now=now, limit=limit, by_age=by_age)]
+        if not lanes:
+            return []
         stalled: set[str] = set()
         done: list[int] = []
         ends: list[tuple[str, str]] = []

@@ -27,7 +27,8 @@ AT_ONCE = 16
 @dataclass(frozen=True, kw_only=True)
 class Tempo:
     """How lively the day is: events per simulated minute, and the shares of orders that come to be cancelled or sent
-    back. `skew` is the exponent of the popularity curve; `flash` multiplies orders on a hundredth of the SKUs."""
+    back. `skew` is the exponent of the popularity curve; `flash` multiplies orders on a hundredth of the SKUs;
+    `sold_out_seconds` is how long nobody tries again to order what was sold out."""
 
     orders: float = 6.0
     counter_sales: float = 2.0
@@ -39,6 +40,7 @@ class Tempo:
     returned: float = 0.03
     skew: float = 0.9
     flash: float = 1.0
+    sold_out_seconds: float = SOLD_OUT_SECONDS
 
 
 class Traffic:
@@ -143,7 +145,7 @@ class Traffic:
         try:
             placed = await self._storefront.order(basket)
         except Refused as refused:
-            self._sold_out |= {(channel.key, sku): now + SOLD_OUT_SECONDS for sku in refused.skus}
+            self._sold_out |= {(channel.key, sku): now + self.tempo.sold_out_seconds for sku in refused.skus}
             raise
         self.counts["orders"] += 1
         self._recent.append(placed)

@@ -185,7 +185,7 @@ async def _view(found: Stand, watch: Watch, scene: Scene, show: Show) -> None:
 
 
 async def _judged(options: Options, found: Stand, watch: Watch, traffic: Traffic, at_rest: str) -> Result:
-    status, evidence = await found.status(), await watch.close()
+    status, evidence = await found.status(), await watch.close(found.folder / "evidence.json")
     declared = declared_for(options.speed, options.computing_seconds)
     verdict = judge(evidence, watch.rules, declared)
     waiting = {stage: status.get("orders", {}).get(stage, {}).get("count", 0) for stage in WAITING}

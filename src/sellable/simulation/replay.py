@@ -90,7 +90,7 @@ async def replay(plan: Plan, options: Options, say: Progress) -> Result:
         simulated = patience(watch.unexported())
         resting = await until(rest.reached, RESTING_SECONDS_MIN, 0.5, clock=found.clock, simulated=simulated)
         say("everything has come to rest" if resting else f"not at rest: {rest.what}")
-        status, evidence = await found.status(), await watch.close()
+        status, evidence = await found.status(), await watch.close(found.folder / "evidence.json")
         declared = declared_for(options.speed, options.computing_seconds)
         declared = Declared(sale=declared.sale, master=declared.master, outages=chaos.outages)
         traffic = await _traffic(found)

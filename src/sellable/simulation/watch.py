@@ -7,15 +7,48 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 
 from sellable.sandbox.shop import SERVICE_CLIENT
 from sellable.simulation.oracle import Evidence
 from sellable.simulation.picture import Picture, order_of
-from sellable.simulation.processes import Stand
 from sellable.simulation.rules import Rules
+
+
+class Records(Protocol):
+    """A simulator's own records."""
+
+    async def get(self, name: str) -> Any:
+        """`truth`, as it is now."""
+
+    async def news(self) -> list[dict[str, Any]]:
+        """Journal rows since the last time this was asked."""
+
+
+class Time(Protocol):
+    """The clock of the simulated world."""
+
+    def time(self) -> float:
+        """Unix seconds."""
+
+
+class Watched(Protocol):
+    """What can be watched: two simulators on one clock, and a product that says what it owes."""
+
+    @property
+    def storefront_control(self) -> Records: ...
+
+    @property
+    def back_office_control(self) -> Records: ...
+
+    @property
+    def clock(self) -> Time: ...
+
+    async def status(self) -> dict[str, Any]:
+        """The product's own overview, {} while it does not answer."""
 
 
 class Watch:
@@ -24,7 +57,7 @@ class Watch:
     `untold` are units that have left the warehouse for our orders and are no delivery at the storefront yet.
     """
 
-    def __init__(self, stand: Stand, rules: Rules) -> None:
+    def __init__(self, stand: Watched, rules: Rules) -> None:
         self.stand, self.rules = stand, rules
         self.storefront: list[dict[str, Any]] = []
         self.back_office: list[dict[str, Any]] = []
@@ -58,8 +91,8 @@ class Watch:
             self.picture.until(self.stand.clock.time())
         return self.picture
 
-    async def close(self) -> Evidence:
-        """Everything an oracle needs."""
+    async def close(self, keep: Path | None = None) -> Evidence:
+        """Everything an oracle needs; it can be kept in a file."""
         await self.look()
         after = await self._ct.get("truth"), await self._cin7.get("truth")
         await self.look()
@@ -74,8 +107,8 @@ class Watch:
             ended=self.stand.clock.time(),
             client=SERVICE_CLIENT,
         )
-        # Kept beside the logs, so that a verdict can be looked into afterwards.
-        (self.stand.folder / "evidence.json").write_bytes(msgspec.json.encode(evidence))
+        if keep is not None:
+            keep.write_bytes(msgspec.json.encode(evidence))  # noqa: ASYNC240 - the run is over
         return evidence
 
     async def wrong_now(self) -> int:

@@ -1,0 +1,31 @@
+"""The simulator is tested too: a mistake that its checkers do not find would let them pass for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.simulation.mutants import MUTANTS, day
+
+from sellable.simulation.virtual.database import simulation_database
+from sellable.simulation.virtual.play import play
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with simulation_database() as url:
+        yield url
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_mistake_is_found(name: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant = MUTANTS[name]
+    mutant.switch_on(monkeypatch)
+    found = {broken.invariant for broken in play(mutant.plan, database).broken}
+    assert found & set(mutant.seen_by), f"{name} ({mutant.breaks}) was not found; broken: {sorted(found)}"
+
+
+@pytest.mark.timeout(300)
+def test_the_day_without_a_mistake_is_clean(database: str) -> None:
+    assert play(day(), database).broken == []
