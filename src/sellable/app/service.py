@@ -135,6 +135,7 @@ class Service:
         loops.every("suspects", 10.0, self.syncer.lower_overdue)
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
+        loops.every("age of numbers", 60.0, lambda: self.store.write(notice_age, self.settings, self.clock.now()))
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
         loops.every("audit", max(1.0, often), self.write_up)
         loops.every("seal", 60.0, partial(self.store.write, _seal, self.outside.audit, self.clock))
@@ -314,6 +315,18 @@ def notice_layout(tx: Tx, layout: Layout, now: datetime) -> bool:
     if tx.one(status.sql.remember, name="layout", value=value, at=now) is None:
         return False
     dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], Priority.LOWER, "settings", now)
+    return True
+
+
+def notice_age(tx: Tx, settings: Settings, now: datetime) -> bool:
+    """Whether the master's numbers became too old, or new again; units are held back meanwhile, so all are looked at.
+
+    A number nobody has a reason to look at would otherwise stay as it was.
+    """
+    value = "old" if stale(settings, tx, now) else "new"
+    if not settings.cin7_core.stale_buffer or tx.one(status.sql.remember, name="age", value=value, at=now) is None:
+        return False
+    dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], Priority.LOWER, "age of the numbers", now)
     return True
 
 
