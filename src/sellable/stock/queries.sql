@@ -335,14 +335,21 @@ WHERE coalesce(n.units, 0) - coalesce(o.units, 0) + coalesce(c.units, 0) > 0 ORD
 -- How many rows of the locations have a number.
 SELECT count(*) FROM observed WHERE location = ANY (%(locations)s::text[]) AND value <> 0;
 
+-- name: sweep_pieces
+-- SKUs at which a set is cut into pieces of about so many rows.
+SELECT DISTINCT sku FROM (
+    SELECT sku, row_number() OVER (ORDER BY sku) AS place FROM sweep_row WHERE sweep = %(sweep)s) AS numbered
+WHERE mod(place, %(rows)s) = 0 ORDER BY sku;
+
 -- name: apply_set
--- Rows of a complete set take its numbers, unless a newer page showed less meanwhile; answers those that changed, or in
--- which units are newly contained or done with.
+-- Rows of a complete set, or of a piece of it, take its numbers, unless a newer page showed less meanwhile; answers those
+-- that changed, or in which units are newly contained or done with.
 WITH put AS (
     INSERT INTO observed AS o (sku, location, part, master, state, value, proven, allocated, a0, a1, observed_at)
     SELECT r.sku, r.location, r.part, s.master, r.state, r.value, r.value, r.allocated, r.a0, r.a1, %(at)s
     FROM sweep_row r JOIN sweep s ON s.id = r.sweep
-    WHERE r.sweep = %(sweep)s AND r.sku <> ALL (%(without)s::text[]) ORDER BY r.sku, r.location, r.part
+    WHERE r.sweep = %(sweep)s AND r.sku <> ALL (%(without)s::text[]) AND (%(after)s::text IS NULL OR r.sku > %(after)s)
+        AND (%(until)s::text IS NULL OR r.sku <= %(until)s) ORDER BY r.sku, r.location, r.part
     ON CONFLICT (sku, location, part) DO UPDATE SET
         state = CASE WHEN o.seen_a0 > excluded.a0 THEN o.state ELSE excluded.state END,
         value = CASE WHEN o.seen_a0 > excluded.a0 THEN o.value ELSE excluded.value END,
