@@ -39,7 +39,7 @@ def main() -> int:
     about = machine()
     for name, text in about:
         print(f"{name:<12} {text}", flush=True)
-    broken = False
+    broken, began = False, time.monotonic()
     rows: list[Figure] = []
     with bench() as stage:
         for name in arguments.names or NAMES:
@@ -48,6 +48,7 @@ def main() -> int:
             except Exception:
                 broken = True
                 traceback.print_exc()
+    print(f"\nall of it took {time.monotonic() - began:.0f} s", flush=True)
     if arguments.table and not broken:
         arguments.table.write_text(_page(about, rows), "utf-8")
     return int(broken)

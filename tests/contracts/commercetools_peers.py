@@ -74,23 +74,28 @@ class Shop:
 
     def run(self, story: Callable[[Commercetools], Awaitable[Any]], **changes: Any) -> Any:
         """What a story with our connector returns; it writes one by one over REST unless told otherwise."""
-        given: dict[str, Any] = {
-            "project": self.project,
-            "client_id": "ours",
-            "client_secret": "s3cret",
-            "restocks_on_cancel": "no",
-            "api_url": self.address,
-            "auth_url": self.address,
-            "insecure": True,
-            "write_batch": 1,
-        }
-        settings = config.Commercetools(**{**given, **changes})
+        settings = settings_of(self, **changes)
 
         async def go() -> Any:
             async with httpx2.AsyncClient() as client:
                 return await story(Commercetools(HttpPort(client, Clock(), None), None, settings))
 
         return asyncio.run(go())
+
+
+def settings_of(shop: Shop, **changes: Any) -> config.Commercetools:
+    """Settings of our connector for this project; it writes one by one over REST unless told otherwise."""
+    given: dict[str, Any] = {
+        "project": shop.project,
+        "client_id": "ours",
+        "client_secret": "s3cret",
+        "restocks_on_cancel": "no",
+        "api_url": shop.address,
+        "auth_url": shop.address,
+        "insecure": True,
+        "write_batch": 1,
+    }
+    return config.Commercetools(**{**given, **changes})
 
 
 def serve(command: list[str]) -> Iterator[str]:
@@ -105,17 +110,22 @@ def serve(command: list[str]) -> Iterator[str]:
         process.stdout.close()
 
 
-def installed_mock(folder: Path) -> list[str]:
-    """The command that serves the mock, installed into a folder if need be; skips the test where it cannot be had."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip(f"{MOCK}: node and npm are missing")
-    if not (folder / "installed").exists():
-        install = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", MOCK]
+def installed(folder: Path, *packages: str) -> Path:
+    """The folder with these packages of npm's registry; skips the test by their names where they cannot be had."""
+    npm, names = shutil.which("npm"), ", ".join(packages)
+    if npm is None or shutil.which("node") is None:
+        pytest.skip(f"{names}: node and npm are missing")
+    if not (folder / "installed").exists() or (folder / "installed").read_text() != names:
+        install = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", *packages]
         try:
             subprocess.run(install, check=True, capture_output=True, timeout=INSTALL_SECONDS_MAX)
         except (subprocess.SubprocessError, OSError) as error:
-            pytest.skip(f"{MOCK}: not to be had from the registry ({type(error).__name__})")
-        (folder / "installed").touch()
-    shutil.copy(PEER, folder)
-    return [node, str(folder / PEER.name)]
+            pytest.skip(f"{names}: not to be had from the registry ({type(error).__name__})")
+        (folder / "installed").write_text(names)
+    return folder
+
+
+def installed_mock(folder: Path) -> list[str]:
+    """The command that serves the mock, installed into a folder if need be; skips the test where it cannot be had."""
+    shutil.copy(PEER, installed(folder, MOCK))
+    return ["node", str(folder / PEER.name)]

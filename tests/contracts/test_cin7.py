@@ -127,14 +127,17 @@ class Shop:
     def faults(self, *faults: dict[str, Any]) -> None:
         self.control("faults", list(faults))
 
-    def run(self, do: Callable[[Cin7Core], Awaitable[Any]], **changes: Any) -> Any:
-        settings = config.Cin7Core(
+    def settings(self) -> config.Cin7Core:
+        return config.Cin7Core(
             account_id=self.account,
             key=self.key,
             read_key=self.read_key,
             base_url=f"{self.address}/ExternalApi/v2/",
             insecure=True,
         )
+
+    def run(self, do: Callable[[Cin7Core], Awaitable[Any]], **changes: Any) -> Any:
+        settings = self.settings()
 
         async def scenario() -> Any:
             async with httpx2.AsyncClient() as client:

@@ -21,6 +21,7 @@ from sellable.config.load import load
 from sellable.config.secrets import key_of
 from sellable.desk import cases
 from sellable.desk.owners import Owners
+from sellable.runtime import audit
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 from sellable.sandbox.shop import Shop
@@ -217,12 +218,18 @@ def test_a_story_is_told_by_the_command_line(store: Store, config: Path) -> None
         order = await world.buy({"ARMCHAIR": 3}, "web-uk")
         await world.until_stage(order["id"], "exported")
         await world.until_shown(ARMCHAIR__web_eu=11, ARMCHAIR__web_uk=7)
-        await world.service.write_up()
+        wanted = {"sale.create", "sale.lines", "sale.authorise"}
+
+        async def written_up() -> bool:
+            # The service's own scribe may hold what is owed while this one finds nothing to do.
+            await world.service.write_up()
+            return wanted <= {r.action for r in await world.store.read(audit.report, [order["id"]], 100)}
+
+        await world.until(written_up, "the order's effects are on the record")
         shown = told(config, "orders", "show", order["orderNumber"])
         assert (shown["stage"], shown["parts"][0]["state"]) == ("exported", "authorised")
         on_record = told(config, "audit", "report", "--correlation", order["orderNumber"])
-        actions = {r["action"] for r in on_record["records"]}
-        assert {"sale.create", "sale.lines", "sale.authorise"} <= actions
+        assert wanted <= {r["action"] for r in on_record["records"]}
         assert {"POST sale", "POST sale/order"} <= {c["operation"] for c in on_record["calls"]}
         assert all(c["correlation"] == order["id"] for c in on_record["calls"])
         assert "ada" not in json.dumps(on_record).lower()

@@ -1,6 +1,7 @@
 """Real processes on one accelerated clock, killed and restarted under traffic, with the database taken away too.
 
-Rule: judged by the oracle from outside. The gate is short; KILLS=50 makes a soak of it.
+Rule: judged by the oracle from outside, and never by how long something took: how soon a process was ready again is
+printed. The gate is short; KILLS=50 makes a soak of it, KILL_SECONDS ends it early.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import cycle, islice
 from pathlib import Path
+
+import pytest
 
 from sellable.sandbox.shop import Shop
 from sellable.sandbox.shopper import Storefront
 from sellable.sandbox.traffic import Tempo, Traffic
-from sellable.simulation.demo import COMPUTING_SECONDS, STAFF, TEMPO, declared_for, problems
-from sellable.simulation.oracle import judge
+from sellable.simulation.demo import STAFF, TEMPO, declared_for, problems
+from sellable.simulation.oracle import Verdict, judge
 from sellable.simulation.processes import Process, Stand, stand, until
 from sellable.simulation.rules import Rules
 from sellable.simulation.watch import Rest, Watch
@@ -25,11 +29,19 @@ from sellable.simulation.watch import Rest, Watch
 SPEED = 30.0
 SEED = 5
 KILLS = int(os.environ.get("KILLS", "2"))
-READY_SECONDS_MAX = 5.0
-STOP_SECONDS_MAX = 8.0
+KILL_SECONDS = float(os.environ.get("KILL_SECONDS", "600"))
+TAKEOVER_SECONDS = 0.4
+"""Real seconds in which what a dead process held is taken over by a living one: looked at twice."""
+COMPUTING_SECONDS = 2.0
+"""Real seconds a busy machine may take from a poll to the entry; the tests beside this one run on it too."""
+REST_SECONDS = 600.0
+ORDERS_BETWEEN = 3
+"""So many orders come between two kills, however slow the clock."""
 DATABASE_AWAY_SECONDS = 3.0
+PATIENCE_SECONDS = 420 + KILLS * 10
+"""The clock waits for a crowded machine, and so must we."""
 WAITING = ("waiting", "held", "exporting")
-QUIET_STAFF = {**STAFF, "pick_after_seconds": 60, "ship_after_seconds": 60}
+QUIET_STAFF = {**STAFF, "pick_after_seconds": 20, "ship_after_seconds": 20}
 
 
 @asynccontextmanager
@@ -45,45 +57,68 @@ async def two_services(folder: Path) -> AsyncIterator[tuple[Stand, Watch]]:
         async def numbered() -> bool:
             return await watch.wrong_now() == 0
 
-        assert await until(numbered, 30.0), f"first numbers: {[s.last_words() for s in found.services]}"
+        settled = await until(numbered, 30.0, clock=found.clock, simulated=REST_SECONDS)
+        assert settled, f"first numbers: {[s.last_words() for s in found.services]}"
         yield found, watch
 
 
-async def trade(found: Stand, watch: Watch, trouble: Callable[[], Awaitable[None]]) -> None:
-    """Traffic for as long as the trouble lasts; afterwards everything must come to rest and be right."""
+async def trade(found: Stand, watch: Watch, trouble: Callable[[Traffic], Awaitable[None]], orders: float) -> Verdict:
+    """Traffic for as long as the trouble lasts; afterwards everything must come to rest, and nothing be lost."""
     watch.begin()
     storefront = Storefront(found.http, found.storefront.url, found.shop)
-    tempo = Tempo(orders=4.0, cancelled=0.1)
+    tempo = Tempo(orders=orders, cancelled=0.1)
     traffic = Traffic(found.shop, storefront, found.back_office_control, found.clock, SEED, tempo)
     stop = asyncio.Event()
     trading = asyncio.create_task(traffic.run(stop))
     try:
-        await trouble()
+        await trouble(traffic)
     finally:
         stop.set()
         await trading
     rest = Rest(watch, 20.0)
-    settled = await until(rest.reached, 30.0 + KILLS * 5)
+    settled = await until(rest.reached, 30.0 + KILLS * 5, clock=found.clock, simulated=REST_SECONDS)
     status, evidence = await found.status(), await watch.close()
-    verdict = judge(evidence, watch.rules, declared_for(SPEED, COMPUTING_SECONDS))
-    waiting = sum(status["orders"].get(stage, {}).get("count", 0) for stage in WAITING)
+    verdict = judge(evidence, watch.rules, declared_for(SPEED, COMPUTING_SECONDS + TAKEOVER_SECONDS))
     assert settled, f"{rest.what}; {status}"
-    assert traffic.counts["order"] or verdict.tie.captured
-    # What was oversold while nobody was there to know is not judged here; everything else is.
+    assert verdict.tie.captured, traffic.counts
+    waiting = sum(status["orders"].get(stage, {}).get("count", 0) for stage in WAITING)
+    # What was oversold is judged by who calls: not while nobody was there to know.
     assert [p for p in problems(verdict, waiting) if "oversold" not in p] == []
+    return verdict
 
 
-async def killed(found: Stand, die: random.Random) -> list[float]:
-    """Kill -9 one or both again and again, the last time both; seconds until each was ready again."""
-    one, two = found.services
-    ready = []
-    for victims in [*die.choices([[one], [two], [one, two]], k=KILLS - 1), [one, two]]:
+async def killed(traffic: Traffic, rounds: Sequence[Sequence[Process]]) -> None:
+    """Kill -9 the victims of each round together, while orders come, and start them again; says how soon each was
+    ready."""
+    die = random.Random(SEED)
+    ready: list[float] = []
+    began = time.monotonic()
+    for victims in rounds:
+        if time.monotonic() - began > KILL_SECONDS:
+            break
+        wanted = traffic.counts["orders"] + ORDERS_BETWEEN
+
+        async def ordered(wanted: int = wanted) -> bool:
+            return traffic.counts["orders"] >= wanted
+
+        assert await until(ordered, 60.0), f"no orders come: {traffic.counts}"
         # The moment is the dice's; there is no signal to wait for.
-        await asyncio.sleep(die.uniform(0.3, 1.2))
+        await asyncio.sleep(die.uniform(0.0, 0.9))
         await asyncio.gather(*(service.kill() for service in victims))
         await asyncio.gather(*(service.start() for service in victims))
         ready += [service.seconds_to_ready for service in victims]
-    return ready
+    seconds = sorted(ready)
+    print(
+        f"{len(ready)} kills, ready again after {seconds[0]:.1f} to {seconds[-1]:.1f} s, "
+        f"half of them within {seconds[len(seconds) // 2]:.1f} s"
+    )
+
+
+async def work_of(found: Stand, service: Process) -> float:
+    """Rows of the inbox that this process has handled since it started."""
+    text = (await found.http.get(f"{service.url}/metrics")).text
+    rows = [line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("sellable_inbox_rows_total{")]
+    return sum(float(count) for _, count in rows)
 
 
 async def without_database(found: Stand) -> None:
@@ -106,25 +141,54 @@ async def is_ready(found: Stand, service: Process) -> bool:
 
 
 async def stopped(found: Stand) -> None:
-    """SIGTERM ends a service soon, with 0 and no trace of trouble."""
+    """SIGTERM ends a service by itself, with 0 and no trace of trouble."""
     for service in found.services:
-        began = time.monotonic()
         assert await service.stop() == 0
-        assert time.monotonic() - began < STOP_SECONDS_MAX
         assert "Traceback" not in service.last_words()
 
 
-def test_nothing_is_lost_or_doubled_whatever_dies(tmp_path: Path) -> None:
+@pytest.mark.timeout(PATIENCE_SECONDS)
+def test_one_of_two_may_die_at_any_moment_and_nothing_is_oversold(tmp_path: Path) -> None:
+    """Under load, one process always alive: 0 lost, 0 doubled, 0 oversold by us, and both do their share."""
+
     async def story() -> None:
         async with two_services(tmp_path) as (found, watch):
-            ready: list[float] = []
+            one, two = found.services
+            rounds = [[victim] for victim in islice(cycle([one, two]), KILLS + 1)]
 
-            async def trouble() -> None:
-                ready.extend(await killed(found, random.Random(SEED)))
+            async def trouble(traffic: Traffic) -> None:
+                await killed(traffic, rounds)
+                for service in found.services:
+
+                    async def works(service: Process = service) -> bool:
+                        return await work_of(found, service) > 0
+
+                    assert await until(works, 60.0), f"{service.name} does nothing: {service.last_words()}"
+
+            verdict = await trade(found, watch, trouble, orders=12.0)
+            tie = verdict.tie
+            assert (len(tie.missing), len(tie.doubled), verdict.oversold("ours")) == (0, 0, 0)
+            live = len(tie.exported_once) + len(tie.cancelled) + len(tie.cancelled_too_late)
+            assert live == tie.captured
+            await stopped(found)
+
+    asyncio.run(story())
+
+
+@pytest.mark.timeout(PATIENCE_SECONDS)
+def test_nothing_is_lost_or_doubled_whatever_dies(tmp_path: Path) -> None:
+    """One or both at once, and the database too."""
+
+    async def story() -> None:
+        async with two_services(tmp_path) as (found, watch):
+            one, two = found.services
+            some = random.Random(SEED).choices([[one], [two], [one, two]], k=KILLS - 1)
+
+            async def trouble(traffic: Traffic) -> None:
+                await killed(traffic, [*some, [one, two]])
                 await without_database(found)
 
-            await trade(found, watch, trouble)
-            assert min(ready) < READY_SECONDS_MAX, ready
+            await trade(found, watch, trouble, orders=8.0)
             await stopped(found)
 
     asyncio.run(story())

@@ -19,11 +19,13 @@ from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
+from sellable.runtime.queries import Query
 from sellable.sandbox import cin7, commercetools
 from sellable.sandbox.clock import Clock as SandboxClock
 
 CT, CIN7 = "http://ct.test", "http://cin7.test"
 SPEED = 60.0
+SWEEPS = Query(package="test", name="sweeps", purpose="test", text="SELECT count(*) FROM sweep")
 CHANNELS = {"web-eu": "eu", "web-uk": "uk"}
 SHOP: dict[str, Any] = {
     "project": "shop",
@@ -242,6 +244,17 @@ class World:
                 return last
             await asyncio.sleep(0.03)
         raise AssertionError(f"did not happen in {seconds} s: {what}; last {last!r}; {await self.tell()}")
+
+    async def throughout_sweeps(self, sweeps: int, holds: Callable[[], Awaitable[Any]], what: str) -> None:
+        """The condition is true at every look while the back office's stock is walked whole this many times."""
+        begun = await self.store.read(lambda tx: tx.value(SWEEPS))
+
+        async def walked() -> bool:
+            assert await holds(), f"{what}; {await self.tell()}"
+            # The one under way began before, and the newest is not whole yet.
+            return await self.store.read(lambda tx: tx.value(SWEEPS)) > begun + sweeps
+
+        await self.until(walked, f"{sweeps} more sweeps")
 
     async def until_shown(self, **numbers: int) -> None:
         """Until the storefront shows these numbers; names are SKU__channel with _ for -."""

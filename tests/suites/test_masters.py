@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from sellable.connectors.port import CataloguePage, StockPage, StockRow
 from sellable.domain.stock import Priority, State
 from sellable.runtime.clock import Clock
@@ -25,6 +27,7 @@ LAMP = "LAMP"
 LAYOUT = Layout(channels={"web": ChannelRule("web", "all")}, pools={"all": ("WH1", "WH2")})
 PLACES = ["WH1", "WH2"]
 VALUES = Query(package="t", name="t", purpose="t", text="SELECT location, value, a0 FROM observed ORDER BY location")
+BY_SKU = Query(package="t", name="t", purpose="t", text="SELECT sku, location, value FROM observed")
 SUSPECTS = Query(package="t", name="t", purpose="t", text="SELECT sku FROM suspect ORDER BY sku")
 WISHES = Query(package="t", name="t", purpose="t", text="SELECT key FROM wanted ORDER BY key")
 EVIDENCE = Query(package="t", name="t", purpose="t", text="SELECT settled FROM demand")
@@ -617,3 +620,26 @@ def test_an_answer_handled_late_does_not_undo_what_was_read_since(store: Store) 
     store.write_now(page, "s1", [row(6, sku="LAMP-XL")])
     store.write_now(masters.on_sku, SimpleNamespace(body=late.body, meta=late.meta, id=1), NOW, master=MASTER)
     assert numbers_of(store)["LAMP-XL"] == 6
+
+
+def test_a_large_set_is_believed_in_pieces_and_wholly(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cuts fall between SKUs, whatever a SKU's rows; what waits for proof stays out of its piece."""
+    monkeypatch.setattr(observe, "PIECE_ROWS", 3)
+    skus = [f"SKU-{n:02}" for n in range(20)]
+
+    def seen(units: int) -> list[observe.Row]:
+        return [row(units + n, place, sku=sku) for n, sku in enumerate(skus) for place in PLACES]
+
+    def story(tx: Tx) -> None:
+        whole(tx, "first", seen(1))
+        page(tx, "second", seen(5))
+        closed(tx, "second")
+        believe(tx, "second", waiting=(skus[7],), dropped=(skus[7],))
+
+    store.write_now(story)
+    found = store.read_now(lambda tx: tx.all(BY_SKU))
+    waiting = {skus[7]}
+    assert {(r.sku, r.location): r.value for r in found} == {
+        (sku, place): n + (1 if sku in waiting else 5) for n, sku in enumerate(skus) for place in PLACES
+    }
+    assert store.read_now(ledger.balances_that_differ) == []

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from sellable.app.layout import layout_of
+from sellable.app.wiring import stale
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.orders import rules
@@ -61,7 +62,7 @@ def _present(tx: ReadTx, settings: Settings, sku: str, now: datetime) -> list[di
             "raise_waits_for": n.entry.parked,
             "since": None,
         }
-        for n in numbers.compute(tx, [sku], layout_of(settings), now)
+        for n in numbers.compute(tx, [sku], layout_of(settings), now, stale=stale(settings, tx, now))
     ]
 
 

@@ -100,6 +100,8 @@ def _bind(listen: str) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host.strip("[]") or "127.0.0.1", int(port)))
+        # Who reads that we are ready may call at once, before the server has its first turn.
+        bound.listen()
     except OSError as error:
         raise fail(f"cannot listen on {listen}: {error.strerror}") from error
     return bound

@@ -17,6 +17,9 @@ from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.queries import queries
 from sellable.stock import demand, dirty, ledger
 
+PIECE_ROWS = 50_000
+"""A set is believed in pieces of about so many rows: in one, a million took most of the time a statement may take."""
+
 sql = queries("sellable.stock")
 
 
@@ -115,7 +118,9 @@ def apply(
     if head is None or head.state != "proving":
         return []
     exact = {head.scope, *(r.sku for r in tx.all(sql.sweep_skus, sweep=sweep))} if head.scope else set()
-    changed = tx.all(sql.apply_set, sweep=sweep, without=list(waiting), at=now)
+    changed = []
+    for after, until in _pieces(tx, sweep, head.rows_seen):
+        changed += tx.all(sql.apply_set, sweep=sweep, without=list(waiting), at=now, after=after, until=until)
     if head.scope:
         read = sorted(exact - set(waiting))
         changed += tx.all(sql.zero_absent, sweep=sweep, skus=read, at=now)
@@ -133,6 +138,12 @@ def apply(
         demand.settle(tx, moved, locations)
         dirty.mark(tx, moved, Priority.RAISE, "master's number", now)
     return moved
+
+
+def _pieces(tx: Tx, sweep: str, rows: int) -> list[tuple[str | None, str | None]]:
+    """Ranges of SKUs, (after, until), that together are a whole set, each far below a statement's time limit."""
+    cuts = [r.sku for r in tx.all(sql.sweep_pieces, sweep=sweep, rows=PIECE_ROWS)] if rows > PIECE_ROWS else []
+    return list(zip([None, *cuts], [*cuts, None], strict=True))
 
 
 def lower_to_zero(tx: Tx, skus: Sequence[str], reason: str, now: datetime) -> None:

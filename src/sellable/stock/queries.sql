@@ -402,14 +402,21 @@ WHERE EXISTS (SELECT FROM (
 -- How many rows of the locations have a number.
 SELECT count(*) FROM observed WHERE location = ANY (%(locations)s::text[]) AND value <> 0;
 
+-- name: sweep_pieces
+-- SKUs at which a set is cut into pieces of about so many rows.
+SELECT DISTINCT sku FROM (
+    SELECT sku, row_number() OVER (ORDER BY sku) AS place FROM sweep_row WHERE sweep = %(sweep)s) AS numbered
+WHERE mod(place, %(rows)s) = 0 ORDER BY sku;
+
 -- name: apply_set
--- Rows of a complete set take its numbers, unless a newer page showed less meanwhile; answers those that changed, or in
--- which units are newly contained or done with.
+-- Rows of a complete set, or of a piece of it, take its numbers, unless a newer page showed less meanwhile; answers those
+-- that changed, or in which units are newly contained or done with.
 WITH put AS (
     INSERT INTO observed AS o (sku, location, part, master, state, value, proven, allocated, a0, a1, observed_at)
     SELECT r.sku, r.location, r.part, s.master, r.state, r.value, r.value, r.allocated, r.a0, r.a1, %(at)s
     FROM sweep_row r JOIN sweep s ON s.id = r.sweep
-    WHERE r.sweep = %(sweep)s AND r.sku <> ALL (%(without)s::text[]) ORDER BY r.sku, r.location, r.part
+    WHERE r.sweep = %(sweep)s AND r.sku <> ALL (%(without)s::text[]) AND (%(after)s::text IS NULL OR r.sku > %(after)s)
+        AND (%(until)s::text IS NULL OR r.sku <= %(until)s) ORDER BY r.sku, r.location, r.part
     ON CONFLICT (sku, location, part) DO UPDATE SET
         state = CASE WHEN o.seen_a0 > excluded.a0 THEN o.state ELSE excluded.state END,
         value = CASE WHEN o.seen_a0 > excluded.a0 THEN o.value ELSE excluded.value END,
@@ -567,7 +574,7 @@ SELECT json_build_array(
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(location, available, a0, observed_at, left_out))
         ORDER BY sku, location), '[]') FROM reading_now WHERE sku = ANY ((SELECT list FROM names)::text[])),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(order_id, label, location, channel, open_units,
-        evidenced_units, evidence_seq, doubt_seq IS NOT NULL)) ORDER BY sku, at, order_id), '[]') FROM demand
+        evidenced_units, evidence_seq, doubt_seq IS NOT NULL)) ORDER BY sku, at, order_id, line_id, slot), '[]') FROM demand
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND NOT settled AND open_units + evidenced_units > 0),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(id, pool, units, reason)) ORDER BY sku, id), '[]') FROM hold
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND ended_at IS NULL

@@ -157,6 +157,7 @@ class Catalogue:
     def _subscription(self, fields: Doc) -> None:
         fields.setdefault("messages", [])
         fields.setdefault("changes", [])
+        fields.setdefault("events", [])
         fields.setdefault("format", {"type": "Platform"})
         fields.setdefault("status", "Healthy")
 
@@ -169,7 +170,7 @@ class Catalogue:
         drafts = [fields.pop("masterVariant", {}), *fields.pop("variants", [])]
         variants = [self._variant(number, draft) for number, draft in enumerate(drafts, 1)]
         data: Doc = {"name": fields.pop("name"), "slug": fields.pop("slug"), "categories": [], "searchKeywords": {}}
-        data |= {"masterVariant": variants[0], "variants": variants[1:]}
+        data |= {"masterVariant": variants[0], "variants": variants[1:], "attributes": []}
         published = bool(fields.pop("publish", False))
         fields["masterData"] = {"published": published, "hasStagedChanges": False, "current": data, "staged": data}
 

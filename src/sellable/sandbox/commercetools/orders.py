@@ -213,7 +213,7 @@ class Orders:
             "lineItemMode": "Standard",
         }
         if product_id is not None:
-            line["productId"] = product_id
+            line |= {"productId": product_id, "productType": self.project.projections.docs[product_id]["productType"]}
         if draft.get("supplyChannel"):
             line["supplyChannel"] = self.inventory.supply(draft["supplyChannel"])
         if draft.get("distributionChannel"):

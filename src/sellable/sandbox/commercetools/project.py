@@ -96,6 +96,8 @@ class Project:
             "currencies": [],
             "languages": ["en"],
             "messages": {"enabled": False, "deleteDaysAfterCreation": 15},
+            "carts": {"deleteDaysAfterLastModification": 90, "countryTaxRateFallbackEnabled": False},
+            "discounts": {"discountCombinationMode": "Stacking"},
             "inventory": {"releaseExpiredReservations": True},
             "productCatalogModel": "Classic",
         }
