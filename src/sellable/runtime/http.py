@@ -130,7 +130,7 @@ class HttpPort:
 
         Raises ForbiddenUrl unless it is https to a public host; `insecure` permits http and private addresses too.
         """
-        url = httpx2.URL(base_url)
+        url = _parsed(base_url)
         if url.scheme not in ("https", "http") or not url.host or url.userinfo:
             raise ForbiddenUrl(f"not a base address: {_shown(url)}")
         if not insecure:
@@ -216,10 +216,7 @@ class HttpPort:
             raise NotSent(f"not a request: {type(error).__name__}") from error
 
     def _allowed(self, url: str) -> httpx2.URL:
-        try:
-            target = httpx2.URL(url)
-        except httpx2.InvalidURL as error:
-            raise ForbiddenUrl("not an address") from error
+        target = _parsed(url)
         for base in self._bases:
             same_place = (target.scheme, target.host, target.port) == (base.scheme, base.host, base.port)
             if same_place and not target.userinfo and _below(target.path, base.path):
@@ -323,9 +320,9 @@ def date_of(header: str | None) -> datetime | None:
     """The instant of a Date header in UTC; None when it is absent or unreadable."""
     try:
         found = email.utils.parsedate_to_datetime(header or "")
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 async def _read(response: httpx2.Response) -> bytes:
@@ -338,6 +335,15 @@ async def _read(response: httpx2.Response) -> bytes:
             raise OutcomeLost(f"{response.url.host}: the answer is larger than {BODY_BYTES_MAX} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+def _parsed(url: str) -> httpx2.URL:
+    try:
+        found = httpx2.URL(url)
+        _ = found.host  # Read here, as a name that cannot be written out only fails when it is asked for.
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise ForbiddenUrl("not an address") from error
+    return found
 
 
 def _below(path: str, base: str) -> bool:
