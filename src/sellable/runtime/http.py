@@ -29,6 +29,15 @@ TIMEOUT_SECONDS = 30.0
 CONNECT_PART = 0.5
 """Part of a call's time after which waiting for a connection is given up, while it is still sure nothing was sent."""
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+NOT_PUBLIC = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        *("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32"),
+        *("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10", "3fff::/20", "5f00::/16"),
+    )
+)
+"""Addresses that the standard library (of Python 3.11) takes for public and that reach this machine, its network or
+a cloud's metadata: protocol assignments, relays, translated and retired ranges (IANA special-purpose registries)."""
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]] | None
 
@@ -365,7 +374,7 @@ def _is_private(host: str) -> bool:
         if address in NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         address = inner or address
-    return not address.is_global or address.is_multicast
+    return not address.is_global or address.is_multicast or any(address in network for network in NOT_PUBLIC)
 
 
 def _pairs(params: Params) -> tuple[tuple[str, str], ...] | None:
