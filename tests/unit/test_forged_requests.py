@@ -75,7 +75,8 @@ PAYLOADS = (
     *("https:///127.0.0.1/", "https:127.0.0.1/", "//127.0.0.1/", "127.0.0.1", "https://127.0.0.1%00.public.example/"),
     # Other schemes, and no encryption.
     *("http://public.example/", "http://127.0.0.1/", "file:///etc/passwd", "gopher://127.0.0.1:6379/_x", "ftp://127.0.0.1/"),
-    *("dict://127.0.0.1:11211/", "ldap://127.0.0.1/", "unix:///run/docker.sock", "data:text/plain,x", "javascript:1", ""),
+    *("dict://127.0.0.1:11211/", "ldap://127.0.0.1/", "unix:///run/docker.sock", "data:text/plain,x"),
+    *("javascript:1", ""),
 )  # fmt: skip
 
 
