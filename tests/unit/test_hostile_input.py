@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import struct
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,23 +13,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import psycopg
 import pytest
 from test_commercetools_translate import CHANNELS, document, line, message, money, order
 
 from sellable.config.load import load
 from sellable.config.problems import ConfigError
+from sellable.connectors.cin7_core import answers as cin7_answers
 from sellable.connectors.cin7_core import webhooks as cin7_webhooks
 from sellable.connectors.cin7_core import wire as cin7_wire
 from sellable.connectors.commercetools import session, translate, webhooks
 from sellable.connectors.kit import answers
 from sellable.connectors.kit.decode import decode
 from sellable.connectors.kit.decode import document as read_document
-from sellable.connectors.port import Unavailable
-from sellable.runtime import audit, http
+from sellable.connectors.port import Refused, Unavailable
+from sellable.runtime import audit, http, telemetry
 from sellable.runtime.calls import CallLog
 from sellable.runtime.clock import Clock, Dial
-from sellable.runtime.database import Tx
-from sellable.runtime.http import Exchange, ForbiddenUrl, HttpPort
+from sellable.runtime.database import Store, Tx
+from sellable.runtime.http import Answer, Exchange, ForbiddenUrl, HttpPort
 from sellable.simulation import chaos, history
 from sellable.sync import masters
 
@@ -103,6 +108,14 @@ def test_a_header_that_is_no_header_is_not_let_in(header: str) -> None:
 )
 def test_nobody_stays_away_for_years_on_one_word(header: str, seconds: float) -> None:
     assert answers.pause({"retry-after": header}, NOW) in (seconds, answers.PAUSE_SECONDS)
+
+
+@pytest.mark.parametrize("code", ['"42r9"', '"' + "4" * 5000 + '"', '""', "-1", '"\u0664\u0662\u0669"'])
+def test_an_error_model_with_a_strange_code_is_an_error_still(code: str) -> None:
+    for status in (200, 404, 500):
+        body = f'{{"ErrorCode":{code},"Exception":"no"}}'.encode()
+        at: dict[str, Any] = {"sent_at": NOW, "answered_at": NOW, "date": None, "seconds": 0.0}
+        assert cin7_answers.verdict(Answer(status=status, headers={}, body=body, **at), write=False) is not None
 
 
 @pytest.mark.parametrize(
@@ -240,3 +253,46 @@ def test_prices_keep_their_exactness() -> None:
     assert translate.minor(decode(msgspec.json.encode(money(10**17)), translate.wire.Money), 2) == 10**17
     assert order(lineItems=[line(taxRate={"name": "x", "amount": 0.08875, "includedInPrice": False})]).lines[0].tax
     assert Decimal("0.08875").as_tuple().exponent == -5
+
+
+# --- What is said of it ----------------------------------------------------------------------------------------------
+
+
+def test_a_traceback_does_not_quote_the_row(store: Store) -> None:
+    told = io.StringIO()
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stderr", told)
+            telemetry.configure("debug", "json")
+            insert = (
+                "INSERT INTO wanted (system, kind, key, priority, seq) VALUES ('erp', 'k', 'ada@example.com', 1, 1)"
+            )
+            with psycopg.connect(store.url) as connection, contextlib.suppress(RuntimeError):
+                try:
+                    connection.execute(insert.encode())
+                except psycopg.Error as error:
+                    try:
+                        raise RuntimeError("could not") from error
+                    except RuntimeError:
+                        logging.getLogger("sellable.test").exception("it went wrong")
+    finally:
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+    assert "(23502)" in told.getvalue()
+    assert "could not" in told.getvalue()
+    assert "ada@example.com" not in told.getvalue()
+
+
+def test_an_error_says_nothing_of_the_person_it_is_about() -> None:
+    words = {"Ada", "Lovelace Lane 1", "Lovelace", "x", ""}
+    error = Refused("ADA of Lovelace Lane 1 (x)", code="400", detail={"errors": ["400: Ada (Lovelace)"]}).without(words)
+    assert (str(error), error.code) == ("(hidden) of (hidden) (x)", "400")
+    assert error.detail == {"errors": ["400: (hidden) ((hidden))"]}
+
+
+def test_an_answer_that_repeats_our_secret_says_it_no_more() -> None:
+    sent = {"authorization": "Bearer long-secret-word", "api-auth-applicationkey": "another-secret"}
+    found = http._without_secrets(b"<pre>Bearer long-secret-word another-secret</pre>", sent)
+    assert found == b"<pre>Bearer (hidden) (hidden)</pre>"

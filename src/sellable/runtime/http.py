@@ -39,6 +39,9 @@ NOT_PUBLIC = tuple(
 """Addresses that the standard library (of Python 3.11) takes for public and that reach this machine, its network or
 a cloud's metadata: protocol assignments, relays, translated and retired ranges (IANA special-purpose registries)."""
 
+SECRET_HEADERS = ("authorization", "api-auth-applicationkey")
+SECRET_LENGTH_MIN = 8
+
 Params = Mapping[str, str] | Sequence[tuple[str, str]] | None
 
 seconds_by = telemetry.histogram(
@@ -252,7 +255,7 @@ class HttpPort:
         return Answer(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
-            body=body,
+            body=_without_secrets(body, request.headers),
             sent_at=sent_at,
             answered_at=self._clock.now(),
             date=date_of(response.headers.get("date")),
@@ -353,6 +356,15 @@ def _parsed(url: str) -> httpx2.URL:
     except (httpx2.InvalidURL, UnicodeError) as error:
         raise ForbiddenUrl("not an address") from error
     return found
+
+
+def _without_secrets(body: bytes, sent: Mapping[str, str]) -> bytes:
+    """An answer that repeats what we signed in with says it no more: errors are told to people and kept."""
+    for name in SECRET_HEADERS:
+        for word in sent.get(name, "").split(" "):
+            if len(word) >= SECRET_LENGTH_MIN:
+                body = body.replace(word.encode(), b"(hidden)")
+    return body
 
 
 def _below(path: str, base: str) -> bool:

@@ -289,6 +289,13 @@ def echoes(tx: Tx, rows: Sequence[InboxRow]) -> set[int]:
     return {change.row_id for change in _changes(tx, told) if change.ours} if told else set()
 
 
+class _Author(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Which program wrote; the shopper or employee behind it is nothing for a case."""
+
+    client_id: str = ""
+    is_platform_client: bool = False
+
+
 class _EntrySet(msgspec.Struct, rename="camel"):
     """What is needed of an InventoryEntryQuantitySet message."""
 
@@ -296,7 +303,7 @@ class _EntrySet(msgspec.Struct, rename="camel"):
     new_quantity_on_stock: int
     created_at: datetime
     resource_version: int = 0
-    created_by: dict[str, Any] = {}
+    created_by: _Author | None = None
 
 
 @dataclass(frozen=True)
