@@ -35,7 +35,8 @@ def main() -> int:
     if unknown:
         options.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(TARGETS)}")
     found, inputs, _ = _one(CANARY, CANARY_SECONDS)
-    print(f"{CANARY:<24} {inputs:>10,} inputs  {'found, as it must be' if found else 'NOT FOUND: this proves nothing'}")
+    words = "found, as it must be" if found else "NOT FOUND: this proves nothing"
+    print(f"{CANARY:<24} {inputs:>10,} inputs  {words}")
     crashes, total = 0, 0
     for name in given.targets or TARGETS:
         crashed, inputs, words = _one(name, given.seconds)
@@ -50,10 +51,14 @@ def _one(name: str, seconds: int) -> tuple[bool, int, str]:
     command = [sys.executable, "-m", "tests.fuzz", "--inside", name, "--seconds", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=2 * seconds + 120)
     counted = re.findall(r"number_of_executed_units: (\d+)", done.stderr)
-    said = re.findall(r"^(?:[\w.]*(?:Error|Exception|Unfit)\b.*|==.*ERROR.*)$", done.stderr, re.MULTILINE)
+    said = re.findall(r"Uncaught Python exception: ===\n(.*)|^==\d+== (ERROR.*)", done.stderr, re.MULTILINE)
     if done.returncode and not counted:
         print(done.stderr[-2000:], file=sys.stderr)
-    return done.returncode != 0, int(counted[-1]) if counted else 0, " ".join(said[-1:])[:200]
+    return (
+        done.returncode != 0,
+        int(counted[-1]) if counted else 0,
+        "; ".join(first or second for first, second in said[:1])[:200],
+    )
 
 
 def _inside(name: str, seconds: int) -> int:

@@ -306,6 +306,7 @@ REFERENCE = _json(
 ERRORS = (
     *_json([{"ErrorCode": 400, "Exception": "Sale not found"}], {"ErrorCode": "429", "Exception": "limit"}, _ERROR),
     b"<!doctype html><title>Sign in</title>",
+    b'{"ErrorCode":"42r9","Exception":"no"}',
     b'"You have reached 60 calls per 60 seconds API limit."',
     *_json(_TOO_COMPLEX, {"error": "invalid_token", "error_description": "x"}),
 )
