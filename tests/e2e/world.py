@@ -116,7 +116,7 @@ def settings_of(start: datetime, **changes: Any) -> Settings:
         "carriers": {"Parcel": "DHL"},
     }  # fmt: skip
     for section, change in changes.items():
-        document[section] = {**document[section], **change} if isinstance(change, dict) else change
+        document[section] = {**document.get(section, {}), **change} if isinstance(change, dict) else change
     return msgspec.convert(document, Settings)
 
 
@@ -133,7 +133,12 @@ class World:
     """Both vendors, the database and one running service."""
 
     def __init__(
-        self, store: Store, *, ct: dict[str, Any] | None = None, company: dict[str, Any] | None = None
+        self,
+        store: Store,
+        *,
+        ct: dict[str, Any] | None = None,
+        company: dict[str, Any] | None = None,
+        seeds: tuple[dict[str, Any], dict[str, Any]] = (SHOP, COMPANY),
     ) -> None:
         origin = time.time()
         text = f"speed={SPEED},origin={origin},start={origin}"
@@ -141,8 +146,8 @@ class World:
         self.start = self.clock.now() - timedelta(seconds=30)
         self.shop = commercetools.build(SandboxClock.parse(text), 7)
         self.company = cin7.build(SandboxClock.parse(text), 7)
-        self.shop.load({**SHOP, "switches": {**SHOP["switches"], **(ct or {})}})
-        self.company.load({**COMPANY, "switches": {**COMPANY["switches"], **(company or {})}})
+        for vendor, seed, changes in ((self.shop, seeds[0], ct), (self.company, seeds[1], company)):
+            vendor.load({**seed, "switches": {**seed["switches"], **(changes or {})}})
         self.store = Store(store.url, self.clock, threads=4, seal=store.seal)
         mounts = {
             CT: Detached(self.shop.asgi),

@@ -67,15 +67,15 @@ def _found(tx: ReadTx, correlation: str | None, limit: int) -> tuple[list[dict[s
 
 def _print(records: list[dict[str, Any]], made: list[dict[str, Any]]) -> None:
     for r in records:
-        out.print(f"{r['at'][:19]}  [bold]{r['action']}[/bold]  {r['actor']}  {r['subject']}")
+        out.print(f"{r['at'][:19]}  {r['action']}  {r['actor']}  {r['subject']}", style="bold")
         for side in ("before", "after"):
             if r[side]:
-                out.print(f"    {side:<7} {_words(r[side])}", markup=False)
+                out.print(f"    {side:<7} {_words(r[side])}")
     if made:
         out.print("\ncalls")
     for c in made:
         answer = c["status"] or c["error"]
-        out.print(f"{c['at'][:19]}  {c['system']} {c['operation']} -> {answer}, {c['seconds']:.2f} s", markup=False)
+        out.print(f"{c['at'][:19]}  {c['system']} {c['operation']} -> {answer}, {c['seconds']:.2f} s")
 
 
 def _words(values: dict[str, Any]) -> str:

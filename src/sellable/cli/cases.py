@@ -57,7 +57,7 @@ def show(ref: Ref, config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     if json:
         return emit({**_plain(case), "history": [_plain(h) for h in history]})
     kind = KINDS[case.kind]
-    out.print(f"[bold]{case.ref}[/bold] {kind.title}: {case.subject}")
+    out.print(f"{case.ref} {kind.title}: {case.subject}", style="bold")
     out.print(
         f"{case.state}, owner {case.owner}, seen {case.count:,} time(s), "
         f"{case.first_at:%Y-%m-%d %H:%M} to {case.last_at:%Y-%m-%d %H:%M}"

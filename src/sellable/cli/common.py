@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from sellable.config.load import load
 from sellable.config.settings import Settings
@@ -23,8 +25,19 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="Settings file.", e
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 DEFAULT_CONFIG = Path("sellable.toml")
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Terminal(Console):
+    """Prints what vendors and shoppers wrote as it is: a SKU in brackets is no markup, and no word moves the cursor."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text as it is, less its control characters."""
+        return super().render_str(_CONTROL.sub("\ufffd", text), **{**options, "markup": False, "emoji": False})
+
+
+out = Terminal(soft_wrap=True, highlight=False)
+err = Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 
 @contextmanager

@@ -74,10 +74,7 @@ def _show_number(sku: str, number: Mapping[str, Any]) -> None:
     e = number["explanation"]
     channel = e["channel"] or "(no channel)"
     when = f" (as it stood since {number['since'][:19]})" if number["since"] else ""
-    out.print(
-        f"\n[bold]{sku}[/bold] on [bold]{channel}[/bold], pool {e['pool']}: "
-        f"should show [bold]{e['target']}[/bold]{when}"
-    )
+    out.print(f"\n{sku} on {channel}, pool {e['pool']}: should show {e['target']}{when}", style="bold")
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")

@@ -94,7 +94,7 @@ def accept(
 
 def _print(o: Mapping[str, Any]) -> None:
     total = Decimal(o["total"]).scaleb(-o["digits"])
-    out.print(f"[bold]Order {o['number'] or o['order_id']}[/bold]  {o['stage']} since {o['stage_since'][:19]}", end="")
+    out.print(f"Order {o['number'] or o['order_id']}  {o['stage']} since {o['stage_since'][:19]}", style="bold", end="")
     out.print(f", waits for: {o['waits_for']}" if o["waits_for"] else "")
     out.print(
         f"placed {o['placed_at'][:19]}, captured {o['captured_at'][:19]}, {total} {o['currency']}, id {o['order_id']}"
@@ -124,4 +124,4 @@ def _print(o: Mapping[str, Any]) -> None:
         out.print(f"owed: {step['kind']} {step['state']}, sent {step['sends']} time(s) {step['cause'] or ''}")
     for event in o["story"]:
         detail = "  ".join(f"{k}={v}" for k, v in event["detail"].items())
-        out.print(f"  {event['at'][:19]}  {event['what']}  [dim]{detail}[/dim]")
+        out.print(f"  {event['at'][:19]}  {event['what']}  {detail}")

@@ -55,7 +55,8 @@ def read(path: str | Path, environ: Mapping[str, str] = os.environ) -> Loaded:
     text = _text_of(path)
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Besides its own errors tomllib lets those of endless numbers and endless nesting through.
         raise ConfigError(str(path), [_syntax(error, text)]) from None
     reader = _Reader(Lines.of_toml(text), path.parent, environ)
     reader.override(tree)
@@ -118,7 +119,7 @@ def _text_of(path: Path) -> str:
         raise ConfigError(str(path), [problem]) from None
 
 
-def _syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:
+def _syntax(error: Exception, text: str) -> Problem:
     found = _AT_LINE.search(str(error))
     line = int(found[1]) if found and found[1] else text.rstrip("\n").count("\n") + 1
     message = f"is not valid TOML: {_AT_LINE.sub('', str(error))}"
@@ -177,7 +178,7 @@ class _Reader:
             value = msgspec.convert(raw, bare(field_type), strict=key not in self._variables)
             if secrets.is_secret(field_type):
                 value = secrets.resolve(value, self._folder, self._environ)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeError):
             # The value itself is not told: a secret may stand in the wrong place.
             message = "is none of the known words" if _is_closed(field_type) and isinstance(raw, str) else _kind_of(raw)
             self._say(key, message, f"Write {words(field_type)}. {sentence(field_type)}".strip())

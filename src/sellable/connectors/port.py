@@ -13,15 +13,19 @@ Errors: `NotSent` and `OutcomeLost` of `runtime.http` come through; the families
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import msgspec
 
 from sellable.domain.orders import Address, Shipment
 from sellable.domain.stock import State
+
+WORD_LENGTH_MIN = 3
+"""Shorter words are left in: they tell nothing of a person and stand everywhere."""
 
 
 class VendorError(Exception):
@@ -31,6 +35,26 @@ class VendorError(Exception):
         super().__init__(message)
         self.code = code
         self.detail = detail or {}
+
+    def without(self, words: Collection[str]) -> Self:
+        """The same error with none of these words in it: vendors repeat what they refuse, and errors are kept."""
+        # The longest first: of a name inside an address nothing may be left over.
+        ordered = sorted((word for word in words if len(word) >= WORD_LENGTH_MIN), key=len, reverse=True)
+        self.args = tuple(_hidden(each, ordered) for each in self.args)
+        self.detail = _hidden(self.detail, ordered)
+        return self
+
+
+def _hidden(value: Any, words: Sequence[str]) -> Any:
+    match value:
+        case str():
+            return re.sub("|".join(map(re.escape, words)), "(hidden)", value, flags=re.IGNORECASE) if words else value
+        case dict():
+            return {name: _hidden(inner, words) for name, inner in value.items()}
+        case list():
+            return [_hidden(inner, words) for inner in value]
+        case _:
+            return value
 
 
 class LimitReached(VendorError):

@@ -24,6 +24,7 @@ BORN = ""
 """Previous hash of a chain's first row."""
 
 PAGE = 5000
+DEPTH_MAX = 50
 
 ALLOWED = frozenset(
     {
@@ -115,9 +116,10 @@ class Audit:
 def redact(payload: Any, key: bytes, allowed: frozenset[str] = ALLOWED) -> Any:
     """The payload as JSON values in which every scalar below a field not on the list is a keyed hash ("#...").
 
-    Lists take the name of their field; None, true and false stay. Numbers are hashed like texts.
+    Lists take the name of their field; None, true and false stay. Numbers are hashed like texts. What lies deeper than
+    50 levels is left out: it says nothing to a person.
     """
-    return _redact(payload, key, allowed, clear=False)
+    return _redact(payload, key, allowed, DEPTH_MAX, clear=False)
 
 
 def verify(tx: ReadTx) -> list[Break]:
@@ -193,17 +195,19 @@ def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def _redact(value: Any, key: bytes, allowed: frozenset[str], *, clear: bool) -> Any:
+def _redact(value: Any, key: bytes, allowed: frozenset[str], depth: int, *, clear: bool) -> Any:
     match value:
         case None | bool():
             return value
+        case Mapping() | list() | tuple() if not depth:
+            return "#"
         case Mapping():
             return {
-                str(name): _redact(inner, key, allowed, clear=str(name).lower() in allowed)
+                str(name): _redact(inner, key, allowed, depth - 1, clear=str(name).lower() in allowed)
                 for name, inner in value.items()
             }
         case list() | tuple():
-            return [_redact(inner, key, allowed, clear=clear) for inner in value]
+            return [_redact(inner, key, allowed, depth - 1, clear=clear) for inner in value]
         case _ if not clear:
             return "#" + hmac.new(key, str(value).encode("utf-8", "replace"), "sha256").hexdigest()[:16]
         case int() | str():

@@ -77,10 +77,12 @@ class CallLog:
             return None
         try:
             value = msgspec.json.decode(body) if len(body) <= BODY_BYTES_MAX else None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            value = None
-        shown = {"bytes": len(body)} if value is None else storable(redact(value, self._key))
-        return json.dumps(shown)
+            if value is not None:
+                return json.dumps(storable(redact(value, self._key)), allow_nan=False)
+        except (ValueError, RecursionError):
+            # No JSON, nested without end, a number beyond numbers: the row must be writable whatever was sent.
+            pass
+        return json.dumps({"bytes": len(body)})
 
 
 def calls_of(tx: ReadTx, correlations: Sequence[str], limit: int) -> list[Row]:

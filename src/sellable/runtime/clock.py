@@ -21,6 +21,11 @@ PATIENCE_SECONDS_MAX = 5.0
 """An answer of a few milliseconds stays possible however fast the clock: see `Clock.real_timeout`."""
 
 
+SPEED_MAX = 1e9
+LATEST = 32_503_680_000.0
+"""The year 3000, in unix seconds: beyond it, and not far, dates end."""
+
+
 class Dial:
     """The pace of a clock as somebody else sets it: all who know its file have the same time at every moment.
 
@@ -30,19 +35,26 @@ class Dial:
     LAYOUT = struct.Struct("<Qddd")
     LOOK_SECONDS_MAX = 0.25
     """No wait is longer (in real seconds), because the pace may have changed by then."""
+    PATIENCE_SECONDS = 5.0
+    """Real seconds after which whoever writes, which takes a microsecond, is taken for dead."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError or ValueError for a file that is no dial."""
         self.path = path
         with path.open("rb") as file:
             self._memory = mmap.mmap(file.fileno(), self.LAYOUT.size, access=mmap.ACCESS_READ)
+        _check(*self.read())
 
     def read(self) -> tuple[float, float, float]:
-        """Speed, origin and start that belong together."""
-        while True:
+        """Speed, origin and start that belong together. Raises OSError when whoever was writing them has died."""
+        until = 0.0
+        while until == 0.0 or time.monotonic() < until:
             written, speed, origin, start = self.LAYOUT.unpack_from(self._memory)
             if written % 2 == 0 and written == self.LAYOUT.unpack_from(self._memory)[0]:
                 return speed, origin, start
+            until = until or time.monotonic() + self.PATIENCE_SECONDS
+            time.sleep(0)
+        raise OSError(f"{self.path} is never written to its end")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +72,7 @@ class Clock:
     dial: Dial | None = None
 
     def __post_init__(self) -> None:
-        if not self.speed > 0:
-            raise ValueError(f"clock speed must be above 0, not {self.speed}")
+        _check(self.speed, self.origin, self.start)
 
     @classmethod
     def parse(cls, text: str) -> Clock:
@@ -139,3 +150,11 @@ class Clock:
 
     def _pace(self) -> tuple[float, float, float]:
         return self.dial.read() if self.dial else (self.speed, self.origin, self.start)
+
+
+def _check(speed: float, origin: float, start: float) -> None:
+    """Raises ValueError for a pace at which no time could be told."""
+    if not 0 < speed <= SPEED_MAX:
+        raise ValueError(f"clock speed must be above 0, not {speed}")
+    if not (0 <= origin <= LATEST and 0 <= start <= LATEST):
+        raise ValueError(f"clock origin and start are unix seconds, not {origin} and {start}")

@@ -29,6 +29,18 @@ TIMEOUT_SECONDS = 30.0
 CONNECT_PART = 0.5
 """Part of a call's time after which waiting for a connection is given up, while it is still sure nothing was sent."""
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+NOT_PUBLIC = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        *("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32"),
+        *("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10", "3fff::/20", "5f00::/16"),
+    )
+)
+"""Addresses that the standard library (of Python 3.11) takes for public and that reach this machine, its network or
+a cloud's metadata: protocol assignments, relays, translated and retired ranges (IANA special-purpose registries)."""
+
+SECRET_HEADERS = ("authorization", "api-auth-applicationkey")
+SECRET_LENGTH_MIN = 8
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]] | None
 
@@ -130,7 +142,7 @@ class HttpPort:
 
         Raises ForbiddenUrl unless it is https to a public host; `insecure` permits http and private addresses too.
         """
-        url = httpx2.URL(base_url)
+        url = _parsed(base_url)
         if url.scheme not in ("https", "http") or not url.host or url.userinfo:
             raise ForbiddenUrl(f"not a base address: {_shown(url)}")
         if not insecure:
@@ -216,10 +228,7 @@ class HttpPort:
             raise NotSent(f"not a request: {type(error).__name__}") from error
 
     def _allowed(self, url: str) -> httpx2.URL:
-        try:
-            target = httpx2.URL(url)
-        except httpx2.InvalidURL as error:
-            raise ForbiddenUrl("not an address") from error
+        target = _parsed(url)
         for base in self._bases:
             same_place = (target.scheme, target.host, target.port) == (base.scheme, base.host, base.port)
             if same_place and not target.userinfo and _below(target.path, base.path):
@@ -246,7 +255,7 @@ class HttpPort:
         return Answer(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
-            body=body,
+            body=_without_secrets(body, request.headers),
             sent_at=sent_at,
             answered_at=self._clock.now(),
             date=date_of(response.headers.get("date")),
@@ -323,9 +332,9 @@ def date_of(header: str | None) -> datetime | None:
     """The instant of a Date header in UTC; None when it is absent or unreadable."""
     try:
         found = email.utils.parsedate_to_datetime(header or "")
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 async def _read(response: httpx2.Response) -> bytes:
@@ -338,6 +347,24 @@ async def _read(response: httpx2.Response) -> bytes:
             raise OutcomeLost(f"{response.url.host}: the answer is larger than {BODY_BYTES_MAX} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+def _parsed(url: str) -> httpx2.URL:
+    try:
+        found = httpx2.URL(url)
+        _ = found.host  # Read here, as a name that cannot be written out only fails when it is asked for.
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise ForbiddenUrl("not an address") from error
+    return found
+
+
+def _without_secrets(body: bytes, sent: Mapping[str, str]) -> bytes:
+    """An answer that repeats what we signed in with says it no more: errors are told to people and kept."""
+    for name in SECRET_HEADERS:
+        for word in sent.get(name, "").split(" "):
+            if len(word) >= SECRET_LENGTH_MIN:
+                body = body.replace(word.encode(), b"(hidden)")
+    return body
 
 
 def _below(path: str, base: str) -> bool:
@@ -359,7 +386,7 @@ def _is_private(host: str) -> bool:
         if address in NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         address = inner or address
-    return not address.is_global or address.is_multicast
+    return not address.is_global or address.is_multicast or any(address in network for network in NOT_PUBLIC)
 
 
 def _pairs(params: Params) -> tuple[tuple[str, str], ...] | None:

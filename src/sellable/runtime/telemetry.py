@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping, Sequence
 from typing import Any, Literal
 
+import psycopg
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -31,7 +33,7 @@ def configure(level: Level = "info", fmt: Format = "json") -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_trace),
         hide,
     ]
     last: structlog.typing.Processor = (
@@ -61,6 +63,18 @@ def configure(level: Level = "info", fmt: Format = "json") -> None:
     for chatty in ("httpx2", "httpcore2", "uvicorn"):
         # A line for each call, with its address and query, is neither news nor ours to keep.
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def _trace(exc_info: Any) -> str:
+    """A traceback in which PostgreSQL's words are left out: they quote the row, and with it people."""
+    text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+    error, told = exc_info[1], set[int]()
+    while error is not None and id(error) not in told:
+        told.add(id(error))
+        if isinstance(error, psycopg.Error) and str(error):
+            text = text.replace(str(error), f"({error.sqlstate})")
+        error = error.__cause__ or error.__context__
+    return text
 
 
 def hide(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -41,7 +42,12 @@ class Step:
 def load(path: Path) -> list[Step]:
     """The steps of a TOML ([[step]] tables) or JSON (a list) file. Raises ValueError that names the step."""
     text = path.read_text(encoding="utf-8")
-    rows = tomllib.loads(text).get("step", []) if path.suffix == ".toml" else json.loads(text)
+    try:
+        rows = tomllib.loads(text).get("step", []) if path.suffix == ".toml" else json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a list of steps is needed")
     return [_step(row, number) for number, row in enumerate(rows, 1)]
 
 
@@ -49,7 +55,15 @@ def _step(row: dict[str, Any], number: int) -> Step:
     unknown = row.keys() - {"at", "do", "for", "worker"}
     if unknown or row.get("do") not in DEEDS or "at" not in row:
         raise ValueError(f"step {number}: at = minutes and do = one of {', '.join(DEEDS)} are needed; got {row}")
-    return Step(at=float(row["at"]), do=row["do"], minutes=float(row.get("for", 0)), worker=int(row.get("worker", 1)))
+    try:
+        step = Step(
+            at=float(row["at"]), do=row["do"], minutes=float(row.get("for", 0)), worker=int(row.get("worker", 1))
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"step {number}: {error}") from error
+    if not (math.isfinite(step.at) and math.isfinite(step.minutes)):
+        raise ValueError(f"step {number}: at and for are minutes; got {row}")
+    return step
 
 
 class Chaos:

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from sellable.sandbox.shop import SHELF, Item, Place, SalesChannel, Shop, TaxRate
@@ -114,19 +114,26 @@ def read(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[Row]:
     if unknown:
         raise BadHistory(f"unknown column {', '.join(sorted(unknown))}; known are {', '.join(COLUMNS)}")
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="") as file:
+    # Spreadsheets put a byte order mark in front, which is no part of the first column's name.
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
-        missing = set(names.values()) - set(reader.fieldnames or ())
-        if missing:
-            raise BadHistory(f"{path}: column {', '.join(sorted(missing))} is missing; name it with --columns")
-        for record in reader:
-            try:
+        try:
+            missing = set(names.values()) - set(reader.fieldnames or ())
+            if missing:
+                raise BadHistory(f"column {', '.join(sorted(missing))} is missing; name it with --columns")
+            for record in reader:
                 yield _row({name: record[column] for name, column in names.items()})
-            except (ValueError, InvalidOperation) as error:
-                raise BadHistory(f"{path}, line {reader.line_num}: {error}") from error
+        except (ValueError, ArithmeticError, csv.Error, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise BadHistory(f"{path}, line {reader.line_num}: {error}") from error
 
 
-def _row(r: Mapping[str, str]) -> Row:
+def _row(r: Mapping[str, str | None]) -> Row:
+    if short := [name for name, text in r.items() if text is None]:
+        raise BadHistory(f"there is no {', '.join(short)}")
+    return _told({name: text or "" for name, text in r.items()})
+
+
+def _told(r: Mapping[str, str]) -> Row:
     at = datetime.fromisoformat(r["InvoiceDate"])
     cents = int((Decimal(r["UnitPrice"]) * 100).quantize(Decimal(1)))
     words = (r["InvoiceNo"].strip(), r["StockCode"].strip(), r["Description"].strip(), int(r["Quantity"]), at, cents)

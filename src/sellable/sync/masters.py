@@ -8,7 +8,7 @@ held. One rule: nothing is raised on the word of a set that could be torn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,6 +35,8 @@ SUSPECTS_SHARE = 100
 SUSPECTS_FLOOR = 20
 """More than one key in a hundred (and more than twenty) absent from one complete set is our bug or theirs."""
 REREAD_SECONDS = 30
+STAMP_AHEAD_MAX = timedelta(days=2)
+"""A vendor's clock may be wrong, but not by more."""
 READ_ANEW_MAX = 2
 READ_ANEW_SECONDS = 30.0
 PROVE_SECONDS = 30.0
@@ -164,7 +166,7 @@ class SalesFeed:
             walk = await self._store.write(next_seq)
             at |= {"walk": walk, "page": 1, "received": 0, "since": at.get("mark") or self._start}
         page: SalePage = await self._port.sales_page(at["page"], updated_since=back(at["since"], 600), lane="reads")
-        newest = max([at.get("newest") or at["since"], *(row.updated for row in page.rows)])
+        newest = newest_of(at.get("newest") or at["since"], (row.updated for row in page.rows), context.now)
         received = at["received"] + page.received
         last = page.received == 0 or received >= page.total
         meta = {"walk": at["walk"], "last": last}
@@ -208,6 +210,23 @@ def back(stamp: str, seconds: int) -> str:
     """A change stamp moved back by an overlap: rows are committed late and clocks disagree."""
     at = datetime.fromisoformat(stamp.replace("Z", "+00:00")) - timedelta(seconds=seconds)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def newest_of(mark: str, stamps: Iterable[str], now: datetime) -> str:
+    """The newest of a mark and the stamps of a page, from which the next walk goes on.
+
+    What is no instant, or lies days ahead, does not count: from there on nothing would ever be found again.
+    """
+    bound = (now + STAMP_AHEAD_MAX).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return max([mark, *(stamp for stamp in stamps if stamp <= bound and _is_instant(stamp))])
+
+
+def _is_instant(stamp: str) -> bool:
+    try:
+        datetime.fromisoformat(stamp)
+    except ValueError:
+        return False
+    return stamp[:4] > "1000"
 
 
 def _arrival(source: str, kind: str, lane: str, name: str, body: Any, meta: dict[str, Any]) -> Arrival:

@@ -26,7 +26,7 @@ from sellable.runtime.queries import queries
 from sellable.runtime.wanted import want
 from sellable.stock import entries
 from sellable.sync import writer
-from sellable.sync.masters import back
+from sellable.sync.masters import back, newest_of
 
 sql = queries("sellable.sync")
 SOURCE = "commercetools"
@@ -81,7 +81,7 @@ class OrderFeed:
         versions = {o.order_id: o.version for o in page.orders}
         news = set(await self._store.read(book.newer_than_known, versions))
         arrivals = [order_arrival(o.order_id, o.version, o.body) for o in page.orders if o.order_id in news]
-        newest = max([at.get("newest") or mark, *(o.modified_at for o in page.orders)])
+        newest = newest_of(at.get("newest") or mark, (o.modified_at for o in page.orders), context.now)
         if page.full:
             cursor = {**at, "mark": mark, "after": list(page.cursor or ()), "newest": newest, "began": began}
             return FeedResult(arrivals=arrivals, cursor=cursor, again=True)
@@ -251,8 +251,7 @@ def on_message(tx: Tx, row: InboxRow, now: datetime, *, shop: Shop) -> None:
     elif kind == ENTRY_SET:
         _entry_set(tx, row, now, shop)
     elif kind == "InventoryEntryCreated":
-        body = msgspec.json.decode(row.body)
-        _want_entry(tx, body.get("inventoryEntry", {}), now, shop)
+        _want_entry(tx, msgspec.json.decode(row.body, type=_EntryCreated).inventory_entry, now, shop)
     elif kind == "InventoryEntryDeleted":
         known = tx.one(sql.entry_of_remote, remote_id=resource)
         if known is not None:
@@ -265,16 +264,36 @@ def missing(tx: Tx, keys: Sequence[tuple[str, str]], now: datetime, shop: Shop) 
         shop.open_case(tx, "entry_missing", f"sku:{row.sku}", now, actual={"channel": row.channel})
 
 
-def _want_entry(tx: Tx, entry: dict[str, Any], now: datetime, shop: Shop) -> None:
+class _NewEntry(msgspec.Struct, frozen=True):
+    """What is needed of a new entry."""
+
+    id: str = ""
+    sku: str = ""
+
+
+class _EntryCreated(msgspec.Struct, frozen=True, rename="camel"):
+    """What is needed of an InventoryEntryCreated message."""
+
+    inventory_entry: _NewEntry = _NewEntry()
+
+
+def _want_entry(tx: Tx, entry: _NewEntry, now: datetime, shop: Shop) -> None:
     """A new entry is read on every channel of ours: the message names its channel only by the storefront's id."""
-    if entry.get("sku") and tx.one(sql.entry_of_remote, remote_id=entry.get("id", "")) is None:
-        want(tx, SOURCE, "entry", [f"{channel}|{entry['sku']}" for channel in sorted(shop.channels)], 2, now)
+    if entry.sku and tx.one(sql.entry_of_remote, remote_id=entry.id) is None:
+        want(tx, SOURCE, "entry", [f"{channel}|{entry.sku}" for channel in sorted(shop.channels)], 2, now)
 
 
 def echoes(tx: Tx, rows: Sequence[InboxRow]) -> set[int]:
     """Ids of the messages among these rows that tell of our own writes, by one look into the journal."""
     told = [row for row in rows if row.kind == "message" and row.meta["type"] == ENTRY_SET]
     return {change.row_id for change in _changes(tx, told) if change.ours} if told else set()
+
+
+class _Author(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Which program wrote; the shopper or employee behind it is nothing for a case."""
+
+    client_id: str = ""
+    is_platform_client: bool = False
 
 
 class _EntrySet(msgspec.Struct, rename="camel"):
@@ -284,7 +303,7 @@ class _EntrySet(msgspec.Struct, rename="camel"):
     new_quantity_on_stock: int
     created_at: datetime
     resource_version: int = 0
-    created_by: dict[str, Any] = {}
+    created_by: _Author | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ One rule: nothing that arrives is answered with success before it is stored.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -23,6 +24,8 @@ from sellable.web.page import status_page
 
 BODY_BYTES_MAX = 1024 * 1024
 """Larger webhook bodies are refused; the vendors' own limits are far below."""
+BODY_SECONDS_MAX = 10.0
+"""Who takes longer to send one is not waited for: a vendor's is there at once, a stranger could hold us for ever."""
 
 accepted = telemetry.counter("webhooks", "Webhooks by source and answer.", ["source", "answer"])
 
@@ -61,13 +64,16 @@ def application(face: Face) -> Starlette:
         if accept is None:
             return _refuse(source, 404, "no such source")
         try:
-            body = await _body(request)
+            async with asyncio.timeout(BODY_SECONDS_MAX):
+                body = await _body(request)
             if body is None:
                 return _refuse(source, 413, "too large")
             headers = {k.lower(): v for k, v in request.headers.items()}
             new = await accept(request.path_params["token"], headers, body)
         except Refused as refusal:
             return _refuse(source, refusal.status, str(refusal))
+        except TimeoutError:
+            return _refuse(source, 408, "too slow", hang_up=True)
         except ClientDisconnect:
             return _refuse(source, 400, "connection lost")
         except psycopg.Error:
@@ -103,7 +109,7 @@ def application(face: Face) -> Starlette:
             return HTMLResponse(_plain("The database does not answer", type(error).__name__), status_code=503)
         return HTMLResponse(status_page(face.title, found), headers=PAGE_HEADERS)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", page),
             Route("/status.json", status),
@@ -113,6 +119,9 @@ def application(face: Face) -> Starlette:
             Route("/webhooks/{source}/{token}", webhook, methods=["POST"]),
         ]
     )
+    # A redirect would repeat an address with its token, on whatever host the caller named.
+    app.router.redirect_slashes = False
+    return app
 
 
 PAGE_HEADERS = {
@@ -126,7 +135,7 @@ PAGE_HEADERS = {
 async def _body(request: Request) -> bytes | None:
     """The raw body, or None when it is larger than allowed (also when its length was a lie)."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > BODY_BYTES_MAX:
+    if announced.isdecimal() and int(announced[:20]) > BODY_BYTES_MAX:
         return None
     chunks, size = [], 0
     async for chunk in request.stream():
@@ -144,9 +153,10 @@ def _may_read_metrics(request: Request, token: str | None) -> bool:
     return compare_digest(shown, f"Bearer {token}".encode()) and bool(token)
 
 
-def _refuse(source: str, status: int, reason: str) -> Response:
+def _refuse(source: str, status: int, reason: str, *, hang_up: bool = False) -> Response:
     accepted.labels(source if status != 404 else "unknown", str(status)).inc()
-    return JSONResponse({"error": reason}, status_code=status)
+    # Who is too slow is hung up on.
+    return JSONResponse({"error": reason}, status_code=status, headers={"connection": "close"} if hang_up else None)
 
 
 def _plain(title: str, detail: str) -> str:

@@ -51,14 +51,13 @@ def _says_limit(answer: Answer, errors: list[wire.ErrorModel]) -> bool:
     """Whether it says so: a document may hold the sentence too, for instance in a note."""
     no_document = answer.status >= 400 or bool(errors) or not kit.is_document(answer.body)
     sentence = no_document and _LIMIT.search(answer.body[:4096]) is not None
-    return answer.status == 429 or sentence or any(str(error.error_code) == "429" for error in errors)
+    return answer.status == 429 or sentence or any(_code(error) == 429 for error in errors)
 
 
 def _of_model(status: int, errors: list[wire.ErrorModel]) -> VendorError:
     """Where the status pretends success, or is 404 for a record, the model's own code counts."""
     said = "; ".join(error.exception or "" for error in errors)
-    digits = re.sub(r"\D", "", str(errors[0].error_code))
-    code = status if status >= 400 and status != 404 else int(digits or 400)
+    code = status if status >= 400 and status != 404 else _code(errors[0])
     absent = code == 404 or (code < 500 and _ABSENT.search(said) is not None)
     family = Refused if absent else kit.family_of(code, "", TABLE)
     return family(
@@ -66,3 +65,9 @@ def _of_model(status: int, errors: list[wire.ErrorModel]) -> VendorError:
         code="not_found" if absent else str(code),
         detail={"status": status, "errors": [f"{error.error_code}: {error.exception}" for error in errors]},
     )
+
+
+def _code(error: wire.ErrorModel) -> int:
+    """The model's own code; 400 where it is no number of three digits."""
+    digits = re.sub(r"\D", "", str(error.error_code)[:40])
+    return int(digits) if len(digits) == 3 else 400

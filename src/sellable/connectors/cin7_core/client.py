@@ -296,7 +296,7 @@ class Cin7Core:
             return answer
         if self._budgets is not None and (isinstance(error, LimitReached) or answer.status == 503):
             await self._budgets.breach(credential, answers.pause(answer))
-        raise error
+        raise error.without(orders.personal(body or {}))
 
 
 def _paged(body: bytes, key: str) -> tuple[list[Raw], int]:

@@ -6,6 +6,7 @@ before any call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from sellable.domain.orders import Address
 
 NOTE_MAX = 1024
 NAME_MAX = 256
+_PERSONAL = ("Contact", "Phone", "Email", "Note", "Memo")
 DECIMALS = Decimal("0.0001")
 
 
@@ -73,6 +75,14 @@ def order(sale_id: str, draft: SaleDraft, *, authorise: bool) -> dict[str, Any]:
             {"Description": _fits("Description", charge.description, 256), **_money(charge)} for charge in draft.charges
         ],
     }
+
+
+def personal(body: Mapping[str, Any]) -> set[str]:
+    """The words of a body that tell of a person, for leaving them out of what is said about it."""
+    words = {str(body.get(name, "")) for name in _PERSONAL}
+    for place in ("BillingAddress", "ShippingAddress"):
+        words |= {value for name, value in body.get(place, {}).items() if name != "Country" and isinstance(value, str)}
+    return words
 
 
 def _money(line: SaleLine | SaleCharge) -> dict[str, Any]:

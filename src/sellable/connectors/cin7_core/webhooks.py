@@ -7,7 +7,6 @@ few keys that matter are looked for in the text, and every document is read agai
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sellable.connectors.cin7_core.wire import guid
+from sellable.connectors.kit.decode import decode
 
 HINTS_MAX = 200
 HEADER = "x-sellable-token"
@@ -61,7 +61,7 @@ def verify(headers: Mapping[str, str], secret: str) -> bool:
     if scheme.lower() == "basic":
         try:
             offers[2] = base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             offers[2] = ""
     # Every form is compared, so that the time taken does not tell which one was near.
     return sum(hmac.compare_digest(offer.strip().encode(), secret.encode()) for offer in offers) > 0
@@ -75,7 +75,7 @@ def read(body: bytes) -> Notice:
     found: dict[str, list[str]] = {}
     for match in _PAIR.finditer(body):
         try:
-            value = msgspec.json.decode(match[2], type=str)
+            value = decode(match[2], str)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         if value:

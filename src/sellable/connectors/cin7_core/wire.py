@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, field
 
+from sellable.connectors.kit import decode as kit
 from sellable.connectors.kit.decode import document
 
 T = TypeVar("T")
@@ -263,7 +264,7 @@ def encode(document: Any) -> bytes:
 def decode(data: bytes | Raw, type_: type[T]) -> T:
     """One part of a document, for instance a row. Raises Garbled."""
     try:
-        return msgspec.json.decode(data, type=type_)
+        return kit.decode(data, type_)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Garbled(str(error)) from error
 
@@ -308,8 +309,8 @@ def errors_of(body: bytes) -> list[ErrorModel]:
     if b'"ErrorCode"' not in body[:4096]:
         return []
     try:
-        found = msgspec.json.decode(body, type=list[ErrorModel] | ErrorModel)
-    except msgspec.DecodeError:
+        found: Any = kit.decode(body, list[ErrorModel] | ErrorModel)  # type: ignore[arg-type]
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return []
     models = found if isinstance(found, list) else [found]
     return [model for model in models if model.error_code is not None]

@@ -29,6 +29,9 @@ CREDENTIAL = "commercetools"
 TOKEN_MARGIN = timedelta(seconds=60)
 """A token is renewed this long before it ends, or a tenth of its life if that is less."""
 
+TOKEN_SECONDS_MAX = 30 * 86400
+"""A token is renewed after a month, whatever its life is said to be."""
+
 TABLE: Table = {
     (409, ""): Conflict,
     (0, "ConcurrentModification"): Conflict,
@@ -172,7 +175,7 @@ class Session:
         if error is not None:
             raise error
         token = document(answer.body, wire.Token, vendor=VENDOR)
-        life = timedelta(seconds=token.expires_in)
+        life = timedelta(seconds=min(max(token.expires_in, 0), TOKEN_SECONDS_MAX))
         return token.access_token, answer.answered_at + life - min(TOKEN_MARGIN, life / 10)
 
     async def _heard(self, answer: Answer) -> None:
@@ -190,7 +193,9 @@ def says(body: bytes) -> Said:
     extensions = first.get("extensions")
     code = first.get("code") or (extensions.get("code") if isinstance(extensions, dict) else "")
     message = str(first.get("message") or found.message)
-    return Said(code=str(code or ""), message=message, detail={"errors": found.errors})
+    # Words and numbers are evidence enough; what is nested may be nested without end.
+    plain = [{name: x for name, x in each.items() if isinstance(x, str | int | float)} for each in found.errors]
+    return Said(code=str(code or ""), message=message, detail={"errors": plain})
 
 
 def made_at(answer: Answer) -> datetime:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from sellable.connectors.commercetools import wire
-from sellable.connectors.kit.decode import lenient
+from sellable.connectors.kit.decode import decode, lenient
 from sellable.connectors.port import EntryReading, RawMessage, RawOrder
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, TaxPortion
 from sellable.domain.orders import Address, Charge, InventoryMode, Line, Order, OrderState, SyncInfo, Tax
@@ -27,6 +27,10 @@ MESSAGES_OF = ("order", "inventory-entry", "product")
 """Resource types whose messages concern us."""
 
 DISCOUNT = "discountOnTotalPrice"
+RATE_MAX, RATE_PLACES_MAX = 10, 20
+"""No tax is ten times the price, and none has so many decimals."""
+MINOR_MAX, DIGITS_MAX = 10**18, 12
+"""What fits the database, and more digits than any currency or price of it has."""
 
 
 class Bundles(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +53,11 @@ def order(body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None
     A supply channel that is not in `channels` is given by its id, which is nobody's key: its units are sold, but from
     no entry of ours. Raises ValueError when this is no order.
     """
-    found = msgspec.json.decode(body, type=wire.Order)
+    found = decode(body, wire.Order)
     unknown = _strange_fields(body)
     digits = found.total_price.fraction_digits
+    if not 0 <= digits <= DIGITS_MAX:
+        raise ValueError(f"a currency with {digits} fraction digits")
     parents = _parents(found, bundles)
     back = _back_in_stock(found)
     lines = tuple(
@@ -110,7 +116,7 @@ def order_of_message(body: bytes, channels: Channels, bundles: Bundles | None = 
 
 def raw_order(body: bytes | msgspec.Raw) -> RawOrder:
     """An order as stored, with what is needed to page by and update it. Raises ValueError when this is no order."""
-    head = msgspec.json.decode(body, type=wire.Versioned)
+    head = decode(body, wire.Versioned)
     return RawOrder(order_id=head.id, version=head.version, modified_at=head.last_modified_at, body=bytes(body))
 
 
@@ -231,8 +237,8 @@ def _back_in_stock(found: wire.Order) -> dict[str, int]:
 
 
 def _strange_fields(body: bytes | msgspec.Raw) -> list[str]:
-    names = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).keys()
-    lines = msgspec.json.decode(body, type=wire.Skeleton).line_items
+    names = decode(body, dict[str, msgspec.Raw]).keys()
+    lines = decode(body, wire.Skeleton).line_items
     inner = {name for line in lines for name in line} - wire.LINE_FIELDS
     return [*sorted(names - wire.ORDER_FIELDS), *(f"lineItems.{name}" for name in sorted(inner))]
 
@@ -242,20 +248,30 @@ def _strange_fields(body: bytes | msgspec.Raw) -> list[str]:
 
 def minor(money: wire.Money, digits: int) -> int:
     """An amount in the order's minor unit. highPrecision comes with its cents already rounded; else half to even."""
-    if money.cent_amount is not None:
-        return money.cent_amount
-    if money.precise_amount is None:
-        raise ValueError("money without an amount")
-    exact = Decimal(money.precise_amount).scaleb(digits - money.fraction_digits)
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+    amount = money.cent_amount
+    if amount is None:
+        if money.precise_amount is None:
+            raise ValueError("money without an amount")
+        if not 0 <= money.fraction_digits <= DIGITS_MAX or abs(money.precise_amount) > MINOR_MAX:
+            raise ValueError("money beyond all amounts")
+        exact = Decimal(money.precise_amount).scaleb(digits - money.fraction_digits)
+        amount = int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+    if abs(amount) > MINOR_MAX:
+        raise ValueError("money beyond all amounts")
+    return amount
 
 
 def _tax(rate: wire.TaxRate | None, by_method: list[wire.MethodTaxRate] | None = None) -> Tax | None:
     """The one rate; several shipping methods may give one line several, and then there is none."""
     rates = [rate] if rate else [each.tax_rate for each in by_method or () if each.tax_rate]
-    if not rates or any(each != rates[0] for each in rates):
+    if not rates or any(each != rates[0] for each in rates) or not _is_rate(rates[0].amount):
         return None
     return Tax(name=rates[0].name, rate=rates[0].amount, included=rates[0].included_in_price, country=rates[0].country)
+
+
+def _is_rate(rate: Decimal) -> bool:
+    """Whether it can be computed with: what is no rate is left out, so that its order is captured, and held for it."""
+    return rate.is_finite() and 0 <= rate < RATE_MAX and -int(rate.as_tuple().exponent) <= RATE_PLACES_MAX
 
 
 def _taxed(price: wire.TaxedPrice | None, digits: int) -> Taxed | None:
@@ -264,6 +280,7 @@ def _taxed(price: wire.TaxedPrice | None, digits: int) -> Taxed | None:
     portions = tuple(
         TaxPortion(rate=each.rate, name=each.name or "", amount=minor(each.amount, digits))
         for each in price.tax_portions or ()
+        if _is_rate(each.rate)
     )
     return Taxed(net=minor(price.total_net, digits), gross=minor(price.total_gross, digits), portions=portions)
 
@@ -354,7 +371,7 @@ def _reading(
 
 def message(body: bytes | msgspec.Raw) -> RawMessage:
     """A message of the feed: its envelope is the hint, its bytes are kept. Raises ValueError without id or time."""
-    found = msgspec.json.decode(body, type=wire.Message)
+    found = decode(body, wire.Message)
     return RawMessage(
         message_id=found.id,
         type=found.type,

@@ -14,6 +14,7 @@ import msgspec
 
 from sellable.config.settings import Webhook
 from sellable.connectors.commercetools import translate, wire
+from sellable.connectors.kit.decode import decode
 from sellable.connectors.port import RawMessage
 
 
@@ -34,16 +35,16 @@ def recognise(body: bytes) -> list[RawMessage]:
     A change ("ResourceUpdated") is given as a message of that type whose id names the resource and its version.
     Raises ValueError for a body that is neither format.
     """
-    whole = msgspec.json.decode(body, type=msgspec.Raw)
-    parts = msgspec.json.decode(body, type=list[msgspec.Raw]) if bytes(whole).lstrip()[:1] == b"[" else [whole]
+    whole = decode(body, msgspec.Raw)
+    parts = decode(body, list[msgspec.Raw]) if bytes(whole).lstrip()[:1] == b"[" else [whole]
     found = [_one(part) for part in parts]
     return [each for each in found if each.resource_type in translate.MESSAGES_OF]
 
 
 def _one(raw: msgspec.Raw) -> RawMessage:
-    event = msgspec.json.decode(raw, type=wire.CloudEvent)
+    event = decode(raw, wire.CloudEvent)
     inner = event.data if event.specversion and bytes(event.data) else raw
-    note = msgspec.json.decode(inner, type=wire.Notification)
+    note = decode(inner, wire.Notification)
     if not note.notification_type:
         raise ValueError("neither a Platform notification nor a CloudEvent")
     if note.notification_type == "Message":

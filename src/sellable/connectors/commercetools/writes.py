@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sellable.connectors.commercetools import wire
-from sellable.connectors.kit.decode import lenient
+from sellable.connectors.kit.decode import decode, lenient
 from sellable.connectors.port import StockWrite, Written
 
 CONFLICT = "ConcurrentModification"
@@ -100,7 +100,7 @@ def failed(write: StockWrite, code: str, message: str, *, refused: bool = False)
 def applied(write: StockWrite, body: bytes | msgspec.Raw, at: datetime | None) -> Written:
     """The outcome an entry in the answer stands for; it must be this entry, and newer than what was written on."""
     try:
-        entry = msgspec.json.decode(body, type=wire.WrittenEntry)
+        entry = decode(body, wire.WrittenEntry)
     except ValueError as error:
         return unknown(write, f"the answer is not understood: {error}")
     if entry.id != write.remote_id or entry.version <= write.version:

@@ -23,6 +23,9 @@ Table = Mapping[tuple[int, str], Family]
 DEFAULTS: Table = {(401, ""): Misconfigured, (403, ""): Misconfigured}
 PAUSE_SECONDS = 1.0
 """How long to stay away when a limit was reached and the vendor does not say."""
+PAUSE_SECONDS_MAX = 3600.0
+"""Nobody stays away longer on one word: a proxy's slip must not stop the shop for years."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,18 +75,18 @@ def is_document(body: bytes) -> bool:
 
 
 def pause(headers: Mapping[str, str], now: datetime | None, otherwise: float = PAUSE_SECONDS) -> float:
-    """Seconds of Retry-After: a number (its first integer, units ignored) or a date, measured on the vendor's clock."""
+    """Seconds of Retry-After, an hour at most: a number (its first integer, units ignored) or a date on their clock."""
     value = headers.get("retry-after", "")
     if number := re.match(r"\s*(\d+)", value):
-        return float(number[1])
+        return min(float(number[1]), PAUSE_SECONDS_MAX)
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return otherwise
     if now is None or until.tzinfo is None:
         return otherwise
-    return max(0.0, (until - now).total_seconds())
+    return min(max(0.0, (until - now).total_seconds()), PAUSE_SECONDS_MAX)
 
 
 def _text(answer: Answer) -> str:
-    return answer.body[:300].decode(errors="replace")
+    return _CONTROL.sub(" ", answer.body[:300].decode(errors="replace"))
