@@ -47,6 +47,11 @@ WHERE coalesce(b.quantity, 0) <> coalesce(s.units, 0) LIMIT 100;
 -- SKUs whose accounts do not cancel (I1).
 SELECT sku FROM balance GROUP BY sku HAVING sum(quantity) <> 0 LIMIT 100;
 
+-- name: lock_balances
+-- Whoever closes gaps of these SKUs waits for whoever else does, in the order in which balances are posted: two who
+-- read the same gap would both close it.
+SELECT 1 AS locked FROM balance WHERE sku = ANY (%(skus)s::text[]) ORDER BY sku, location, state FOR UPDATE;
+
 -- name: ledger_gaps
 -- Where balances and observed numbers of these SKUs differ, with a causal number for the movement that closes the gap.
 WITH seen AS (
