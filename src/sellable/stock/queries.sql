@@ -460,11 +460,11 @@ WITH made AS MATERIALIZED (
 SELECT json_build_array(
     (SELECT coalesce(json_agg(json_build_array(sku, channel, remote_id, version, typed, e, q, q_reserved, q_at, q_seq,
         last_t, parked, terms) ORDER BY sku, channel), '[]') FROM entry_now WHERE sku = ANY (%(skus)s::text[])),
-    (SELECT coalesce(json_agg(json_build_array(sku, component, units)), '[]') FROM made),
+    (SELECT coalesce(json_agg(json_build_array(sku, component, units) ORDER BY sku, component), '[]') FROM made),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(location, available, a0, observed_at, left_out))
         ORDER BY sku, location), '[]') FROM reading_now WHERE sku = ANY ((SELECT list FROM names)::text[])),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(order_id, label, location, channel, open_units,
-        evidenced_units, evidence_seq)) ORDER BY sku, at, order_id), '[]') FROM demand
+        evidenced_units, evidence_seq)) ORDER BY sku, at, order_id, line_id, slot), '[]') FROM demand
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND NOT settled AND open_units + evidenced_units > 0),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(id, pool, units, reason)) ORDER BY sku, id), '[]') FROM hold
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND ended_at IS NULL
