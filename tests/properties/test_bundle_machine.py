@@ -163,11 +163,8 @@ class Bundles(InTransaction):
     def shown_is_what_can_be_sold(self) -> None:
         for number in numbers.compute(self.tx, SKUS, LAYOUT, NOW):
             rule_ = LAYOUT.channels[number.channel]
-            ats = {
-                c: sum(left.values()) - anywhere
-                for c in ("A", "B")
-                for left, anywhere in [self._floating(c, rule_.pool)]
-            }
+            goods = {c: self._floating(c, rule_.pool) for c in ("A", "B")}
+            ats = {c: sum(left.values()) - anywhere for c, (left, anywhere) in goods.items()}
             if number.sku != "K":
                 assert number.explanation.ats == ats[number.sku], number.explanation
                 continue
@@ -175,12 +172,10 @@ class Bundles(InTransaction):
             packed = self._packed(rule_.pool)
             found = number.explanation.ats
             assert found <= min(pool_says, packed), (found, pool_says, packed)
-            placed = all(anywhere == 0 for c in self.recipe for _, anywhere in [self._floating(c, rule_.pool)])
-            if placed:
+            if all(goods[c][1] == 0 for c in self.recipe):
                 assert found == min(pool_says, packed), (found, pool_says, packed)
-            assert number.explanation.target == max(
-                0, min(found - rule_.buffer, 99 if rule_.cap is None else rule_.cap)
-            )
+            cap = found if rule_.cap is None else rule_.cap
+            assert number.explanation.target == max(0, min(found - rule_.buffer, cap))
 
 
 @pytest.mark.usefixtures("alone")
