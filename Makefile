@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup lint test test-url demo bench pins
+.PHONY: setup lint test test-url soak demo bench pins
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ test: setup lint
 test-url: setup
 	@test -n "$(DATABASE_URL)" || { echo "set DATABASE_URL" >&2; exit 2; }
 	DATABASE_URL="$(DATABASE_URL)" $(BIN)/pytest
+
+# The long forms: every pair of transactions stopped everywhere (hours), 200 times as many examples of each property.
+soak: setup
+	RACES=all PROPERTIES=200 $(BIN)/pytest tests/races tests/properties --timeout 0
 
 demo: setup
 	$(BIN)/sellable demo $(if $(FOR),--for $(FOR))

@@ -1,4 +1,7 @@
-"""How state machines are run: bounded, the same every time, and proved able to fail."""
+"""How state machines are run: bounded, the same every time, and proved able to fail.
+
+`PROPERTIES=200` takes two hundred times as many examples, new ones each time.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from sellable.runtime.database import Store, Tx, _connect
 
-LONG = os.environ.get("PROPERTIES") == "long"
-MORE = 200 if LONG else 1
+MORE = int(os.environ.get("PROPERTIES", "1"))
+LONG = MORE > 1
 QUIET = settings(
     derandomize=not LONG,
     database=None,
@@ -25,7 +28,7 @@ QUIET = settings(
 
 
 def holds(machine: type[RuleBasedStateMachine], examples: int, steps: int) -> None:
-    """The rule holds in every example; two hundred times as many in the long form, and at least fifty steps each."""
+    """The rule holds in every example; in the long form there are more, of at least fifty steps each."""
     bounds = settings(QUIET, max_examples=examples * MORE, stateful_step_count=max(steps, 50) if LONG else steps)
     run_state_machine_as_test(machine, settings=bounds)  # type: ignore[no-untyped-call]
 

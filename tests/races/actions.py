@@ -6,6 +6,7 @@ A new function that takes a `tx: Tx` first belongs into one of these, or the sui
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -566,11 +567,10 @@ def release(tx: Tx, w: World) -> None:
 
 @action("strays of no lane stopped")
 def stop_strays(tx: Tx, w: World) -> None:
-    pumps, w.dispatcher._pumps = w.dispatcher._pumps, [p for p in w.dispatcher._pumps if p.lane != "repair"]
-    try:
-        w.dispatcher._stop_strays(tx, NOW)
-    finally:
-        w.dispatcher._pumps = pumps
+    # A copy, because the other transaction may use the same dispatcher at this moment.
+    blind = copy(w.dispatcher)
+    blind._pumps = [pump for pump in blind._pumps if pump.lane != "repair"]
+    blind._stop_strays(tx, NOW)
 
 
 @action("old things forgotten")

@@ -48,6 +48,8 @@ NUMBERS = {"id", "case_id", "last_movement_id", "hash", "prev_hash", "content", 
 COUNTED = {"seq", "a0", "a1", "walk", "last_id", "hash", "changed_seq"}
 """The same inside of JSON."""
 _OP = re.compile(r"C-\d{6}")
+_ID = re.compile(r"_[AB](?:0\.)?\d+")
+"""Ids made by one of the two: which of them made which is no difference."""
 
 _here = threading.local()
 
@@ -149,7 +151,8 @@ class Stage:
         self._layout = layout
         self._watch = psycopg.connect(url, autocommit=True)
         superuser = self._watch.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
-        quick = f"{options} -c deadlock_timeout=20ms" if superuser and superuser[0] else options
+        self.may_reset = bool(superuser and superuser[0])
+        quick = f"{options} -c deadlock_timeout=20ms" if self.may_reset else options
         self.stores = {
             slot: Store(psycopg.conninfo.make_conninfo(url, options=quick), clock(), threads=1) for slot in "AB"
         }
@@ -296,7 +299,7 @@ class Stage:
     def _once_more(self, a: Action, b: Action, world: Any) -> None:
         for slot, action in (("A", a), ("B", b)):
             if action.again:
-                self._play(slot, replace(action, run=action.again), world)
+                self._play(slot, replace(action, run=action.again), world, name=f"{slot}0.")
 
     def serial(self, a: Action, b: Action, world: Any, order: str) -> Outcome:
         """Both, one after the other; `order` is "AB" or "BA"."""
@@ -389,7 +392,7 @@ class Stage:
                 if "case_id" in row:
                     plain["case"] = by_id.get(row["case_id"])
                 text = json.dumps(plain, sort_keys=True)
-                lines.append(f"{name} {_OP.sub(lambda m: refs.get(m[0], m[0]), text)}")
+                lines.append(f"{name} {_ID.sub('_x', _OP.sub(lambda m: refs.get(m[0], m[0]), text))}")
         return [*lines, *self._numbers(set(names))]
 
     def _numbers(self, changed: set[str]) -> list[str]:
