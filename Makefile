@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup lint test test-url demo bench soak pins fuzz coverage sbom audit
+.PHONY: setup lint test test-url demo bench soak soak-core pins fuzz coverage sbom audit
 
 setup: $(STAMP)
 
@@ -44,6 +44,10 @@ PROFILE ?= chaos
 soak: setup
 	$(BIN)/sellable simulate --seeds $(SEEDS) --first-seed $(FIRST) --minutes $(MINUTES) --profile $(PROFILE) \
 		--record docs/proofs.md
+
+# The long forms: every pair of transactions stopped everywhere (hours), 200 times as many examples of each property.
+soak-core: setup
+	RACES=all PROPERTIES=200 $(BIN)/pytest tests/races tests/properties --timeout 0
 
 # Coverage-guided fuzzing of every decoder, a minute each; FUZZ="cin7_stock ct_order" picks, SECONDS=600 lasts longer.
 fuzz: .venv/.proof

@@ -302,7 +302,7 @@ ON CONFLICT (sale_id) DO NOTHING;
 
 -- name: old_strays
 -- Strays that stayed, minutes after they were first seen.
-SELECT sale_id, order_id, part FROM stray WHERE NOT owed AND since <= %(before)s ORDER BY since LIMIT 20 FOR UPDATE SKIP LOCKED;
+SELECT sale_id, order_id, part FROM stray WHERE NOT owed AND since <= %(before)s ORDER BY since, sale_id LIMIT 20 FOR UPDATE SKIP LOCKED;
 
 -- name: stray_owed
 -- Its voiding is owed.

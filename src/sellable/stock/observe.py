@@ -220,6 +220,7 @@ def _follow(tx: Tx, sweep: str, rows: Sequence[Any], now: datetime) -> None:
 
 def ledger_follows(tx: Tx, skus: Sequence[str], sweep: str, now: datetime) -> None:
     """Posts the unexplained gap between balances and what is observed, so that the ledger never lies about a count."""
+    tx.run(sql.lock_balances, skus=list(skus))
     posted = ledger.post(tx, [_gap(r, sweep) for r in tx.all(sql.ledger_gaps, skus=list(skus))], now)
     assert not posted.conflicts, "the causal number makes each gap a fact of its own"
 

@@ -48,6 +48,11 @@ WHERE coalesce(b.quantity, 0) <> coalesce(s.units, 0) LIMIT 100;
 -- SKUs whose accounts do not cancel (I1).
 SELECT sku FROM balance GROUP BY sku HAVING sum(quantity) <> 0 LIMIT 100;
 
+-- name: lock_balances
+-- Whoever closes gaps of these SKUs waits for whoever else does, in the order in which balances are posted: two who
+-- read the same gap would both close it.
+SELECT 1 AS locked FROM balance WHERE sku = ANY (%(skus)s::text[]) ORDER BY sku, location, state FOR UPDATE;
+
 -- name: ledger_gaps
 -- Where balances and observed numbers of these SKUs differ, with a causal number for the movement that closes the gap.
 WITH seen AS (
@@ -570,7 +575,7 @@ WITH made AS MATERIALIZED (
 SELECT json_build_array(
     (SELECT coalesce(json_agg(json_build_array(sku, channel, remote_id, version, typed, e, q, q_reserved, q_at, q_seq,
         last_t, parked, terms) ORDER BY sku, channel), '[]') FROM entry_now WHERE sku = ANY (%(skus)s::text[])),
-    (SELECT coalesce(json_agg(json_build_array(sku, component, units)), '[]') FROM made),
+    (SELECT coalesce(json_agg(json_build_array(sku, component, units) ORDER BY sku, component), '[]') FROM made),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(location, available, a0, observed_at, left_out))
         ORDER BY sku, location), '[]') FROM reading_now WHERE sku = ANY ((SELECT list FROM names)::text[])),
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(order_id, label, location, channel, open_units,

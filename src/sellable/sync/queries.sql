@@ -108,7 +108,7 @@ WHERE d <> 0 AND op IS NULL AND due_at <= %(now)s AND %(raises)s = (d > 0 AND pr
     AND NOT (%(raises)s AND EXISTS (SELECT 1 FROM entry e WHERE (e.sku, e.channel) = (desired.sku, desired.channel)
         AND e.parked IS NOT NULL))
 ORDER BY CASE WHEN priority = 3 AND since <= %(now)s - interval '60 seconds' THEN 2
-              WHEN priority = 4 AND since <= %(now)s - interval '5 minutes' THEN 2 ELSE priority END, since
+              WHEN priority = 4 AND since <= %(now)s - interval '5 minutes' THEN 2 ELSE priority END, since, sku, channel
 LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
 
 -- name: set_desired_op
