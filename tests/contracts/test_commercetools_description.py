@@ -94,6 +94,8 @@ async def stock(port: Commercetools, shop: Shop) -> None:
 async def orders(port: Commercetools, shop: Shop) -> None:
     """Orders found in every way, and everything written back to one."""
     product(shop)
+    for skus in ([CHAIR], [CHAIR, "NO-SUCH"]):
+        assert await port.sold(skus, lane="repair") == {CHAIR}
     document = imported(shop, "W-1")
     line, since = document["lineItems"][0]["id"], datetime.now(UTC) - timedelta(hours=1)
     page = await port.orders_modified(None, since="2020-01-01T00:00:00.000Z", lane="repair")

@@ -50,7 +50,7 @@ function builder(path) {
 
 function typed(name, value) {
   if (['limit', 'offset'].includes(name)) return Number(value)
-  return name === 'withTotal' ? value === 'true' : value
+  return ['withTotal', 'staged'].includes(name) ? value === 'true' : value
 }
 
 function asked(query) {
