@@ -48,8 +48,8 @@ def day(seed: int = 1, minutes: float = 3.0, **changes: Any) -> Plan:
     return replace(calm, **changes)
 
 
-UNDONE: Mapping[str, Any] = {"staff": 600.0, "pick_seconds": 600.0, "tempo": replace(BUSY, deliveries=0.0, orders=12.0)}
-"""Many sales, none of them picked, and staff who undo them; nothing is delivered that would hide it."""
+UNDONE: Mapping[str, Any] = {"staff": 900.0, "pick_seconds": 240.0, "tempo": replace(BUSY, deliveries=1.0)}
+"""Many sales, none of them picked, and staff who undo them; hardly anything is delivered that would hide it."""
 
 
 # --- What is changed -------------------------------------------------------------------------------------------------
@@ -95,7 +95,6 @@ def naive_decrement(patch: Patch) -> None:
 def raise_without_proof(patch: Patch) -> None:
     """R5b, R8: a higher number is believed at first sight, also where open orders are contained in it."""
     patch.setattr(demand, "contained_and_open", lambda tx, skus: [])
-    patch.setattr(masters.demand, "contained_and_open", lambda tx, skus: [])
 
 
 def containment_kept(patch: Patch) -> None:
@@ -107,6 +106,8 @@ def containment_kept(patch: Patch) -> None:
 
     patch.setattr(demand, "evidence", stubborn)
     patch.setattr(demand, "revoke", lambda *args, **kwargs: 0)
+    # The proof that a raise of such units needs would hide it.
+    raise_without_proof(patch)
 
 
 def missing_is_unchanged(patch: Patch) -> None:
@@ -189,9 +190,6 @@ MUTANTS = {
     ),
     "containment kept after an undo": Mutant(
         breaks="R5b", seen_by=("I4",), switch_on=containment_kept, plan=day(minutes=4.0, **UNDONE)
-    ),
-    "raise without proof": Mutant(
-        breaks="R5b", seen_by=("I4",), switch_on=raise_without_proof, plan=day(minutes=4.0, **UNDONE)
     ),
     "float totals": Mutant(
         breaks="R34", seen_by=("I16",), switch_on=float_totals,

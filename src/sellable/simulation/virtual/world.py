@@ -215,7 +215,7 @@ class World:
                 self._operate()
             return done
 
-        return await self.until(reached, CONVERGE_SECONDS_MAX), rest.what
+        return await self.until(reached, CONVERGE_SECONDS_MAX + 2 * self.plan.pick_seconds), rest.what
 
     def _on_the_road(self) -> bool:
         """Whether a truck still brings goods."""
