@@ -162,7 +162,7 @@ def nothing(patch: Patch) -> None:
 
 
 MUTANTS = {
-    "absolute write": Mutant(breaks="R11", seen_by=("I4",), switch_on=absolute_write, plan=day()),
+    "absolute write": Mutant(breaks="R11", seen_by=("I4", "cases"), switch_on=absolute_write, plan=day()),
     "arrival containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=arrival_containment, plan=day()),
     "sent containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=sent_containment, plan=day()),
     "naive decrement": Mutant(breaks="R12", seen_by=("cases", "convergence"), switch_on=naive_decrement, plan=day()),
@@ -174,11 +174,11 @@ MUTANTS = {
         plan=day(tempo=replace(BUSY, counter_sales=20.0, orders=2.0, deliveries=0.0)),
     ),
     "no lastOp": Mutant(
-        breaks="R19", seen_by=("I4", "I8", "convergence"), switch_on=no_last_op,
+        breaks="R19", seen_by=("I4", "I8", "cases"), switch_on=no_last_op,
         plan=day(minutes=4.0, rates={"ct-reset-after": 0.05}),
     ),
     "409 on a resend taken as not applied": Mutant(
-        breaks="R19", seen_by=("I4", "I8", "convergence"), switch_on=resend_conflict_is_no,
+        breaks="R19", seen_by=("I4", "I8", "cases"), switch_on=resend_conflict_is_no,
         plan=day(minutes=4.0, rates={"ct-reset-after": 0.05}),
     ),
     "restock assumed no": Mutant(
