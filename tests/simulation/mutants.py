@@ -13,7 +13,6 @@ import pytest
 
 from sellable.connectors.commercetools import writes
 from sellable.orders import totals
-from sellable.runtime import operations
 from sellable.runtime.operations import Operation, Outcome, Rejected
 from sellable.simulation.virtual.profiles import CALM, Plan, plan_of
 from sellable.stock import demand, entries, observe
@@ -147,14 +146,6 @@ def restockable_written(patch: Patch) -> None:
         writes, "_actions",
         lambda write, marking: [*actions(write, marking), ("setRestockableInDays", {"restockableInDays": 2})],
     )  # fmt: skip
-
-
-def no_epoch(patch: Patch) -> None:
-    """R19, R20: whoever once held an operation may write its end."""
-    query = operations.sql.settle_operation
-    text = query.text.replace("AND epoch = %(epoch)s AND owner IS NOT NULL", "AND %(epoch)s::int IS NOT NULL")
-    assert text != query.text
-    patch.setitem(operations.sql._found, "settle_operation", replace(query, text=text))
 
 
 def nothing(patch: Patch) -> None:
