@@ -33,9 +33,10 @@ def simulate(
 ) -> None:
     """Simulate a small shop with everything that can go wrong, faster than life, and judge what happened.
 
-    The same seed and version give the same trace hash; Ctrl-C ends with what was achieved until then. Exit codes: 0 every
-    invariant held, 1 one was broken (the seed, what broke first and the shortest run that still breaks it are printed), 2
-    for a word that means nothing.
+    The same seed and version give the same trace hash; Ctrl-C ends with what was achieved until then.
+
+    Exit codes: 0 every invariant held, 1 one was broken (the seed, what broke first and the shortest run that still
+    breaks it are printed), 2 for a word that means nothing.
     """
     if profile not in PROFILES:
         raise fail(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}", 2)
