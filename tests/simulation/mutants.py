@@ -13,7 +13,6 @@ import pytest
 
 from sellable.connectors.commercetools import writes
 from sellable.orders import totals
-from sellable.runtime import operations
 from sellable.runtime.operations import Operation, Outcome, Rejected
 from sellable.simulation.virtual.profiles import CALM, Plan, plan_of
 from sellable.stock import demand, entries, observe
@@ -48,8 +47,8 @@ def day(seed: int = 1, minutes: float = 3.0, **changes: Any) -> Plan:
     return replace(calm, **changes)
 
 
-UNDONE: Mapping[str, Any] = {"staff": 600.0, "pick_seconds": 600.0, "tempo": replace(BUSY, deliveries=0.0, orders=12.0)}
-"""Many sales, none of them picked, and staff who undo them; nothing is delivered that would hide it."""
+UNDONE: Mapping[str, Any] = {"staff": 900.0, "pick_seconds": 240.0, "tempo": replace(BUSY, deliveries=1.0)}
+"""Many sales, none of them picked, and staff who undo them; hardly anything is delivered that would hide it."""
 
 
 # --- What is changed -------------------------------------------------------------------------------------------------
@@ -95,7 +94,6 @@ def naive_decrement(patch: Patch) -> None:
 def raise_without_proof(patch: Patch) -> None:
     """R5b, R8: a higher number is believed at first sight, also where open orders are contained in it."""
     patch.setattr(demand, "contained_and_open", lambda tx, skus: [])
-    patch.setattr(masters.demand, "contained_and_open", lambda tx, skus: [])
 
 
 def containment_kept(patch: Patch) -> None:
@@ -107,6 +105,8 @@ def containment_kept(patch: Patch) -> None:
 
     patch.setattr(demand, "evidence", stubborn)
     patch.setattr(demand, "revoke", lambda *args, **kwargs: 0)
+    # The proof that a raise of such units needs would hide it.
+    raise_without_proof(patch)
 
 
 def missing_is_unchanged(patch: Patch) -> None:
@@ -148,20 +148,12 @@ def restockable_written(patch: Patch) -> None:
     )  # fmt: skip
 
 
-def no_epoch(patch: Patch) -> None:
-    """R19, R20: whoever once held an operation may write its end."""
-    query = operations.sql.settle_operation
-    text = query.text.replace("AND epoch = %(epoch)s AND owner IS NOT NULL", "AND %(epoch)s::int IS NOT NULL")
-    assert text != query.text
-    patch.setitem(operations.sql._found, "settle_operation", replace(query, text=text))
-
-
 def nothing(patch: Patch) -> None:
     """No mutant."""
 
 
 MUTANTS = {
-    "absolute write": Mutant(breaks="R11", seen_by=("I4",), switch_on=absolute_write, plan=day()),
+    "absolute write": Mutant(breaks="R11", seen_by=("I4", "cases"), switch_on=absolute_write, plan=day()),
     "arrival containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=arrival_containment, plan=day()),
     "sent containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=sent_containment, plan=day()),
     "naive decrement": Mutant(breaks="R12", seen_by=("cases", "convergence"), switch_on=naive_decrement, plan=day()),
@@ -173,11 +165,11 @@ MUTANTS = {
         plan=day(tempo=replace(BUSY, counter_sales=20.0, orders=2.0, deliveries=0.0)),
     ),
     "no lastOp": Mutant(
-        breaks="R19", seen_by=("I4", "I8", "convergence"), switch_on=no_last_op,
+        breaks="R19", seen_by=("I4", "I8", "cases"), switch_on=no_last_op,
         plan=day(minutes=4.0, rates={"ct-reset-after": 0.05}),
     ),
     "409 on a resend taken as not applied": Mutant(
-        breaks="R19", seen_by=("I4", "I8", "convergence"), switch_on=resend_conflict_is_no,
+        breaks="R19", seen_by=("I4", "I8", "cases"), switch_on=resend_conflict_is_no,
         plan=day(minutes=4.0, rates={"ct-reset-after": 0.05}),
     ),
     "restock assumed no": Mutant(
@@ -189,9 +181,6 @@ MUTANTS = {
     ),
     "containment kept after an undo": Mutant(
         breaks="R5b", seen_by=("I4",), switch_on=containment_kept, plan=day(minutes=4.0, **UNDONE)
-    ),
-    "raise without proof": Mutant(
-        breaks="R5b", seen_by=("I4",), switch_on=raise_without_proof, plan=day(minutes=4.0, **UNDONE)
     ),
     "float totals": Mutant(
         breaks="R34", seen_by=("I16",), switch_on=float_totals,

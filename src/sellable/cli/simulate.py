@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,8 +33,10 @@ def simulate(
 ) -> None:
     """Simulate a small shop with everything that can go wrong, faster than life, and judge what happened.
 
-    The same seed and version give the same trace hash. Exit codes: 0 every invariant held, 1 one was broken (the seed,
-    what broke first and the shortest run that still breaks it are printed), 2 for a word that means nothing.
+    The same seed and version give the same trace hash; Ctrl-C ends with what was achieved until then.
+
+    Exit codes: 0 every invariant held, 1 one was broken (the seed, what broke first and the shortest run that still
+    breaks it are printed), 2 for a word that means nothing.
     """
     if profile not in PROFILES:
         raise fail(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}", 2)
@@ -42,17 +46,13 @@ def simulate(
     chosen = range(first_seed, first_seed + seeds) if seed is None else [seed]
     outcomes: list[Outcome] = []
     with simulation_database(database_url) as url:
-        for number in chosen:
-            outcome = play(plan_of(number, profile, length), url, keep=trace)
-            outcomes.append(outcome)
-            _progress(outcome, len(outcomes), len(chosen))
-            if outcome.broken:
-                break
-        if outcomes[-1].broken and not trace:
+        _play_all(chosen, profile, length, url, outcomes, keep=trace)
+        if not outcomes:
+            raise typer.Exit(1)
+        short = outcomes[-1]
+        if short.broken and not trace:
             err.print("making it short ...")
-            short = shrink(outcomes[-1], url, say=lambda words: err.print(f"  {words}"))
-        else:
-            short = outcomes[-1]
+            short = shrink(short, url, say=lambda words: err.print(f"  {words}"))
     if record is not None:
         with record.open("a", encoding="utf-8") as page:
             page.write(recorded(report(outcomes), length))
@@ -65,6 +65,18 @@ def simulate(
         if short.broken:
             _failure(short)
     raise typer.Exit(1 if any(outcome.broken for outcome in outcomes) else 0)
+
+
+def _play_all(
+    seeds: Sequence[int], profile: str, minutes: float, url: str, outcomes: list[Outcome], *, keep: bool
+) -> None:
+    """Until one breaks or somebody has seen enough (Ctrl-C): what was achieved by then counts."""
+    with suppress(KeyboardInterrupt):
+        for number in seeds:
+            outcomes.append(play(plan_of(number, profile, minutes), url, keep=keep))
+            _progress(outcomes[-1], len(outcomes), len(seeds))
+            if outcomes[-1].broken:
+                return
 
 
 def _progress(outcome: Outcome, number: int, of: int) -> None:

@@ -62,6 +62,9 @@ TROUBLES: Mapping[str, Trouble] = {
     **_both("wrong-type", "F8", 0.5, effect="wrong_type", when="after"),
     "ct-409": Trouble(menu="F2", host=CT, fault={"effect": "status", "status": 409, "match": _WRITES[CT]}),
     "cin7-error-200": Trouble(menu="F2", host=CIN7, fault={"effect": "error_200"}),
+    "cin7-no-sales-list": Trouble(
+        menu="F4", host=CIN7, fault={"effect": "status", "status": 500, "match": "saleList"}, episodic=True
+    ),
     "cin7-stale-page": Trouble(menu="F4", host=CIN7, fault={"effect": "stale_page", "match": _LISTS}, weight=8.0),
     "cin7-shifted-page": Trouble(menu="F4", host=CIN7, fault={"effect": "shifted_page", "match": _LISTS}, weight=4.0),
     "cin7-missing-row": Trouble(menu="F4", host=CIN7, fault={"effect": "missing_row", "match": _LISTS}, weight=8.0),

@@ -53,7 +53,8 @@ LIMITS: tuple[dict[str, Any], ...] = (
 LOOK_SECONDS = 5.0
 SCAN_SECONDS = 300.0
 BASELINE_SECONDS_MAX = 600.0
-SETTLED_SECONDS = 30.0
+SETTLED_SECONDS = 75.0
+"""Longer than a sweep of the back office and its pages: what happened last has been learnt by then."""
 CONVERGE_SECONDS_MAX = 2 * (60 + 20 + 300) + 240
 """2 x (longest poll + settle + backoff cap), and the staff's work on the last order."""
 OPERATOR_SECONDS = 45.0
@@ -216,7 +217,7 @@ class World:
                 self._operate()
             return done
 
-        return await self.until(reached, CONVERGE_SECONDS_MAX), rest.what
+        return await self.until(reached, CONVERGE_SECONDS_MAX + 2 * self.plan.pick_seconds), rest.what
 
     def _on_the_road(self) -> bool:
         """Whether a truck still brings goods."""
