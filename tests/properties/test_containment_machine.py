@@ -73,4 +73,4 @@ def test_mistakes_with_containment_are_found_out(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(demand, "revoke", lambda *a: 0)
     else:
         monkeypatch.setattr(Demand, "in_flight", told)
-    fails(Warehouse, 60, 30)
+    fails(Warehouse, 300, 30)

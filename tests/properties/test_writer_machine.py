@@ -193,7 +193,7 @@ def test_mistakes_of_a_writer_are_found_out(
     def dead(op_id: str, payload: dict[str, Any], seen: Any) -> str:
         return writer.ALIVE if seen.version == payload["version"] else writer.DEAD
 
-    def same(tx: Tx, op: Any, layout: Any, read: int, now: Any) -> Any:
+    def same(tx: Tx, op: Any, *_: Any) -> Any:
         return replace(op, payload=dict(tx.value(writer.sql.payload_now, id=op.id)))
 
     def absolute(tx: Any, skus: Any, layout: Any, now: Any, **values: Any) -> Any:

@@ -13,22 +13,25 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from tests.races.stage import NOW, Action, query, slot
+from tests.races.stage import NOW, OLDER, Action, query, slot
 from tests.races.world import ORDERS, SPEC, World, page_of
 from tests.suites.orders_life import CHAIR, SET, TABLE, shipment
 
+from sellable.app import service, watching
 from sellable.connectors.port import Allocation, CatalogueItem, CataloguePage, EntryReading, Readings, SaleRow
 from sellable.desk import alerts, cases, quarantine
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import capture, export, fulfilment, strays
 from sellable.orders.context import BACK_OFFICE, STOREFRONT
-from sellable.runtime import budgets, calls, feeds, inbox, operations, scribe, slots, wanted
+from sellable.runtime import budgets, feeds, inbox, operations, scribe, slots, wanted
+from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx
 from sellable.runtime.feeds import FeedResult
 from sellable.runtime.http import Exchange
 from sellable.runtime.inbox import Arrival
 from sellable.runtime.operations import Done, Later, NotApplied, Rejected, Unknown
-from sellable.stock import catalogue, entries, ledger, numbers, observe
+from sellable.runtime.seal import IN_THE_OPEN
+from sellable.stock import catalogue, entries, ledger, numbers
 from sellable.sync import loop, masters, storefront, writer
 
 ACTIONS: list[Action] = []
@@ -87,6 +90,11 @@ def other(tx: Tx, w: World) -> None:
     capture.on_order(tx, w.row(b"other"), NOW, context=w.context)
 
 
+@action("order that others noted")
+def noted_order(tx: Tx, w: World) -> None:
+    capture.on_order(tx, w.row(b"noted"), NOW, context=w.context)
+
+
 @each("edit", ("planned", "compared", "unseen", "live", "held"))
 def edit(tx: Tx, w: World, name: str) -> None:
     capture.take(tx, w.orders[f"{name} more"], NOW, w.context)
@@ -104,7 +112,7 @@ def retry(tx: Tx, w: World, name: str) -> None:
 
 @action("accept totals of held")
 def accept(tx: Tx, w: World) -> None:
-    capture.accept_totals(tx, "held", "ops", NOW, w.context)
+    capture.accept_totals(tx, "held", "ops", "agreed with finance", NOW, w.context)
 
 
 # --- What the back office answered -----------------------------------------------------------------------------------
@@ -206,6 +214,34 @@ def strays_owed(tx: Tx, w: World) -> None:
     strays.owe_voiding(tx, w.context, w.life.clock)
 
 
+def found_sales(*sales: tuple[str, str]) -> Done:
+    """Sales by id and status as the search for an order's own finds them, Berlin's all."""
+    return Done(
+        {"sales": [{"sale_id": sale, "number": sale.upper(), "ref": "their-ref", "status": status, "location": "Berlin"}
+                   for sale, status in sales]}
+    )  # fmt: skip
+
+
+@action("its sale found sought")
+def adopted(tx: Tx, w: World) -> None:
+    settle(tx, w, "sought", found_sales(("sale-theirs", "authorised")))
+
+
+@action("its sale found a draft sought")
+def adopted_draft(tx: Tx, w: World) -> None:
+    settle(tx, w, "sought", found_sales(("sale-theirs", "draft")))
+
+
+@action("two sales found sought")
+def two_found(tx: Tx, w: World) -> None:
+    settle(tx, w, "sought", found_sales(("sale-theirs", "authorised"), ("sale-too", "authorised")))
+
+
+@action("no sale found sought")
+def none_found(tx: Tx, w: World) -> None:
+    settle(tx, w, "sought", found_sales())
+
+
 # --- What the back office shows --------------------------------------------------------------------------------------
 
 
@@ -297,6 +333,14 @@ def one_sku(tx: Tx, w: World) -> None:
     masters.on_sku(tx, row, NOW, master=w.master)
 
 
+@action("chair read by itself, beyond doubt")
+def one_sku_doubted(tx: Tx, w: World) -> None:
+    row = w.row(
+        page_of({CHAIR: 500}, "Berlin"), sweep=f"many {slot()}", master=BACK_OFFICE, scope=CHAIR, a0=w.seq, a1=w.seq
+    )
+    masters.on_sku(tx, row, NOW, master=w.master)
+
+
 @action("part of the chair read by itself")
 def part_of_sku(tx: Tx, w: World) -> None:
     body = page_of({CHAIR: 40}, "Berlin").replace(b'"total":1', b'"total":2')
@@ -336,6 +380,11 @@ def products(tx: Tx, w: World) -> None:
 def recipe(tx: Tx, w: World) -> None:
     kit = catalogue.Product(sku=SET, name="Set", sellable=True, service=False, kit=True, recipe={CHAIR: 1, TABLE: 2})
     catalogue.put(tx, [kit], NOW)
+
+
+@action("spelling taken over")
+def spelled(tx: Tx, w: World) -> None:
+    catalogue.spell(tx, {CHAIR: "CHAIR-1", "LAMP": "LAMP-1"}, NOW)
 
 
 @action("goods adjusted by hand")
@@ -424,6 +473,27 @@ def told_entry(tx: Tx, w: World) -> None:
     storefront.on_message(tx, row, NOW, shop=w.shop)
 
 
+@action("missing entry owed")
+def entry_owed(tx: Tx, w: World) -> None:
+    w.creation._owe([("LAMP", "web-eu"), ("BENCH", "web-uk")], tx, NOW)
+
+
+@action("entry made bench")
+def entry_made(tx: Tx, w: World) -> None:
+    op = w.ops["bench"]
+    outcome = Done({"entry": "bench-1", "version": 1})
+    if operations.settle(tx, op, outcome, NOW):
+        w.creating.settled(tx, op, outcome, NOW)
+
+
+@action("entry refused bench")
+def entry_refused(tx: Tx, w: World) -> None:
+    op = w.ops["bench"]
+    outcome = Rejected("no such channel", {"code": "ReferencedResourceNotFound"})
+    if operations.settle(tx, op, outcome, NOW):
+        w.creating.settled(tx, op, outcome, NOW)
+
+
 @action("looks that agree judged")
 def easy(tx: Tx, w: World) -> None:
     storefront._easy(tx, NOW - timedelta(minutes=2))
@@ -508,7 +578,7 @@ def resolved(tx: Tx, w: World) -> None:
 
 @action("write superseded by a copy")
 def superseding(tx: Tx, w: World) -> None:
-    writer._next_copy(tx, w.picked[0], w.layout, 90, NOW)
+    writer._next_copy(tx, w.picked[0], w.layout, 90, NOW, lambda tx: False)
 
 
 @action("entries read before a raise")
@@ -575,10 +645,7 @@ def stop_strays(tx: Tx, w: World) -> None:
 
 @action("old things forgotten")
 def prune(tx: Tx, w: World) -> None:
-    inbox.prune(tx, NOW + timedelta(days=1))
-    operations.prune(tx, NOW + timedelta(days=1))
-    calls.prune(tx, NOW + timedelta(days=1))
-    tx.run(observe.sql.prune_sweeps, before=NOW + timedelta(days=1))
+    service.housekeeping(tx, w.life.settings, Clock(source=(NOW + timedelta(days=4000)).timestamp, ticks=lambda: 0.0))
 
 
 @action("webhook stored")
@@ -596,6 +663,16 @@ def worked(tx: Tx, w: World) -> None:
 @action("inbox worked, one row", again=worked)
 def worked_one(tx: Tx, w: World) -> None:
     w.inbox._work(tx, 1, True, NOW)
+
+
+@action("bodies sealed anew")
+def resealed(tx: Tx, w: World) -> None:
+    inbox.reseal(tx, [IN_THE_OPEN, OLDER.newest], 0)
+
+
+@action("key come back")
+def unlocked(tx: Tx, w: World) -> None:
+    quarantine.unlock(tx, [OLDER.newest], NOW)
 
 
 @action("arrival let go")
@@ -672,7 +749,7 @@ def write_up(tx: Tx, w: World) -> None:
 @action("audit sealed")
 def sealed(tx: Tx, w: World) -> None:
     w.audit.record(tx, actor="ops", action="freeze", subject="writes", now=NOW)
-    w.audit.seal(tx, NOW)
+    service._seal(tx, w.audit, w.life.clock)
 
 
 @action("calls logged")
@@ -746,3 +823,51 @@ def alert_told(tx: Tx, w: World) -> None:
 def alert_failed(tx: Tx, w: World) -> None:
     case, _, attempts = w.alert
     alerts._failed(tx, case.id, "mail", attempts, "refused", NOW)
+
+
+# --- Watching --------------------------------------------------------------------------------------------------------
+
+
+@action("many differences looked for")
+def many(tx: Tx, w: World) -> None:
+    watching.drift(tx, w.desk, NOW)
+
+
+@action("lack of units looked for")
+def oversold(tx: Tx, w: World) -> None:
+    watching.oversold(tx, w.desk, w.life.settings, NOW)
+
+
+@action("catalogues compared")
+def catalogues(tx: Tx, w: World) -> None:
+    watching.catalogues(tx, w.desk, NOW)
+
+
+@action("ages watched")
+def ages(tx: Tx, w: World) -> None:
+    w.desk.watch_ages(tx, w.life.settings, w.life.clock)
+
+
+@action("feed failed at the vendor")
+def vendor_down(tx: Tx, w: World) -> None:
+    w.desk.feed_failed(tx, "cin7_core.stock", RuntimeError("away"), 9, NOW)
+
+
+@action("feed well again")
+def vendor_up(tx: Tx, w: World) -> None:
+    w.desk.feed_recovered(tx, "cin7_core.stock", NOW)
+
+
+@action("settings changed")
+def layout_changed(tx: Tx, w: World) -> None:
+    service.notice_layout(tx, w.layout, NOW)
+
+
+@action("numbers too old")
+def too_old(tx: Tx, w: World) -> None:
+    service.notice_stale(w.layout, tx, True, NOW)
+
+
+@action("numbers young again")
+def young(tx: Tx, w: World) -> None:
+    service.notice_stale(w.layout, tx, False, NOW)

@@ -24,9 +24,13 @@ from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.queries import Query
+from sellable.runtime.seal import IN_THE_OPEN, Seal
 from sellable.stock import entries, ledger, numbers
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
+KEY_BEFORE = b"the key of races before, 32 byte"
+OLDER = Seal(KEY_BEFORE)
+SEAL = Seal(b"the key of every race, 32 bytes ", KEY_BEFORE)
 BLOCKED_AFTER_SECONDS = 0.002
 """So long the second transaction may go on before we look whether it waits for a lock."""
 PATIENCE_SECONDS = 20.0
@@ -154,7 +158,8 @@ class Stage:
         self.may_reset = bool(superuser and superuser[0])
         quick = f"{options} -c deadlock_timeout=20ms" if self.may_reset else options
         self.stores = {
-            slot: Store(psycopg.conninfo.make_conninfo(url, options=quick), clock(), threads=1) for slot in "AB"
+            slot: Store(psycopg.conninfo.make_conninfo(url, options=quick), clock(), threads=1, seal=SEAL)
+            for slot in "AB"
         }
         self.pids = {
             slot: int(store.write_now(lambda tx: tx.value(query("SELECT pg_backend_pid()"))))
@@ -389,6 +394,8 @@ class Stage:
         for name in names:
             for row in json.loads(found[name]):
                 plain = {k: _plain(v) for k, v in row.items() if not (k in NUMBERS or k.endswith("seq"))}
+                if "sealed_with" in row:
+                    plain["body"] = _opened(row)
                 if "case_id" in row:
                     plain["case"] = by_id.get(row["case_id"])
                 text = json.dumps(plain, sort_keys=True)
@@ -411,6 +418,13 @@ class Stage:
         if changed & {"entry", "entry_fact", "entry_pending"}:
             lines += [f"WRONG entry {row}" for row in entries.entries_that_differ(tx)]
         return lines
+
+
+def _opened(row: dict[str, Any]) -> str:
+    """What a stored body says: each sealing of it looks another way."""
+    body = bytes.fromhex(row["body"].removeprefix("\\x"))
+    key = row["sealed_with"]
+    return (body if key == IN_THE_OPEN else SEAL.open(key, row["source"], row["message_id"], body)).decode()
 
 
 def _plain(value: Any) -> Any:

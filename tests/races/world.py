@@ -15,15 +15,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-from tests.races.stage import NOW, SlotIds, Stage, query
+from tests.races.stage import NOW, OLDER, SlotIds, Stage, query
 from tests.suites.orders_life import CHAIR, SET, TABLE, Life
 
+from sellable.app import watching
 from sellable.app.desk import CaseDesk
+from sellable.app.service import notice_stale
 from sellable.app.wiring import handlers
 from sellable.book import book
 from sellable.connectors.port import StockPage, StockRow
 from sellable.desk import alerts
-from sellable.domain.orders import InventoryMode, Order, OrderState
+from sellable.domain.orders import InventoryMode, Order, OrderState, SyncInfo
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders.context import BACK_OFFICE, STOREFRONT
 from sellable.runtime import feeds, inbox, operations, wanted
@@ -34,17 +36,20 @@ from sellable.runtime.database import Store, Tx
 from sellable.runtime.dispatcher import Dispatcher, Duty
 from sellable.runtime.inbox import Arrival, InboxRow
 from sellable.runtime.operations import Intent, Operation, next_seq
+from sellable.runtime.seal import IN_THE_OPEN, KeyAbsent
 from sellable.runtime.wanted import want
 from sellable.stock import catalogue, dirty, entries, ledger, numbers, observe
-from sellable.sync import masters, storefront, writer
+from sellable.sync import creation, masters, storefront, writer
 from sellable.sync.loop import Syncer
 
-ORDERS = ("planned", "unsent", "lined", "compared", "unseen", "unnoted", "live", "shipped", "held", "unknown")
+ORDERS = ("planned", "unsent", "lined", "compared", "unseen", "unnoted", "live", "shipped", "held", "unknown",
+          "sought")  # fmt: skip
 PLACES = ["Berlin", "Hamburg"]
 SHOWN = {
     (CHAIR, "web-eu"): 90, (CHAIR, "web-uk"): 90, (TABLE, "web-eu"): 5, (TABLE, "web-uk"): 60, (SET, "web-eu"): 3,
     (SET, "web-uk"): 30,
 }  # fmt: skip
+NOTED = (SyncInfo(channel="theirs", external_id="77"),)
 LATER = NOW + timedelta(days=1)
 SPEC = BudgetSpec(credential="cin7_core", calls=60, window_seconds=60, burst=6, lanes={"orders": 0.3, "reads": 0.3})
 CURSOR = query(
@@ -56,7 +61,8 @@ CLAIM = query(
     " sends = sends + 1 WHERE id = (SELECT id FROM operation WHERE correlation = %(order_id)s AND owner IS NULL"
     " AND state IN ('intent', 'unknown') ORDER BY created_seq LIMIT 1) RETURNING id"
 )
-ROW = query("SELECT * FROM inbox WHERE message_id = %(name)s")
+STORED_AS = query("UPDATE inbox SET body = %(body)s, sealed_with = %(key)s WHERE message_id = %(name)s")
+ROW = query("SELECT id FROM inbox WHERE message_id = %(name)s")
 
 
 @dataclass
@@ -82,6 +88,8 @@ class World:
     inbox: Any = None
     shop: Any = None
     master: Any = None
+    creation: Any = None
+    creating: Any = None
     seq: int = 0
     """The causal number when the world was complete."""
 
@@ -123,6 +131,7 @@ def build(stage: Stage, store: Store) -> World:
 async def _build(stage: Stage, store: Store) -> World:
     life = Life(store)
     object.__setattr__(life.context, "ids", SlotIds(life.clock))
+    await store.write(_born)
     world = World(life=life, desk=CaseDesk(life.settings))
     _assemble(world, store)
     await life.begin(ARMCHAIR=60, ARMCHAIR__Hamburg=20, TABLE=40)
@@ -132,6 +141,11 @@ async def _build(stage: Stage, store: Store) -> World:
     await store.write(_numbers, world)
     await store.write(_queues, world)
     return world
+
+
+def _born(tx: Tx) -> None:
+    """The database is older than the world, whatever the real time of its migrations was: orders need no search."""
+    tx.run(query("UPDATE schema_migration SET applied_at = least(applied_at, %(at)s)"), at=NOW - timedelta(days=1))
 
 
 def _assemble(world: World, store: Store) -> None:
@@ -165,8 +179,19 @@ def _assemble(world: World, store: Store) -> None:
         owner="world",
         on_refused=desk.write_refused,
         stale_masters=lambda tx, now: False,
+        on_stale=partial(notice_stale, life.context.layout),
+        frozen=lambda tx: False,
+        stopped=lambda tx: False,
+    )
+    world.creation = creation.CreationFeed(
+        store,
+        life.context.ids,
+        None,  # type: ignore[arg-type]
+        {"web-eu": PLACES},
+        walk="due",
         frozen=lambda tx: False,
     )
+    world.creating = creation.Creating(None, desk.open_case, desk.clear_cases)  # type: ignore[arg-type]
     world.feeds = feeds.Feeds(
         store, life.clock, [feeds.Feed(name=name, every_seconds=10, turn=_no_turn) for name in ("due", "running")],
         "world", on_failure=desk.feed_failed, on_recovery=desk.feed_recovered, chance=lambda: 0.5,
@@ -220,6 +245,7 @@ async def _orders(world: World) -> None:
     await at("compared", "sale.authorise")
     await at("unseen", "sale.visible")
     await at("unnoted", "order.note")
+    await _sought(world)
     for name in ("live", "shipped", "voided", "edited"):
         order = world.orders[name] = life.order((CHAIR, 4), (SET, 1), order_id=name)
         await life.take(order)
@@ -236,6 +262,7 @@ async def _orders(world: World) -> None:
     await _all(life, "held")
     life.office.surcharge = 0
     world.orders["fresh"] = life.order((CHAIR, 3), (SET, 2), order_id="fresh")
+    world.orders["noted"] = life.order((CHAIR, 1), order_id="noted", sync=NOTED)
     world.orders["unsent"] = life.order((CHAIR, 1), order_id="unsent")
     await life.take(world.orders["unsent"])
     await _never_seen(world)
@@ -250,6 +277,16 @@ async def _orders(world: World) -> None:
         first = msgspec.structs.replace(order.lines[0], quantity=order.lines[0].quantity + 1)
         world.orders[f"{name} more"] = msgspec.structs.replace(order, version=2, lines=(first, *order.lines[1:]))
         world.orders[f"{name} cancelled"] = msgspec.structs.replace(order, version=3, state=OrderState.CANCELLED)
+
+
+async def _sought(world: World) -> None:
+    """An order that another system has noted something on: whether its sale is there is being asked."""
+    life = world.life
+    noted = life.order((CHAIR, 2), (SET, 1), order_id="sought", sync=NOTED)
+    world.orders["sought"] = noted
+    await life.take(noted)
+    world.ops["sought"] = await _claimed(life, "sought")
+    assert world.ops["sought"].kind == "sale.find"
 
 
 async def _never_seen(world: World) -> None:
@@ -361,8 +398,15 @@ def _queues(tx: Tx, world: World) -> None:
         NOW,
     )  # fmt: skip
     inbox.put(tx, [Arrival(source="ct", message_id="m-parked", kind="strange", lane="", body=b"")], NOW)
-    parked = inbox.InboxRow(**tx.one(ROW, name="m-parked")._asdict())
+    inbox.put(tx, [Arrival(source="ct", message_id="m-locked", kind="order", lane="", body=b"live more")], NOW)
+    locked = inbox.find(tx, tx.value(ROW, name="m-locked"))
+    assert locked is not None
+    world.inbox._quarantine(tx, locked, KeyAbsent(OLDER.newest), NOW)
+    tx.run(STORED_AS, name="m-locked", body=OLDER.close("ct", "m-locked", locked.body), key=OLDER.newest)
+    parked = inbox.find(tx, tx.value(ROW, name="m-parked"))
+    assert parked is not None
     world.inbox._quarantine(tx, parked, inbox.Poison("strange"), NOW)
+    tx.run(STORED_AS, name="m-parked", body=b"in the open", key=IN_THE_OPEN)
     intents = [
         Intent(system=BACK_OFFICE, kind="stray.void", lane=f"stray:{n}", budget="repair", priority=4,
                payload={"sale_id": f"sale-{n}", "order_id": "live", "double": False}, correlation="live")
@@ -378,6 +422,9 @@ def _queues(tx: Tx, world: World) -> None:
     world.cases["totals"] = str(tx.value(query("SELECT ref FROM cases WHERE kind = 'totals_differ'")))
     claimed = operations.claim(tx, BACK_OFFICE, ["repair"], "world", 600.0, NOW, 1)
     (world.ops["stray"],) = claimed
+    world.creation._owe([("BENCH", "web-eu")], tx, NOW)
+    tx.finish()
+    (world.ops["bench"],) = operations.claim(tx, STOREFRONT, ["writes"], "world", 600.0, NOW, 1)
     want(tx, BACK_OFFICE, "sku", [CHAIR, TABLE], 1, NOW)
     tx.finish()
     world.taken = wanted.take(tx, BACK_OFFICE, "sku", 1, "fetcher", 300.0, NOW)
@@ -388,6 +435,8 @@ def _queues(tx: Tx, world: World) -> None:
     world.alert = alerts._claim(tx, "mail", NOW + timedelta(hours=1))
     stray = tx.value(query("SELECT sale_id FROM order_part WHERE order_id = 'live'"))
     tx.run(book.sql.note_stray, sale_id=f"{stray}-b", order_id="live", part=1, at=NOW - timedelta(days=1))
+    lacking = {"sweep": "the one before", "short": {"BENCH": 2}}
+    tx.run(watching.sql.remember, name="oversold", value=msgspec.json.encode(lacking).decode(), at=NOW)
     numbers.hold(tx, hold_id="h1", sku=CHAIR, pool="eu", units=2, reason="photo", actor="ops", until=None, now=NOW)
     # The ledger says one less than the master: whoever looks at the chair next closes the gap.
     count = Movement(
