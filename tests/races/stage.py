@@ -145,7 +145,9 @@ def watch_statements(monkeypatch: Any, unlocked: Collection[str]) -> None:
         if (pause := getattr(_here, "pause", None)) is not None:
             pause.reached(_here.count)
         if query.name in unlocked:
-            query = replace(query, text=re.sub(r"FOR UPDATE( OF \w+)?|pg_advisory_xact_lock", "", query.text))
+            query = replace(
+                query, text=re.sub(r"FOR (KEY SHARE|UPDATE)( OF \w+)?|pg_advisory_xact_lock", "", query.text)
+            )
         return real(tx, query, params)
 
     monkeypatch.setattr(ReadTx, "_execute", execute)
