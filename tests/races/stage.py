@@ -91,12 +91,18 @@ class Footprint:
     writes: set[str] = field(default_factory=set)
     touches: set[str] = field(default_factory=set)
     appends: set[str] = field(default_factory=set)
+    each: list[set[str]] = field(default_factory=list)
     functions: set[str] = field(default_factory=set)
 
     def meets(self, other: Footprint) -> bool:
         """Whether one writes what the other reads or writes; rows that both only add meet nobody."""
         shared = (self.writes & other.touches) | (other.writes & self.touches)
         return bool(shared - (self.appends & other.appends))
+
+    def stops(self, other: Footprint) -> list[int]:
+        """Numbers of the statements before which a stop differs from one before a later statement: those that name a
+        table of the other's, and those that name none (locks, snapshots)."""
+        return [n for n, tables in enumerate(self.each, 1) if not tables or tables & other.touches]
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,9 @@ def watch_statements(monkeypatch: Any, unlocked: Collection[str]) -> None:
         if (pause := getattr(_here, "pause", None)) is not None:
             pause.reached(_here.count)
         if query.name in unlocked:
-            query = replace(query, text=re.sub(r"FOR UPDATE( OF \w+)?", "", query.text))
+            query = replace(
+                query, text=re.sub(r"FOR (KEY SHARE|UPDATE)( OF \w+)?|pg_advisory_xact_lock", "", query.text)
+            )
         return real(tx, query, params)
 
     monkeypatch.setattr(ReadTx, "_execute", execute)
@@ -267,6 +275,7 @@ class Stage:
             _here.seen = None
         self._noted(seen)
         found.writes, found.touches = self.tables_of(seen)
+        found.each = [self.tables_of([each])[1] for each in seen]
         others = [each for each in seen if not re.search(r"INSERT INTO (\w+)(?! AS)[^;]*$", each.text)]
         found.appends = APPENDED & found.writes - self.tables_of(others)[1]
         return found

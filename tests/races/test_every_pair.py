@@ -1,8 +1,8 @@
 """Every pair of transactions of the product, on connections of their own, against the two serial orders.
 
-In the gate: pairs that are known to meet, stopped before every statement; then as many of the others as 20 seconds
-hold, each stopped once. `RACES=all` stops every pair everywhere (hours), `RACES_SECONDS` says for how long,
-`RACES_SEED` in which order, `RACES_ONLY="one;other"` takes these alone.
+In the gate: pairs that are known to meet, stopped before every statement that the other one can notice; then as many of
+the others as 8 seconds hold, each stopped once. `RACES=all` stops every pair everywhere (hours), `RACES_SECONDS` says
+for how long, `RACES_SEED` in which order, `RACES_ONLY="one;other"` takes these alone.
 """
 
 from __future__ import annotations
@@ -31,24 +31,19 @@ from sellable.runtime.database import Store
 
 ROOT = Path(sellable.__file__).parent
 EVERYWHERE = os.environ.get("RACES") == "all"
-SECONDS = float(os.environ.get("RACES_SECONDS", "86400" if EVERYWHERE else "20"))
+SECONDS = float(os.environ.get("RACES_SECONDS", "86400" if EVERYWHERE else "8"))
+MEETING_SECONDS = math.inf if EVERYWHERE else 24.0
+"""Enough for all that meet unless the machine is very busy: then the last of them wait for another run."""
 CROWDS = 200 if EVERYWHERE else 3
 ONLY = {name for name in os.environ.get("RACES_ONLY", "").split(";") if name}
 SEED = os.environ.get("RACES_SEED", "0")
 APART = {
-    ("first page of another walk", "first page of another walk"):
-        "one process walks a master at a time (the feed's lease); of two that begin at once each ends by itself",
-    ("walk closed", "chair read by itself"):
-        "a SKU read by itself just before a set finds it absent is read once more; until then it may show less",
     ("strays of no lane stopped", "case replayed"):
         "what a person lets go while strays are being stopped is stopped by the next look, a minute later",
 }  # fmt: skip
 """Pairs that are like neither order, and why that does no harm."""
-OPEN = {
-    "entry made anew": "E of an entry that was deleted and made anew misses an order captured in the same moment: the"
-    " next judgement finds it, and raises are capped by the number read",
-}
-"""Transactions that are like neither order beside others, and what comes of it: to be mended."""
+DELETING = {"old things forgotten"}
+"""What deletes ended operations and cases, whose names other actions of a crowd still have at hand years later."""
 CLOSE = [
     ("plan", "plan"),
     ("plan", "order fresh, swept"),
@@ -68,6 +63,11 @@ CLOSE = [
     ("facts of entries folded", "facts of entries folded"),
     ("facts of entries folded", "order fresh, swept"),
     ("facts of entries folded", "writes confirmed"),
+    ("entry made anew", "order fresh, swept"),
+    ("order fresh, swept", "entry made anew"),
+    ("entry made anew", "foreign write"),
+    ("foreign write", "entry made anew"),
+    ("entry made anew", "facts of entries folded"),
     ("walk closed", "order fresh, swept"),
     ("chair read by itself", "order fresh, swept"),
     ("page of the walk", "part of the chair read by itself"),
@@ -153,7 +153,7 @@ def test_pairs_that_meet(
 ) -> None:
     named = {action.name: action for action in ACTIONS}
     chosen = [(named[a], named[b]) for a, b in CLOSE if not ONLY]
-    race(stage, prints, chosen, capsys, "pairs that meet", everywhere=True)
+    race(stage, prints, chosen, capsys, "pairs that meet", everywhere=True, seconds=MEETING_SECONDS)
 
 
 def test_every_pair(
@@ -167,13 +167,16 @@ def test_every_pair(
 @pytest.mark.parametrize("seed", range(CROWDS))
 def test_a_crowd_leaves_nothing_wrong(stage: tuple[Stage, World], seed: int) -> None:
     on, world = stage
-    assert on.crowd(ACTIONS, world, seed, 60) == []
+    lasting = [action for action in ACTIONS if action.name not in DELETING]
+    assert on.crowd(lasting, world, seed, 60) == []
 
 
 @pytest.mark.parametrize(
     ("lock", "a", "b"),
     [
-        ("lock_balances", "page of the walk", "part of the chair read by itself"),
+        ("one_reader", "walk closed", "chair read by itself"),
+        ("one_reader lock_balances", "page of the walk", "part of the chair read by itself"),
+        ("record_entry_facts", "entry made anew", "order fresh, swept"),
         ("lock_order", "cancel live", "edit live"),
         ("live_cases", "cases cleared", "case resolved"),
     ],
@@ -182,7 +185,7 @@ def test_a_missing_lock_is_found(
     stage: tuple[Stage, World], prints: dict[str, Footprint], unlocked: set[str], lock: str, a: str, b: str
 ) -> None:
     named = {action.name: action for action in ACTIONS}
-    unlocked.add(lock)
+    unlocked.update(lock.split())
     try:
         found = [*strange(stage, prints, named[a], named[b], True), *strange(stage, prints, named[b], named[a], True)]
     finally:
@@ -233,7 +236,7 @@ def strange(
     bad = []
     last = prints[a.name].statements + 1
     once = 1 + zlib.crc32(f"{SEED}{a.name}|{b.name}".encode()) % last
-    for at in range(1, last + 1) if everywhere else [once]:
+    for at in sorted({*prints[a.name].stops(prints[b.name]), last}) if everywhere else [once]:
         found = on.race(a, b, world, at)
         counts.update(runs=1, retried=sum(found.tries) > 2)
         if trouble := found.errors or unlike(found, serials(on, a, b, world, serial)):
@@ -274,7 +277,7 @@ def pairs(prints: dict[str, Footprint]) -> tuple[list[tuple[Action, Action]], in
     found: dict[tuple[str, str], tuple[Action, Action]] = {}
     strangers = 0
     for a, b in combinations_with_replacement(ACTIONS, 2):
-        if (ONLY and not {a.name, b.name} <= ONLY) or (a.name, b.name) in APART or {a.name, b.name} & set(OPEN):
+        if (ONLY and not {a.name, b.name} <= ONLY) or (a.name, b.name) in APART:
             continue
         if not prints[a.name].meets(prints[b.name]):
             strangers += 1

@@ -314,7 +314,7 @@ def _carried(tx: Tx, part: Any) -> list[despatch.Carried]:
             recipe={
                 sku: units // ordered[line.line_id]
                 for sku, units in made.get(line.line_id, {}).items()
-                if sku != line.sku and ordered.get(line.line_id)
+                if sku != line.sku and 0 < ordered.get(line.line_id, 0) <= units
             },
         )
         for line in tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)

@@ -124,9 +124,13 @@ def see(tx: Tx, seen: Sequence[Seen], now: datetime) -> list[str]:
 
 
 def _begin_anew(tx: Tx, rows: Sequence[Any], now: datetime) -> None:
-    for r in rows:
+    """An order that commits meanwhile is waited for and counted, or waits and finds that the new number has it."""
+    for r in sorted(rows, key=lambda r: (r.sku, r.channel)):
+        tx.run(sql.lock_entry, sku=r.sku, channel=r.channel)
+        # A statement of its own: it sees what was committed while the lock was waited for.
+        expected = int(tx.value(sql.expected_at, sku=r.sku, channel=r.channel, at=r.q_at))
         fact = EntryFact(
-            sku=r.sku, channel=r.channel, kind="drift", quantity=r.q - r.expected, source="storefront",
+            sku=r.sku, channel=r.channel, kind="drift", quantity=r.q - expected, source="storefront",
             resource=r.remote_id, line="", seq=0, remote_at=r.q_at,
         )  # fmt: skip
         record(tx, [fact], now, priority=Priority.LOWER, reason="entry made anew")

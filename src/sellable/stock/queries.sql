@@ -221,12 +221,17 @@ FROM unnest(%(order_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(kind)s
     AS t (order_id, line_id, sku, kind, units, location, evidence_seq, at);
 
 -- name: record_entry_facts
--- Appends facts of E that are new, on entries that exist. What a judged look already showed is in E by then.
-WITH input AS (
-    SELECT t.* FROM unnest(%(sku)s::text[], %(channel)s::text[], %(kind)s::text[], %(quantity)s::bigint[],
+-- Appends facts of E that are new, on entries that exist. What a judged look already showed is in E by then. The lock
+-- lets everybody pass but an entry's beginning anew, which counts all facts or none of those it does not wait for.
+WITH told AS (
+    SELECT * FROM unnest(%(sku)s::text[], %(channel)s::text[], %(kind)s::text[], %(quantity)s::bigint[],
         %(source)s::text[], %(resource)s::text[], %(line)s::text[], %(seq)s::bigint[], %(remote_at)s::timestamptz[])
         AS t (sku, channel, kind, quantity, source, resource, line, seq, remote_at)
-    JOIN entry e USING (sku, channel)
+), held AS (
+    SELECT e.sku, e.channel, e.baseline_at, e.judged_at FROM entry e
+    WHERE (e.sku, e.channel) IN (SELECT sku, channel FROM told) ORDER BY e.sku, e.channel FOR KEY SHARE
+), input AS (
+    SELECT t.* FROM told t JOIN held e USING (sku, channel)
     WHERE t.kind IN ('baseline', 'delta', 'drift') OR (t.remote_at > e.baseline_at
         AND (t.kind NOT IN ('foreign', 'restocked') OR e.judged_at IS NULL
             OR t.remote_at > e.judged_at - CASE t.kind WHEN 'restocked' THEN interval '12 seconds' ELSE interval '0' END))
@@ -239,6 +244,16 @@ WITH input AS (
 )
 SELECT sku, channel, quantity FROM added;
 
+-- name: lock_entry
+-- Nobody records a fact of this entry's E from here on; whoever is about to has ended.
+SELECT FROM entry WHERE sku = %(sku)s AND channel = %(channel)s FOR UPDATE;
+
+-- name: expected_at
+-- What an entry should have shown at an instant, by every fact recorded so far.
+SELECT (e.e + coalesce((SELECT sum(p.quantity) FROM entry_pending p WHERE (p.sku, p.channel) = (e.sku, e.channel)), 0)
+    - coalesce((SELECT sum(f.quantity) FROM entry_fact f WHERE (f.sku, f.channel) = (e.sku, e.channel)
+        AND f.remote_at > %(at)s), 0))::bigint FROM entry e WHERE sku = %(sku)s AND channel = %(channel)s;
+
 -- name: begin_anew
 -- The entry was made anew: what counts begins with its first number, and raises wait for newer readings.
 UPDATE entry SET baseline_at = %(at)s, last_t = NULL, parked = 'base', parked_seq = nextval('causal_seq')
@@ -249,7 +264,7 @@ WHERE sku = %(sku)s AND channel = %(channel)s;
 WITH waiting AS (
     SELECT DISTINCT sku, channel FROM (SELECT sku, channel FROM entry_pending LIMIT %(limit)s) AS p
 ), locked AS (
-    SELECT e.sku, e.channel FROM entry e JOIN waiting USING (sku, channel) FOR UPDATE OF e SKIP LOCKED
+    SELECT e.sku, e.channel FROM entry e JOIN waiting USING (sku, channel) FOR NO KEY UPDATE OF e SKIP LOCKED
 ), gone AS (
     DELETE FROM entry_pending p USING locked l WHERE (p.sku, p.channel) = (l.sku, l.channel)
     RETURNING p.sku, p.channel, p.quantity
@@ -264,8 +279,7 @@ WITH input AS (
         %(at)s::timestamptz[], %(seq)s::bigint[])
         AS t (sku, channel, remote_id, version, quantity, reserved, typed, backorder, last_op, at, seq)
 ), before AS (
-    SELECT e.sku, e.channel, e.q_reserved, e.remote_id, e.e + coalesce((SELECT sum(p.quantity) FROM entry_pending p
-        WHERE (p.sku, p.channel) = (e.sku, e.channel)), 0)::bigint AS e FROM entry e JOIN input USING (sku, channel)),
+    SELECT e.sku, e.channel, e.q_reserved, e.remote_id FROM entry e JOIN input USING (sku, channel)),
 put AS (
     INSERT INTO entry AS e (sku, channel, remote_id, version, typed, backorder, e, q, q_reserved, q_at, q_seq, last_op,
         baseline_at)
@@ -281,8 +295,7 @@ put AS (
     WHERE e.q_seq < excluded.q_seq AND (e.version <= excluded.version OR e.remote_id <> excluded.remote_id)
     RETURNING e.sku, e.channel, e.remote_id, e.q, e.q_at, e.q_reserved)
 SELECT p.sku, p.channel, p.remote_id, p.q, p.q_at, b.sku IS NULL AS new, b.remote_id <> p.remote_id AS reborn,
-    b.e - coalesce((SELECT sum(f.quantity) FROM entry_fact f WHERE (f.sku, f.channel) = (p.sku, p.channel)
-        AND f.remote_at > p.q_at), 0)::bigint AS expected, coalesce(b.q_reserved, 0) <> p.q_reserved AS carts_changed
+    coalesce(b.q_reserved, 0) <> p.q_reserved AS carts_changed
 FROM put p LEFT JOIN before b USING (sku, channel);
 
 -- name: entries_of
