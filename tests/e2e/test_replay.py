@@ -41,11 +41,9 @@ def test_a_history_is_traded_and_judged(tmp_path: Path) -> None:
     code, figures, progress = run(tmp_path)
     assert (code, figures["problems"]) == (0, []), progress
     assert figures["orders_captured"] + figures["orders_refused"] == 31
-    assert figures["orders_held"] == 1  # 12a is 12A at the back office
-    assert figures["orders_exported_once"] == figures["orders_captured"] - figures["orders_held"]
+    assert figures["orders_exported_once"] == figures["orders_captured"]  # also the one of 12a, which is 12A there
     assert (figures["orders_lost"], figures["orders_doubled"], figures["oversold_by_us"]) == (0, 0, 0)
-    assert (figures["keys"], figures["keys_wrong_at_end"]) == (24, 0)
-    assert figures["cases"].keys() & {"unknown_sku", "sku_ambiguous"}
+    assert (figures["keys"], figures["keys_wrong_at_end"], figures["cases"]) == (26, 0, {})
     assert figures["writes_spent"] >= figures["writes_needed"] > 0
 
 
