@@ -358,8 +358,12 @@ def test_an_entry_is_created_for_what_is_stocked_and_sold_on_a_channel_that_asks
         order = await world.buy({"LAMP": 2})
         await world.until_stage(order["id"], "exported")
         await world.until_shown(LAMP__web_eu=3)
-        (told,) = [r for r in await world.store.read(lambda tx: tx.all(AUDITED)) if r.action == "entry.create"]
-        assert told.after["state"] == "done"
+
+        async def on_record() -> list[str]:
+            rows = await world.store.read(lambda tx: tx.all(AUDITED))
+            return [r.after["state"] for r in rows if r.action == "entry.create"]
+
+        assert await world.until(on_record, "the record of the new entry") == ["done"]
         await world.store.read(healthy)
 
     run(story, store, start=False, settings={"channels": channels})

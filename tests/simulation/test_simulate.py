@@ -17,7 +17,7 @@ from sellable.simulation.virtual.play import play
 from sellable.simulation.virtual.profiles import PROFILES, plan_of
 from sellable.simulation.virtual.report import report
 
-SECONDS = float(os.environ.get("SIMULATION_SECONDS", "100"))
+SECONDS = float(os.environ.get("SIMULATION_SECONDS", "60"))
 MINUTES = float(os.environ.get("SIMULATION_MINUTES", "5"))
 AT_LEAST = 3
 PROFILES_OF_THE_GATE = ("chaos", "day", "chaos", "flash", "chaos", "vendor-outage", "chaos", "quiet")
