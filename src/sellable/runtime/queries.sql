@@ -31,7 +31,7 @@ SELECT * FROM inbox WHERE id = %(id)s;
 -- OFFSET 0 keeps the planner from asking for the locks before the rows are in order: it would lock all lanes.
 SELECT lane FROM (
     SELECT lane, min(rank) AS rank, min(id) AS first FROM (
-        SELECT id, lane, CASE WHEN %(by_age)s THEN 0 ELSE priority END AS rank FROM inbox
+        SELECT id, lane, CASE WHEN %(by_age)s THEN 0::smallint ELSE priority END AS rank FROM inbox
         WHERE state = 'new' AND due_at <= %(now)s ORDER BY 3, id LIMIT 10 * %(limit)s
     ) AS ahead
     GROUP BY lane ORDER BY rank, first OFFSET 0
