@@ -21,29 +21,7 @@ from sellable.runtime.database import Store  # noqa: E402
 from sellable.runtime.migrate import migrate  # noqa: E402
 from sellable.runtime.postgres import EmbeddedServer  # noqa: E402
 from sellable.runtime.seal import Seal  # noqa: E402
-
-EMPTY_ALL_TABLES = """
-DO $$
-DECLARE
-    name regclass;
-    filled text;
-    has_rows bool;
-BEGIN
-    FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-        AND relname <> 'schema_migration' ORDER BY relname LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', name) INTO has_rows;
-        IF has_rows THEN
-            filled := concat_ws(', ', filled, name::text);
-        END IF;
-    END LOOP;
-    IF filled IS NOT NULL THEN
-        EXECUTE 'TRUNCATE ' || filled || ' CASCADE';
-    END IF;
-    FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'S' LOOP
-        EXECUTE format('ALTER SEQUENCE %s RESTART', name);
-    END LOOP;
-END $$
-"""
+from sellable.simulation.virtual.play import EMPTY  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +62,7 @@ def migrated_url(database_url: str) -> str:
 def store(migrated_url: str) -> Iterator[Store]:
     """A store on real time whose tables are empty and whose sequences start at 1."""
     with psycopg.connect(migrated_url, autocommit=True) as connection:
-        connection.execute(EMPTY_ALL_TABLES)
+        connection.execute(EMPTY)
     store = Store(migrated_url, Clock(), seal=Seal(b"the key of every test, 32 bytes "))
     yield store
     store.close()

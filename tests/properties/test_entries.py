@@ -12,11 +12,11 @@ from random import Random
 import psycopg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.conftest import EMPTY_ALL_TABLES
 from tests.suites.test_writer import Q_OPEN, Desk, Shop
 
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import next_seq
+from sellable.simulation.virtual.play import EMPTY
 from sellable.stock import entries
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
@@ -27,7 +27,7 @@ FATES = ["fine", "fine", "lost before", "lost after", "late"]
 
 def emptied(store: Store) -> None:
     with psycopg.connect(store.url, autocommit=True) as connection:
-        connection.execute(EMPTY_ALL_TABLES)
+        connection.execute(EMPTY)
 
 
 def open_operations(desk: Desk) -> int:

@@ -16,7 +16,6 @@ import psycopg
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.conftest import EMPTY_ALL_TABLES
 from tests.properties.machines import fails, holds
 from tests.suites.orders_life import CHAIR, LANES, Life, Office, shipment
 
@@ -27,6 +26,7 @@ from sellable.orders import cancel, export
 from sellable.runtime import operations
 from sellable.runtime.database import Store
 from sellable.runtime.http import NotSent
+from sellable.simulation.virtual.play import EMPTY
 
 STOCK = 40
 CALLS = ["create", "lines", "authorise", "find", "read", "void"]
@@ -50,7 +50,7 @@ class Saga(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.watch.execute(EMPTY_ALL_TABLES)
+        self.watch.execute(EMPTY)
         self.loop = asyncio.new_event_loop()
         self.life = Life(self.store)
         self.sheets: list[Sheet] = []

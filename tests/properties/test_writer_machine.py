@@ -18,12 +18,12 @@ import psycopg
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.conftest import EMPTY_ALL_TABLES
 from tests.properties.machines import fails, holds
 from tests.suites.test_writer import Q_OPEN, Desk, Shop
 
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import Done
+from sellable.simulation.virtual.play import EMPTY
 from sellable.stock import numbers
 from sellable.sync import writer
 
@@ -37,7 +37,7 @@ class Writer(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.watch.execute(EMPTY_ALL_TABLES)
+        self.watch.execute(EMPTY)
         self.names = count()
         self.supply = self.e = 8
         self.sold = self.known = 0

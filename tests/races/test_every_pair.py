@@ -19,7 +19,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.conftest import EMPTY_ALL_TABLES
 from tests.e2e.world import settings_of
 from tests.races.actions import ACTIONS
 from tests.races.stage import NOW, SEAL, Action, Footprint, Outcome, Stage, clock, difference, watch_statements
@@ -28,6 +27,7 @@ from tests.races.world import World, build
 import sellable
 from sellable.app.layout import layout_of
 from sellable.runtime.database import Store
+from sellable.simulation.virtual.play import EMPTY
 
 ROOT = Path(sellable.__file__).parent
 EVERYWHERE = os.environ.get("RACES") == "all"
@@ -97,7 +97,7 @@ def unlocked() -> set[str]:
 @pytest.fixture(scope="module")
 def stage(migrated_url: str, unlocked: set[str]) -> Iterator[tuple[Stage, World]]:
     with psycopg.connect(migrated_url, autocommit=True) as connection:
-        connection.execute(EMPTY_ALL_TABLES)
+        connection.execute(EMPTY)
     with pytest.MonkeyPatch.context() as patch:
         watch_statements(patch, unlocked)
         stage = Stage(migrated_url, layout_of(settings_of(NOW)))
