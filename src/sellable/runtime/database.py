@@ -112,7 +112,8 @@ class ReadTx:
         if not self._told and "app_now" in query.text:
             self._connection.execute("SELECT set_config('sellable.now', %s, false)", [self._moment])
             self._told = True
-        return self._connection.cursor(row_factory=namedtuple_row).execute(query.text.encode(), params)
+        prepare = False if query.planned_anew else None
+        return self._connection.cursor(row_factory=namedtuple_row).execute(query.text.encode(), params, prepare=prepare)
 
 
 class Tx(ReadTx):

@@ -14,17 +14,23 @@ import sellable
 
 FILE = "queries.sql"
 _STRAY = re.compile(r"^--\s*name\b", re.MULTILINE | re.IGNORECASE)
+_ANEW = re.compile(r"^-- planned anew\n", re.MULTILINE)
 _BLOCK = re.compile(r"^-- name:[ \t]*(?P<name>.*?)[ \t]*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """One named statement; parameters are written %(name)s in `text`."""
+    """One named statement; parameters are written %(name)s in `text`.
+
+    `planned_anew`: the database shall look at the tables as they are at each call, and keep no plan. For joins of a table
+    that is now empty and now full: a plan kept from its empty days reads all of it for every row.
+    """
 
     package: str
     name: str
     purpose: str
     text: str
+    planned_anew: bool = False
 
 
 class QueryMissing(AttributeError):
@@ -80,5 +86,8 @@ def parse(package: str, text: str) -> dict[str, Query]:
             raise ValueError(f"{where}: wants one comment line of purpose, then SQL")
         if _STRAY.search(block):
             raise ValueError(f'{where}: holds a line that nearly says "-- name: ..."')
-        found[name] = Query(package=package, name=name, purpose=purpose[3:].strip(), text=body)
+        text, anew = _ANEW.subn("", body)
+        found[name] = Query(
+            package=package, name=name, purpose=purpose[3:].strip(), text=text, planned_anew=bool(anew)
+        )
     return found

@@ -326,6 +326,7 @@ UPDATE sweep SET first_a0 = least(coalesce(first_a0, %(a0)s), %(a0)s), last_a1 =
 
 -- name: add_sweep_rows
 -- Keeps a page's rows; a row that came twice keeps the lower number and spoils the proof.
+-- planned anew
 WITH input AS (
     SELECT sku, location, part, min(state) AS state, min(value) AS value, min(allocated) AS allocated,
         count(*)::int - 1 AS again
@@ -339,10 +340,12 @@ ON CONFLICT (sweep, sku, location, part) DO UPDATE SET value = least(r.value, ex
 
 -- name: forget_location_rows
 -- A location is read from the beginning.
+-- planned anew
 DELETE FROM sweep_row WHERE sweep = %(sweep)s AND location = %(location)s;
 
 -- name: apply_lowers
 -- What a page shows lower counts at once; the row's causal number stays until the set is complete.
+-- planned anew
 WITH lower AS (
     SELECT o.sku, o.location, o.part, o.master, o.value AS value_before, r.value, r.state, r.allocated, r.a0, r.a1
     FROM sweep_row r JOIN observed o USING (sku, location, part)
@@ -356,6 +359,7 @@ RETURNING o.sku, o.location, o.part, o.state, o.master, l.value_before, o.value,
 -- name: lower_waiting
 -- What a page shows lower counts at once in numbers of other sets that are not believed yet, too: else a raise proved
 -- late would undo a fall that was seen since. Looked up row by row (LIMIT 1): the planner knows nothing of new sets.
+-- planned anew
 UPDATE sweep_row w SET value = least(w.value, hit.value), state = CASE WHEN w.state = 'available' THEN hit.state ELSE w.state END
 FROM (
     SELECT o.sweep, o.sku, o.location, o.part, n.value, n.state
@@ -367,6 +371,7 @@ WHERE (w.sweep, w.sku, w.location, w.part) = (hit.sweep, hit.sku, hit.location, 
 
 -- name: lower_late
 -- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile.
+-- planned anew
 UPDATE sweep_row w SET value = least(w.value, seen.value), state = CASE WHEN w.state = 'available' THEN seen.state ELSE w.state END
 FROM (
     SELECT m.sku, m.location, m.part, min(o.value) AS value,
@@ -385,6 +390,7 @@ WHERE id = %(id)s FOR UPDATE;
 
 -- name: sweep_duplicates
 -- How often rows of a sweep came once more.
+-- planned anew
 SELECT coalesce(sum(again), 0)::bigint FROM sweep_row WHERE sweep = %(sweep)s;
 
 -- name: set_sweep_state
@@ -394,6 +400,7 @@ UPDATE sweep SET state = %(state)s, cause = %(cause)s, finished_at = coalesce(fi
 -- name: sweep_suspects
 -- SKUs with a row that sold something and was not shown. Rows of other states, and what was only allocated, change
 -- no number of the storefront: they are believed gone with the set.
+-- planned anew
 SELECT DISTINCT o.sku FROM observed o JOIN sweep s ON s.id = %(sweep)s AND s.master = o.master
 WHERE s.scope = '' AND o.location = ANY (%(locations)s::text[]) AND o.state = 'available' AND o.value <> 0
     AND NOT EXISTS (SELECT 1 FROM sweep_row r WHERE r.sweep = s.id
@@ -404,6 +411,7 @@ ORDER BY 1;
 -- SKUs for which a set shows, at any one location, more than the last proven number less what newly counts as contained:
 -- units that came free at one place while as many went at another would raise a pool that has only the first. Looked up
 -- SKU by SKU: the planner knows nothing of a set that is new, and a join of everything with everything never ends.
+-- planned anew
 SELECT n.sku FROM (SELECT sku, min(a0) AS a0 FROM sweep_row WHERE sweep = %(sweep)s GROUP BY sku) AS n
 CROSS JOIN LATERAL (SELECT min(p.a0) AS a0 FROM observed p WHERE p.sku = n.sku) AS o
 WHERE EXISTS (SELECT FROM (
@@ -422,6 +430,7 @@ SELECT count(*) FROM observed WHERE location = ANY (%(locations)s::text[]) AND v
 
 -- name: sweep_pieces
 -- SKUs at which a set is cut into pieces of about so many rows.
+-- planned anew
 SELECT DISTINCT sku FROM (
     SELECT sku, row_number() OVER (ORDER BY sku) AS place FROM sweep_row WHERE sweep = %(sweep)s) AS numbered
 WHERE mod(place, %(rows)s) = 0 ORDER BY sku;
@@ -429,6 +438,7 @@ WHERE mod(place, %(rows)s) = 0 ORDER BY sku;
 -- name: apply_set
 -- Rows of a complete set, or of a piece of it, take its numbers, unless a newer page showed less meanwhile; answers those
 -- that changed, or in which units are newly contained or done with.
+-- planned anew
 WITH put AS (
     INSERT INTO observed AS o (sku, location, part, master, state, value, proven, allocated, a0, a1, observed_at)
     SELECT r.sku, r.location, r.part, s.master, r.state, r.value, r.value, r.allocated, r.a0, r.a1, %(at)s
@@ -449,6 +459,7 @@ WHERE p.value <> p.value_before OR EXISTS (SELECT FROM demand d WHERE d.sku = p.
 
 -- name: zero_absent
 -- An exact, complete answer for these SKUs: rows it did not show are zero at its causal number.
+-- planned anew
 WITH gone AS (
     SELECT o.sku, o.location, o.part, o.value, s.first_a0, s.last_a1 FROM observed o
     JOIN sweep s ON s.id = %(sweep)s AND s.master = o.master
@@ -464,6 +475,7 @@ RETURNING o.sku, o.location, o.part, o.state, o.master, o.value, o.a0, o.a1, g.v
 
 -- name: absent_still_zero
 -- Rows that sold nothing and are not in a complete set hold nothing any more, proven at the set's first causal number.
+-- planned anew
 UPDATE observed o SET a0 = s.first_a0, a1 = s.last_a1, value = 0, proven = 0, allocated = 0 FROM sweep s
 WHERE s.id = %(sweep)s AND o.master = s.master AND o.location = ANY (%(locations)s::text[])
     AND (o.value = 0 OR o.state <> 'available') AND o.a0 < s.first_a0 AND o.sku <> ALL (%(without)s::text[]) AND NOT EXISTS (SELECT 1 FROM sweep_row r
@@ -471,6 +483,7 @@ WHERE s.id = %(sweep)s AND o.master = s.master AND o.location = ANY (%(locations
 
 -- name: gone_unsold
 -- Rows of other states that had units and are not in a complete set; taken as gone by the same set.
+-- planned anew
 WITH gone AS (
     SELECT o.sku, o.location, o.part, o.value FROM observed o JOIN sweep s ON s.id = %(sweep)s AND o.master = s.master
     WHERE o.location = ANY (%(locations)s::text[]) AND o.state <> 'available' AND o.value <> 0 AND o.a0 < s.first_a0
@@ -483,11 +496,13 @@ RETURNING o.sku, o.location, o.part, o.state, o.master, o.value, o.a0, o.a1, g.v
 
 -- name: seen_again
 -- Suspects that a later complete set shows are suspects no more.
+-- planned anew
 DELETE FROM suspect u WHERE u.sku <> ALL (%(suspects)s::text[])
     AND EXISTS (SELECT 1 FROM sweep_row r WHERE r.sweep = %(sweep)s AND r.sku = u.sku);
 
 -- name: forget_sweep_rows
 -- Takes SKUs out of a set.
+-- planned anew
 DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku = ANY (%(skus)s::text[]);
 
 -- name: forget_applied_rows
