@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import psycopg
 import pytest
 
-from sellable.web.page import headline, status_page
+from sellable.config.settings import Settings
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Store
+from sellable.web.console.doors import Console, OpenToReaders
+from sellable.web.console.overview import headline
 from sellable.web.server import BODY_BYTES_MAX, Face, Refused, application
 
 STATUS: dict[str, Any] = {
@@ -55,7 +59,11 @@ class House:
     def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         face = Face(
             webhooks={"erp": self.accept}, status=self.status, ready=self.ready, alive=lambda: self.silent,
-            metrics_token=self.metrics_token, title="Shop",
+            metrics_token=self.metrics_token,
+            console=Console(
+                store=cast(Store, None), clock=Clock(), settings=cast(Settings, None), guard=OpenToReaders(),
+                overview=self.status, title="Shop",
+            ),
         )  # fmt: skip
 
         async def go() -> httpx2.Response:
@@ -160,4 +168,4 @@ def test_the_page_says_the_number_first_and_trusts_nobodys_words(house: House) -
     assert headline(STATUS) == "97 of 100 numbers right, 3 settling (oldest decrease 3.0 s); 2 open cases"
     assert "<script>" not in answer.text
     assert "<b>odd</b>" not in answer.text
-    assert "2 h" in status_page("Shop", STATUS)
+    assert "2 h" in answer.text

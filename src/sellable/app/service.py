@@ -72,6 +72,7 @@ from sellable.stock.availability import Layout
 from sellable.sync import masters, storefront
 from sellable.sync.loop import Syncer
 from sellable.sync.storefront import Judge, Shop
+from sellable.web.console.doors import Console, OpenToReaders
 from sellable.web.server import Face, Refused
 
 TAKEOVER_SECONDS = 2.0
@@ -216,7 +217,11 @@ class Service:
             status=self.overview,
             ready=self.ready,
             alive=self.silent,
-        )
+            console=Console(
+                store=self.store, clock=self.clock, settings=self.settings, guard=OpenToReaders(),
+                overview=self.overview,
+            ),
+        )  # fmt: skip
 
     async def overview(self) -> dict[str, Any]:
         """Status of the whole installation, with budgets by lane."""

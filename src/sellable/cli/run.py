@@ -25,7 +25,7 @@ from sellable.runtime import migrate as migrations
 from sellable.runtime import telemetry
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
-from sellable.web.page import headline
+from sellable.web.console.overview import headline
 from sellable.web.server import application
 
 GARBAGE_OBJECTS = 10_000

@@ -22,8 +22,8 @@ _BLOCK = re.compile(r"^-- name:[ \t]*(?P<name>.*?)[ \t]*\n", re.MULTILINE)
 class Query:
     """One named statement; parameters are written %(name)s in `text`.
 
-    `planned_anew`: the database shall look at the tables as they are at each call, and keep no plan. For joins of a table
-    that is now empty and now full: a plan kept from its empty days reads all of it for every row.
+    `planned_anew`: the database shall look at the tables as they are at each call, and keep no plan. For joins of a
+    table that is now empty and now full: a plan kept from its empty days reads all of it for every row.
     """
 
     package: str
@@ -87,7 +87,5 @@ def parse(package: str, text: str) -> dict[str, Query]:
         if _STRAY.search(block):
             raise ValueError(f'{where}: holds a line that nearly says "-- name: ..."')
         text, anew = _ANEW.subn("", body)
-        found[name] = Query(
-            package=package, name=name, purpose=purpose[3:].strip(), text=text, planned_anew=bool(anew)
-        )
+        found[name] = Query(package=package, name=name, purpose=purpose[3:].strip(), text=text, planned_anew=bool(anew))
     return found

@@ -1,4 +1,4 @@
-"""The HTTP face: webhooks are verified, stored and answered; everything else is read-only.
+"""The HTTP face: webhooks are verified, stored and answered; health and metrics; behind its guard, the console.
 
 One rule: nothing that arrives is answered with success before it is stored.
 """
@@ -9,18 +9,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
-from html import escape
 from typing import Any
 
 import msgspec
 import psycopg
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sellable.runtime import telemetry
-from sellable.web.page import status_page
+from sellable.web.console import pages
+from sellable.web.console.doors import Console
 
 BODY_BYTES_MAX = 1024 * 1024
 """Larger webhook bodies are refused; the vendors' own limits are far below."""
@@ -52,7 +52,7 @@ class Face:
     alive: Callable[[], list[str]]
     metrics_token: str | None = None
     """What /metrics asks for as a bearer token; None: nothing; empty: nobody is let in."""
-    title: str = "sellable"
+    console: Console
 
 
 def application(face: Face) -> Starlette:
@@ -102,34 +102,19 @@ def application(face: Face) -> Starlette:
             return JSONResponse({"error": f"the database does not answer ({type(error).__name__})"}, status_code=503)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
-    async def page(request: Request) -> Response:
-        try:
-            found = await face.status()
-        except psycopg.Error as error:
-            return HTMLResponse(_plain("The database does not answer", type(error).__name__), status_code=503)
-        return HTMLResponse(status_page(face.title, found), headers=PAGE_HEADERS)
-
     app = Starlette(
         routes=[
-            Route("/", page),
             Route("/status.json", status),
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", metrics),
             Route("/webhooks/{source}/{token}", webhook, methods=["POST"]),
+            *pages.routes_of(face.console),
         ]
     )
     # A redirect would repeat an address with its token, on whatever host the caller named.
     app.router.redirect_slashes = False
     return app
-
-
-PAGE_HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
 
 
 async def _body(request: Request) -> bytes | None:
@@ -157,7 +142,3 @@ def _refuse(source: str, status: int, reason: str, *, hang_up: bool = False) -> 
     accepted.labels(source if status != 404 else "unknown", str(status)).inc()
     # Who is too slow is hung up on.
     return JSONResponse({"error": reason}, status_code=status, headers={"connection": "close"} if hang_up else None)
-
-
-def _plain(title: str, detail: str) -> str:
-    return f"<!doctype html><title>{escape(title)}</title><h1>{escape(title)}</h1><p>{escape(detail)}"

@@ -1,60 +1,24 @@
-"""The plain status page: one sentence on top, then numbers. Pure: a dict in, HTML out, readable without JavaScript."""
+"""Is the storefront right? One sentence on top, then numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment
+from starlette.responses import Response
 
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="2">
-<title>{{ title }}</title>
-<style>
-:root { color-scheme: light dark; --line: #8885; --soft: #888; --bad: #c33; --warn: #b70; --good: #282; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 16px; }
-h1 { font-size: 1.35rem; font-weight: 600; margin: 8px 0 24px; }
-h2 { font-size: 1rem; font-weight: 600; margin: 24px 0 8px; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border-top: 1px solid var(--line); padding: 4px 8px 4px 0; text-align: left; vertical-align: top; }
-th { color: var(--soft); font-weight: 400; }
-td.n, th.n { font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
-td:last-child, th:last-child { padding-right: 0; }
-.bad { color: var(--bad); } .warn { color: var(--warn); } .good { color: var(--good); } .soft { color: var(--soft); }
-.scroll { overflow-x: auto; }
-</style>
-<h1>{{ headline }}</h1>
-<p class="soft">{{ at }} · <a href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>
-{% for section in sections %}
-<h2>{{ section.title }}</h2>
-{% if section.rows %}
-<div class="scroll"><table>
-<tr>{% for name, numeric in section.columns %}<th{% if numeric %} class="n"{% endif %}>{{ name }}</th>{% endfor %}</tr>
-{% for row in section.rows %}<tr>
-{%- for cell in row.cells %}
-<td class="{{ 'n ' if section.columns[loop.index0][1] }}{{ row.tone }}">{{ cell }}</td>{% endfor -%}
-</tr>
-{% endfor %}</table></div>
-{% else %}<p class="soft">{{ section.empty }}</p>{% endif %}
-{% endfor %}
-</html>
-"""
-
-_page = Environment(autoescape=True, trim_blocks=False).from_string(_TEMPLATE)
+from sellable.web.console.doors import Page, Visit
+from sellable.web.console.render import duration, page
 
 
-def status_page(title: str, status: Mapping[str, Any]) -> str:
-    """The page for what `app.status.overview` (and the budgets) say."""
+async def show(visit: Visit) -> Response:
+    """The overview."""
+    status = await visit.console.overview()
     makers = (_orders, _differences, _cases, _budgets, _feeds, _owed)
-    return _page.render(
-        title=title,
-        headline=headline(status),
-        at=str(status["at"])[:19].replace("T", " ") + " UTC",
-        sections=[make(status) for make in makers],
-    )
+    return page(visit, "overview.html", headline=headline(status), sections=[make(status) for make in makers])
+
+
+PAGES = [Page(path="/", answer=show, role="viewer")]
 
 
 def headline(status: Mapping[str, Any]) -> str:
@@ -68,16 +32,6 @@ def headline(status: Mapping[str, Any]) -> str:
         text += f", {waiting:,} settling" + (f" (oldest decrease {duration(oldest)})" if oldest is not None else "")
     cases = sum(c["open"] for c in status["cases"].values())
     return text + (f"; {cases} open case{'s' if cases != 1 else ''}" if cases else "; no exceptions")
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit a person would use."""
-    if seconds is None:
-        return "never"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s"
 
 
 def _section(title: str, columns: Sequence[tuple[str, bool]], rows: Sequence[Any], empty: str) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""Who may open which page: every page names its role, and nobody gets in by a way that names none.
+
+One rule: a page is served only through `routes`, which asks the guard first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+import psycopg
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sellable.config.settings import Settings
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Store
+
+Role = Literal["viewer", "operator", "approver", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""Each may do what those before it may."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asks; `csrf` is what their forms must bring along."""
+
+    name: str
+    role: Role
+    csrf: str = ""
+
+    def may(self, role: Role) -> bool:
+        """Whether this person's role covers `role`."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class Guard(Protocol):
+    """Decides who gets in."""
+
+    async def admit(self, request: Request, page: Page) -> Person | Response:
+        """The person, or what to answer instead: the way to sign in, or a refusal."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """What the pages may use; the assembly hands it in."""
+
+    store: Store
+    clock: Clock
+    settings: Settings
+    guard: Guard
+    overview: Callable[[], Awaitable[dict[str, Any]]]
+    title: str = "sellable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """One request of one person."""
+
+    request: Request
+    person: Person
+    console: Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A path, the least role that may open it (None: also who is not signed in), and what answers."""
+
+    path: str
+    answer: Callable[[Visit], Awaitable[Response]]
+    role: Role | None
+    methods: Sequence[str] = ("GET",)
+
+
+class OpenToReaders:
+    """The guard of an installation without people: everybody may look, nobody may act."""
+
+    async def admit(self, request: Request, page: Page) -> Person | Response:
+        """A nameless reader."""
+        reader = Person("anybody", "viewer")
+        allowed = page.role is None or reader.may(page.role)
+        return reader if allowed and request.method in ("GET", "HEAD") else Response("not allowed", status_code=403)
+
+
+def routes(console: Console, pages: Sequence[Page], failed: Callable[[Visit, Exception], Response]) -> list[Route]:
+    """The pages as routes, each behind the guard; `failed` answers when the database does not."""
+    return [Route(page.path, _guarded(console, page, failed), methods=list(page.methods)) for page in pages]
+
+
+def _guarded(
+    console: Console, page: Page, failed: Callable[[Visit, Exception], Response]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        visit = Visit(request=request, person=Person("", "viewer"), console=console)
+        try:
+            admitted = await console.guard.admit(request, page)
+            if isinstance(admitted, Response):
+                return admitted
+            visit = Visit(request=request, person=admitted, console=console)
+            return await page.answer(visit)
+        except psycopg.Error as error:
+            return failed(visit, error)
+
+    return answer

@@ -1,0 +1,20 @@
+"""All pages of the console, and the files they need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+
+from sellable.web.console import overview
+from sellable.web.console.doors import Console, routes
+from sellable.web.console.render import failed
+
+PAGES = [*overview.PAGES]
+STATIC = Path(__file__).with_name("static")
+
+
+def routes_of(console: Console) -> list[BaseRoute]:
+    """Every page behind the guard; style, script and icons for everybody."""
+    return [*routes(console, PAGES, failed), Mount("/static", StaticFiles(directory=STATIC), name="static")]
