@@ -135,7 +135,7 @@ def _guarded(
 
 
 async def form(request: Request) -> FormData:
-    """The fields of a form, which is urlencoded. The guard has bounded its body."""
+    """The fields of a form, which is urlencoded. The guard has read it, within bounds."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return FormData()
     try:

@@ -32,8 +32,8 @@ SECURE_COOKIE = "__Host-sellable"
 READING = ("GET", "HEAD")
 NOTE_SECONDS = 60.0
 """That something was used is written down no more often."""
-FORM_BYTES_MAX = 1024 * 1024
-FORM_SECONDS_MAX = 10.0
+BODY_BYTES_MAX = 1024 * 1024
+BODY_SECONDS_MAX = 10.0
 
 
 class PeopleGuard:
@@ -52,20 +52,21 @@ class PeopleGuard:
                 return _unknown_token()
         else:
             person = await self._person(request)
-        reads = request.method in READING
-        if not reads and bearer is None and not same_origin(request, self._settings):
+        reads, by_form = request.method in READING, bearer is None and request.method not in READING
+        if by_form and not same_origin(request, self._settings):
             return refusal(request, person, 403, "This did not come from a page of this console.")
-        if page.role is None:
-            return person or NOBODY
-        if person is None:
-            if self._readers and reads and is_loopback(request):
+        if page.role is not None:
+            if person is None and self._readers and reads and is_loopback(request):
                 return await self._readers.admit(request, page)
-            return _signed_out(request)
-        if not reads and bearer is None and (trouble := await _unproved(request, person)):
+            if person is None:
+                return _signed_out(request)
+            if not person.may(page.role):
+                return refusal(request, person, 403, f"This is for the role {page.role}; yours is {person.role}.")
+        if not reads and (trouble := await _unread(request, person)):
             return trouble
-        if not person.may(page.role):
-            return refusal(request, person, 403, f"This is for the role {page.role}; yours is {person.role}.")
-        return person
+        if by_form and page.role is not None and not await _proved(request, person):
+            return refusal(request, person, 403, "This form is of another session: open its page again, then send it.")
+        return person or NOBODY
 
     async def _person(self, request: Request) -> Person | None:
         word = session_of(request)
@@ -159,21 +160,26 @@ def _signed_out(request: Request) -> Response:
     return RedirectResponse("/sign-in" + (f"?next={quote(wanted, safe='/')}" if wanted != "/" else ""), status_code=303)
 
 
-async def _unproved(request: Request, person: Person) -> Response | None:
-    """What to answer to a form without the session's proof, or one that is too large or too slow to look for it."""
+async def _unread(request: Request, person: Person | None) -> Response | None:
+    """Read the body, so that it is at hand; what to answer to one that is too large or too slow for that."""
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or len(length) > 9:
-        return refusal(request, person, 411, "A form says how long it is.")
-    if int(length) > FORM_BYTES_MAX:
-        return refusal(request, person, 413, "This form is too large.")
+        return refusal(request, person, 411, "What is sent here says how long it is.")
+    if int(length) > BODY_BYTES_MAX:
+        return refusal(request, person, 413, "This is too large.")
     try:
-        async with asyncio.timeout(FORM_SECONDS_MAX):
-            shown = request.headers.get("x-csrf-token") or (await form(request)).get("csrf")
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            await request.body()
     except (TimeoutError, ClientDisconnect):
-        return refusal(request, person, 408, "This form took too long to arrive.")
-    if isinstance(shown, str) and compare_digest(shown.encode(), person.csrf.encode()):
-        return None
-    return refusal(request, person, 403, "This form is of another session: open its page again, then send it.")
+        return refusal(request, person, 408, "This took too long to arrive.")
+    return None
+
+
+async def _proved(request: Request, person: Person | None) -> bool:
+    """Whether a form brings along what only a page of this session could know."""
+    shown = request.headers.get("x-csrf-token") or (await form(request)).get("csrf")
+    proof = person.csrf if person else ""
+    return isinstance(shown, str) and bool(proof) and compare_digest(shown.encode(), proof.encode())
 
 
 def _unknown_token() -> Response:
