@@ -111,9 +111,9 @@ def address_of(request: Request) -> str:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, CLIENT_BITS), strict=False))
-    return str(address)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, CLIENT_BITS), strict=False))
 
 
 def _spoken(seconds: int) -> str:
@@ -253,7 +253,9 @@ async def _done(visit: Visit, name: str, doing: Callable[[Tx, Book], dict[str, s
     if not told:
         return RedirectResponse("/people", status_code=303)
     if "link" in told:
-        told["link"] = link_to(visit.console.settings.console.public_url, str(visit.request.base_url), told["link"])
+        # Where a proxy ends the encryption only the browser knows the address it used.
+        base = visit.request.headers.get("origin") or str(visit.request.base_url)
+        told["link"] = link_to(visit.console.settings.console.public_url, base, told["link"])
     return await show(visit, told={**told, "about": name})
 
 
