@@ -56,7 +56,7 @@ class PeopleGuard:
         if by_form and not same_origin(request, self._settings):
             return refusal(request, person, 403, "This did not come from a page of this console.")
         if page.role is not None:
-            if person is None and self._readers and reads and is_loopback(request):
+            if person is None and self._readers and page.role == ROLES[0] and is_loopback(request) and reads:
                 return await self._readers.admit(request, page)
             if person is None:
                 return _signed_out(request)
