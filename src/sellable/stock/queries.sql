@@ -370,18 +370,20 @@ FROM (
 WHERE (w.sweep, w.sku, w.location, w.part) = (hit.sweep, hit.sku, hit.location, hit.part);
 
 -- name: lower_late
--- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile.
+-- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile. Row by row, and no
+-- join that could be turned round: taken for a single row, a page of a new set would have it done anew for each of them.
 -- planned anew
-UPDATE sweep_row w SET value = least(w.value, seen.value), state = CASE WHEN w.state = 'available' THEN seen.state ELSE w.state END
-FROM (
-    SELECT m.sku, m.location, m.part, min(o.value) AS value,
-        coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), 'available') AS state
-    FROM sweep s CROSS JOIN sweep_row m CROSS JOIN LATERAL (
-        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, m.sku, m.location, m.part) LIMIT 1) AS o
-    WHERE s.last_a1 > %(a0)s AND s.id <> m.sweep AND m.sweep = %(sweep)s AND m.a0 = %(a0)s AND o.a0 > m.a0
-    GROUP BY 1, 2, 3) AS seen
-WHERE w.sweep = %(sweep)s AND (w.sku, w.location, w.part) = (seen.sku, seen.location, seen.part)
-    AND (seen.value < w.value OR (w.state = 'available' AND seen.state <> 'available'));
+UPDATE sweep_row w SET (value, state) = (
+    SELECT least(w.value, min(o.value)),
+        CASE WHEN w.state = 'available' THEN coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), w.state) ELSE w.state END
+    FROM sweep s CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
+    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0)
+WHERE w.sweep = %(sweep)s AND w.a0 = %(a0)s AND EXISTS (
+    SELECT FROM sweep s CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
+    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0
+        AND (o.value < w.value OR (w.state = 'available' AND o.state <> 'available')));
 
 -- name: sweep_head
 -- One sweep.
