@@ -408,12 +408,18 @@ def test_returned_and_inspected_stock_is_left_out_and_shown_as_left_out(store: S
     assert store.write_now(story) == (10, {"inspection": 4, "unknown": 2})
 
 
+OF_SETS = [
+    "lower_late", "lower_waiting", "apply_lowers", "sweep_suspects", "sweep_raises", "risers", "seen_again",
+    "forget_overtaken_rows", "absent_still_zero", "gone_unsold", "apply_set",
+]  # fmt: skip
+
+
 def loops(plan: Mapping[str, Any]) -> float:
     """The most often that any step of a plan was begun."""
     return max([plan["Actual Loops"], *(loops(step) for step in plan.get("Plans", []))])
 
 
-def test_the_work_for_a_page_grows_with_its_rows_and_not_with_their_square(store: Store) -> None:
+def test_the_work_for_a_set_grows_with_its_rows_and_not_with_their_square(store: Store) -> None:
     """The database knows nothing of a set that is new, and plans as if its page had a single row."""
     page, sets = 200, 5
 
@@ -427,9 +433,20 @@ def test_the_work_for_a_page_grows_with_its_rows_and_not_with_their_square(store
         observe.start(tx, "late", "cin7_core", "", NOW)
         observe.see_page(tx, "late", [row(10, sku=sku) for sku in skus], a0=late, a1=next_seq(tx), now=NOW)
         found = {}
-        for query in (observe.sql.lower_late, observe.sql.lower_waiting, observe.sql.apply_lowers):
+        asked = {
+            "sweep": "late",
+            "a0": late,
+            "at": NOW,
+            "locations": PLACES,
+            "without": [],
+            "after": None,
+            "until": None,
+        }
+        asked |= {"low_mark": 3, "most": 10, "oldest": 10, "suspects": []}
+        for name in OF_SETS:
+            query = getattr(observe.sql, name)
             told = dataclasses.replace(query, text=f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query.text}")
-            found[query.name] = loops(tx.value(told, sweep="late", a0=late, at=NOW)[0]["Plan"])
+            found[name] = loops(tx.value(told, **asked)[0]["Plan"])
         return found
 
     found = store.write_now(story)

@@ -175,6 +175,7 @@ WHERE sku = ANY (%(skus)s::text[]) AND NOT finished AND NOT settled AND evidence
 -- name: worth_doubting
 -- SKUs of a set, among those for which these sales (by SKU, order, location) stand in the way of a raise, that show no
 -- less than now when the set is believed and the units of these sales count as in flight.
+-- planned anew
 WITH pair AS (
     SELECT sku, order_id, location FROM unnest(%(sku)s::text[], %(order_id)s::text[], %(location)s::text[])
         AS t (sku, order_id, location)
@@ -509,6 +510,7 @@ DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku = ANY (%(skus)s::text[]);
 
 -- name: forget_applied_rows
 -- Rows of a set that were believed need not be kept.
+-- planned anew
 DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku <> ALL (%(waiting)s::text[]);
 
 -- name: zero_skus
@@ -530,18 +532,21 @@ DELETE FROM suspect WHERE sku = ANY (%(skus)s::text[]);
 
 -- name: sweep_skus
 -- SKUs a set shows.
+-- planned anew
 SELECT DISTINCT sku FROM sweep_row WHERE sweep = %(sweep)s ORDER BY 1;
 
 -- name: forget_overtaken_rows
 -- What newer believed readings have overtaken waits for nothing any more.
-DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku IN (
+-- planned anew
+DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku = ANY (ARRAY(
     SELECT r.sku FROM sweep_row r CROSS JOIN LATERAL (
         SELECT a0 FROM observed o WHERE (o.sku, o.location, o.part) = (r.sku, r.location, r.part) LIMIT 1) AS o
-    WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0);
+    WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0));
 
 -- name: risers
 -- SKUs that a set would let rise if it proved anything: those whose entries show least and that differ most, and those
 -- that wait for a proof the longest.
+-- planned anew
 SELECT sku, scarce FROM (
     SELECT n.sku, w.shows <= %(low_mark)s AS scarce,
         row_number() OVER (ORDER BY w.shows > %(low_mark)s, n.more + coalesce(c.units, 0) DESC, n.sku) AS worth,
