@@ -22,7 +22,7 @@ import httpx2
 import msgspec
 import psycopg
 
-from sellable.app import status, watching
+from sellable.app import acts, status, watching
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of, masters_of
 from sellable.app.wiring import (
@@ -72,7 +72,10 @@ from sellable.stock.availability import Layout
 from sellable.sync import masters, storefront
 from sellable.sync.loop import Syncer
 from sellable.sync.storefront import Judge, Shop
-from sellable.web.console.doors import Console, OpenToReaders
+from sellable.web.console.doors import Console, Record
+from sellable.web.people import book as people
+from sellable.web.people.guard import PeopleGuard
+from sellable.web.people.pages import link_to
 from sellable.web.server import Face, Refused
 
 TAKEOVER_SECONDS = 2.0
@@ -218,10 +221,22 @@ class Service:
             ready=self.ready,
             alive=self.silent,
             console=Console(
-                store=self.store, clock=self.clock, settings=self.settings, guard=OpenToReaders(),
-                overview=self.overview,
+                store=self.store, clock=self.clock, settings=self.settings,
+                guard=PeopleGuard(self.store, self.clock, self.settings),
+                record=self.record, overview=self.overview,
             ),
         )  # fmt: skip
+
+    async def first_link(self, base: str) -> str | None:
+        """A one-time link that makes the first admin; None when there are people."""
+        book = people.Book(record=self.record, clock=self.clock, settings=self.settings)
+        word = await self.store.write(partial(people.first_link, book))
+        return link_to(self.settings.console.public_url, base, word) if word else None
+
+    @property
+    def record(self) -> Record:
+        """Puts what a person did on the record."""
+        return partial(acts.on_record, self.settings, self.clock)
 
     async def overview(self) -> dict[str, Any]:
         """Status of the whole installation, with budgets by lane."""
@@ -395,5 +410,6 @@ def housekeeping(tx: Tx, settings: Settings, clock: Clock) -> None:
     operations.prune(tx, now - timedelta(days=90))
     calls_module.prune(tx, now - timedelta(days=settings.commercetools.payload_days))
     cases.prune(tx, now - timedelta(days=settings.service.case_days))
+    people.prune(tx, settings, now)
     tx.run(observe.sql.prune_sweeps, before=now - timedelta(days=1))
     tx.run(observe.sql.prune_explained, before=now - timedelta(days=90))

@@ -14,6 +14,7 @@ from sellable.cli import (
     demo,
     explain,
     orders,
+    people,
     replay,
     run,
     sandbox,
@@ -46,6 +47,7 @@ app.add_typer(orders.app, name="orders")
 app.add_typer(cases.app, name="cases")
 app.add_typer(stock.app, name="stock")
 app.add_typer(writes.app, name="writes")
+app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 

@@ -34,6 +34,10 @@ redaction_key = "sandbox-redaction-key"
 # What arrives is encrypted with it in the database.
 payload_key = {toml(where["payload_key"])}
 
+[console]
+# Who is on this machine may look without signing in; to act, sign in with a link from `sellable people add`.
+open = true
+
 [orders]
 # Orders placed before this instant are never created at the back office.
 start_at = {start_at}
