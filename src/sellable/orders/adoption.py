@@ -76,7 +76,10 @@ class Searching:
         """Adopts the one sale there is; goes on without, where there is none; or asks a person."""
         order_id = op.payload["order_id"]
         row = book.lock(tx, order_id)
-        if row is None or row.stage != "waiting" or tx.all(book.sql.parts_of, order_id=order_id):
+        if row is None or row.stage != "waiting":
+            return
+        # Parts whose sale was refused are no beginning: the order is planned anew.
+        if capture.begun(tx, order_id, tx.all(book.sql.parts_of, order_id=order_id)):
             return
         order, context = book.order_of(row), self._context
         if isinstance(outcome, Rejected):
@@ -127,6 +130,8 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
         capture.hold(tx, order, trouble, now, context)
         return
     (part,) = (each for each in planned if isinstance(each, sales.Part))
+    # An earlier plan, whose sale was refused, gives way.
+    tx.run(book.sql.drop_planned_parts, order_id=order.order_id)
     demand.assign(tx, order.order_id, capture.slots_of(order, assignment, kits), now)
     # Its header is made already, at a rate of its maker's.
     made = msgspec.structs.replace(part.draft, currency_rate=None)

@@ -334,11 +334,11 @@ def _changed(tx: Tx, row: Any, order: Order, now: datetime, context: Context) ->
     parts = tx.all(book.sql.parts_of, order_id=order.order_id)
     if _goods(before) != _goods(order):
         _edited(tx, before, order, parts, now, context)
-    if row.stage in ("waiting", "held") and not _begun(tx, order.order_id, parts):
+    if row.stage in ("waiting", "held") and not begun(tx, order.order_id, parts):
         proceed(tx, order, kits_in(tx, order), now, context)
 
 
-def _begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
+def begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
     """Whether any of the order's sales exists, or may be on its way: then nothing is planned anew."""
     if any(p.sale_id is not None for p in parts):
         return True
@@ -398,7 +398,7 @@ def retry(tx: Tx, order_id: str, now: datetime, context: Context) -> bool:
     if row is None or row.stage not in ("waiting", "held"):
         return False
     order, parts = book.order_of(row), tx.all(book.sql.parts_of, order_id=order_id)
-    if not _begun(tx, order_id, parts):
+    if not begun(tx, order_id, parts):
         proceed(tx, order, kits_in(tx, order), now, context)
         return True
     held = [p for p in parts if p.state == "held"]
