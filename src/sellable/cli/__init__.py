@@ -9,6 +9,7 @@ import typer
 
 from sellable.cli import (
     audit,
+    backup,
     cases,
     config,
     demo,
@@ -36,6 +37,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("migrate")(run.migrate)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("status")(run.status)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
