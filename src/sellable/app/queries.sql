@@ -25,8 +25,8 @@ SELECT kind, count(*) AS n, sum(count)::bigint AS total FROM cases WHERE state <
 SELECT value FROM switch WHERE name = 'writes_frozen';
 
 -- name: raises_stopped
--- Whether many numbers differed at once and nobody has resolved the case.
-SELECT EXISTS (SELECT FROM cases WHERE kind = 'drift_many' AND state <> 'resolved');
+-- Whether our account of the storefront is in doubt as a whole, and nobody has resolved the case.
+SELECT EXISTS (SELECT FROM cases WHERE kind IN ('drift_many', 'restored') AND state <> 'resolved');
 
 -- name: ready
 -- Whether the database answers.
@@ -173,3 +173,33 @@ SELECT p.sku FROM product p WHERE p.sellable AND NOT p.service AND p.seen_at >= 
 -- Bundles with an entry that nobody knows the components of.
 SELECT p.sku FROM product p WHERE p.kit AND EXISTS (SELECT FROM entry e WHERE e.sku = p.sku AND NOT e.gone)
     AND NOT EXISTS (SELECT FROM recipe r WHERE r.sku = p.sku) ORDER BY 1;
+
+-- name: recovery_open
+-- Whether raises wait for what a restored database has to read again.
+SELECT EXISTS (SELECT FROM cases WHERE kind = 'restored' AND state <> 'resolved');
+
+-- name: entries_walked
+-- The storefront's instant up to which every entry was read since the restore; nothing while that, or a write that was
+-- open in the backup, is not over.
+SELECT coalesce(max(q_at), app_now()) AS at FROM entry
+HAVING coalesce((SELECT (cursor ->> 'round')::int FROM feed WHERE name = 'commercetools.entries'), 0) >= 1
+    AND NOT EXISTS (SELECT FROM inbox WHERE state IN ('new', 'quarantined') AND kind = 'entries')
+    AND NOT EXISTS (SELECT FROM operation WHERE kind = 'stock.write' AND state IN ('intent', 'unknown')
+        AND created_seq < %(seq)s);
+
+-- name: entries_unread
+-- Entries that a write kept from a new baseline while it was open.
+SELECT e.channel || '|' || e.sku AS key FROM entry e WHERE NOT e.gone AND e.q_seq < %(seq)s AND EXISTS (
+    SELECT FROM operation o WHERE o.lane = 'stock:' || e.channel || ':' || e.sku AND o.kind = 'stock.write'
+        AND o.settled_seq > %(seq)s) ORDER BY 1 LIMIT 500;
+
+-- name: read_again
+-- Whether orders changed up to an instant of the storefront, all stock and all changed sales were read since the restore.
+SELECT coalesce((SELECT (cursor ->> 'passed')::timestamptz FROM feed WHERE name = 'commercetools.orders')
+        >= %(walked)s::timestamptz, false)
+    AND EXISTS (SELECT FROM sweep WHERE scope = '' AND state IN ('proving', 'applied') AND first_a0 > %(seq)s)
+    AND EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s) AS done;
+
+-- name: arrivals_waiting
+-- Whether anything that arrived up to a causal number has not been thought about.
+SELECT EXISTS (SELECT FROM inbox WHERE state = 'new' AND received_seq <= %(seq)s);

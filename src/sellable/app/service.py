@@ -22,7 +22,7 @@ import httpx2
 import msgspec
 import psycopg
 
-from sellable.app import acts, status, watching
+from sellable.app import acts, recovery, status, watching
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of, masters_of
 from sellable.app.wiring import (
@@ -150,6 +150,7 @@ class Service:
         loops.every("suspects", 10.0, self.syncer.lower_overdue)
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
         loops.every("many", 5.0, partial(self._watch, watching.drift))
+        loops.every("recovery", 5.0, partial(self._watch, recovery.look))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))

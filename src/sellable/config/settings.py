@@ -40,7 +40,9 @@ class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Service(_Settings, frozen=True, kw_only=True):
     """The process itself."""
 
-    data_dir: Annotated[str, _says("Folder of the embedded database and its backups.")] = ".sellable"
+    data_dir: Annotated[
+        str, _says("Folder of the embedded database; where it is relative, beside the settings file.")
+    ] = ".sellable"
     database_url: Annotated[str, _hides("PostgreSQL to use, or empty for the embedded one.")] = ""
     listen: Annotated[str, _says("Address and port of webhooks, health, metrics and the status page.")] = (
         "127.0.0.1:8080"

@@ -62,6 +62,15 @@ _TABLE = (
         "Look for a bulk import at the storefront or a mistake in a setting; resolve the case, and raises go on.",
     ),
     _kind(
+        "restored",
+        Area.STOCK,
+        1,
+        4,
+        "The database was restored",
+        "What happened since the backup is being read again; until that is done numbers may fall and none rises.",
+        "Wait: it ends by itself after one whole walk of entries, orders, stock and sales; look at `sellable status`.",
+    ),
+    _kind(
         "sweep_suspicious",
         Area.STOCK,
         1,

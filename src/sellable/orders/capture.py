@@ -271,12 +271,15 @@ def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
 
 
 def _needs_search(tx: Tx, order: Order, now: datetime, context: Context) -> bool:
-    """Creating without a search is allowed only when this database has been awake long enough to know better, and when
-    no other system has noted anything on the order.
+    """Creating without a search is allowed only when this database has been awake long enough to know better, when the
+    order is younger than any backup it was restored from, and when no other system has noted anything on the order.
     """
-    birth = tx.value(numbers.sql.birth)
-    young = birth is None or now - birth < timedelta(minutes=context.settings.orders.adopt_minutes_after_birth)
-    return young or bool(order.sync)
+    life = tx.one(numbers.sql.birth)
+    assert life is not None
+    unsure = timedelta(minutes=context.settings.orders.adopt_minutes_after_birth)
+    young = life.born is None or now - life.born < unsure
+    lost = life.restored is not None and order.placed_at < life.restored + unsure
+    return young or lost or bool(order.sync)
 
 
 def stock_by_location(
