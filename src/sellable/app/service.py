@@ -22,7 +22,7 @@ import httpx2
 import msgspec
 import psycopg
 
-from sellable.app import status, watching
+from sellable.app import ladder, status, watching
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of, masters_of
 from sellable.app.wiring import (
@@ -121,6 +121,7 @@ class Service:
         """Starts every loop; open operations of a former life are resolved first by whoever claims them."""
         await self.store.write(slots.disown, self.owner)
         await self.reseal([IN_THE_OPEN])
+        await self.store.write(ladder.notice, self.settings, self.desk, self.clock.now())
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
         await self.store.write(catalogue.spell, rules.at_master(self.settings), self.clock.now())
         await self.syncer.listen()
@@ -146,7 +147,8 @@ class Service:
         loops.every("judge", 5.0, self.syncer.judge)
         loops.every("suspects", 10.0, self.syncer.lower_overdue)
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
-        loops.every("many", 5.0, partial(self._watch, watching.drift))
+        loops.every("many", 5.0, partial(self._watch, watching.drift, self.context.layout))
+        loops.every("first passes", 5.0, partial(self._watch, ladder.judge, self.settings))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))

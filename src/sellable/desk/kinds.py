@@ -53,6 +53,17 @@ _TABLE = (
         "Decide which of the orders under actual wait and which are cancelled, tell those customers, count the SKU.",
     ),
     _kind(
+        "first_pass_stopped",
+        Area.STOCK,
+        2,
+        4,
+        "First pass would change too much",
+        "A channel's first pass in its new mode would change more numbers, or more units, than its brake allows; "
+        "nothing of the channel is written.",
+        "Explain some of the largest under actual: if they are right, `sellable cutover proceed CHANNEL`; if not, mend "
+        "the settings and restart.",
+    ),
+    _kind(
         "drift_many",
         Area.STOCK,
         1,

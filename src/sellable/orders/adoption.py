@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,10 @@ from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 from sellable.runtime.wanted import want
 from sellable.stock import demand
+
+OTHERS_MAY_TAKE, LOOK_AGAIN = timedelta(hours=1), timedelta(minutes=5)
+"""So long an order of a channel that only shadows may lack its sale before it is ignored, and how often it is looked
+for: whoever exports beside us does so in turns of his own."""
 
 _SALE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -98,9 +102,11 @@ class Searching:
         context.clear_cases(tx, ["two_sales_one_order"], f"order:{order.order_id}", now)
         if len(there) == 1:
             adopt(tx, order, there[0], now, context, ours=bool(ours))
+        elif context.shadows(order) and now - order.placed_at < OTHERS_MAY_TAKE:
+            capture.look_for_its_sale(tx, order, now, context, now + LOOK_AGAIN)
         elif older:
-            demand.release(tx, order.order_id, None, capture.BEFORE_START, now)
-            book.stage(tx, order.order_id, "ignored", now, capture.BEFORE_START)
+            demand.release(tx, order.order_id, None, capture.why_not_ours(order, context), now)
+            book.stage(tx, order.order_id, "ignored", now, capture.why_not_ours(order, context))
         else:
             kits = capture.kits_in(tx, order)
             capture.proceed(tx, order, kits, now, context, searched=True, sales_there=len(ours))

@@ -25,6 +25,7 @@ from sellable.runtime.inbox import InboxRow
 from sellable.stock import catalogue, demand, entries, numbers
 
 BEFORE_START = "placed before orders.start_at"
+SHADOWED = "its channel is a shadow"
 LOOKED_FOR = "its sale is looked for"
 TOLD_BY_OTHERS = ("Shipped", "Delivered", "Partial")
 
@@ -46,7 +47,7 @@ def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
 
 
 def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
-    if is_older(order, context):
+    if _before_start(order, context):
         if _followed(order):
             look_for_its_sale(tx, order, now, context)
         else:
@@ -66,9 +67,18 @@ def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         demand.capture(tx, units_in_flight(order, kits), now)
 
 
+def _before_start(order: Order, context: Context) -> bool:
+    return order.placed_at < context.settings.orders.start_at
+
+
 def is_older(order: Order, context: Context) -> bool:
     """Whether somebody else was to export this order: it is adopted or ignored, never created."""
-    return order.placed_at < context.settings.orders.start_at
+    return _before_start(order, context) or context.shadows(order)
+
+
+def why_not_ours(order: Order, context: Context) -> str:
+    """Why an order without a sale is ignored."""
+    return BEFORE_START if _before_start(order, context) else SHADOWED
 
 
 def _followed(order: Order) -> bool:
@@ -157,10 +167,10 @@ def proceed(
     return not found
 
 
-def look_for_its_sale(tx: Tx, order: Order, now: datetime, context: Context) -> None:
+def look_for_its_sale(tx: Tx, order: Order, now: datetime, context: Context, due_at: datetime | None = None) -> None:
     """Somebody else, or we in a former life, may have exported it: nothing is created before that is known."""
     book.stage(tx, order.order_id, "waiting", now, LOOKED_FOR)
-    context.owe(tx, order.order_id, BACK_OFFICE, "sale.find", {}, now)
+    context.owe(tx, order.order_id, BACK_OFFICE, "sale.find", {}, now, due_at)
 
 
 def wrong_with(tx: Tx, order: Order, context: Context) -> list[Finding]:
