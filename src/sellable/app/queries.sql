@@ -220,3 +220,34 @@ FROM entry_now e LEFT JOIN desired w ON (w.sku, w.channel) = (e.sku, e.channel) 
 -- name: set_gate
 -- Lets a first pass go, or stops it.
 UPDATE ladder SET gate = %(gate)s, found = coalesce(%(found)s::jsonb, found) WHERE channel = %(channel)s;
+
+-- name: shadow_numbers
+-- What a channel's time as a shadow would have changed: numbers looked at, those that were too high or too low when what
+-- they should be changed, and how often it did.
+SELECT count(DISTINCT sku) AS keys, count(*) AS changes,
+    count(DISTINCT sku) FILTER (WHERE (terms ->> 'd')::bigint < 0) AS too_high,
+    count(DISTINCT sku) FILTER (WHERE (terms ->> 'd')::bigint > 0) AS too_low
+FROM explained WHERE channel = %(channel)s AND at BETWEEN %(since)s AND %(until)s;
+
+-- name: shadow_oversold
+-- Order lines the storefront took while we would have offered less, with what we would have offered.
+SELECT coalesce(o.number, o.order_id) AS label, o.placed_at, l.sku, l.ordered, x.target AS offered
+FROM orders o JOIN order_line l USING (order_id) JOIN LATERAL (
+    SELECT (terms -> 'explanation' ->> 'target')::bigint AS target FROM explained
+    WHERE (sku, channel) = (l.sku, l.channel) AND at <= o.placed_at ORDER BY id DESC LIMIT 1) AS x ON x.target < l.ordered
+WHERE l.channel = %(channel)s AND l.mode <> 'None' AND o.placed_at BETWEEN %(since)s AND %(until)s
+ORDER BY o.placed_at, label, l.sku;
+
+-- name: shadow_orders
+-- Orders placed in a channel's time as a shadow, by what became of them.
+SELECT o.stage, count(*) AS n FROM orders o WHERE o.placed_at BETWEEN %(since)s AND %(until)s
+    AND EXISTS (SELECT FROM order_line l WHERE l.order_id = o.order_id AND l.channel = %(channel)s)
+GROUP BY 1 ORDER BY 1;
+
+-- name: part_of_sales
+-- Whether one of these sales serves an order other than this.
+SELECT EXISTS (SELECT FROM order_part WHERE sale_id = ANY (%(sales)s::text[]) AND order_id <> %(order_id)s);
+
+-- name: knows_catalogue
+-- Whether the master's products were read yet.
+SELECT EXISTS (SELECT FROM product);

@@ -281,9 +281,10 @@ def _answers(tx: ReadTx) -> bool:
 # --- Assembly --------------------------------------------------------------------------------------------------------
 
 
-def _outside(
+def outside_of(
     settings: Settings, store: Store, clock: Clock, ids: Ids, client: httpx2.AsyncClient | None, owner: str
 ) -> Outside:
+    """The doors of a process, which pays from the budgets that all processes share. `client` replaces the network."""
     key = settings.service.redaction_key.encode()
     budgets = Budgets(
         store, clock, [*commercetools.budgets(settings.commercetools), *cin7_core.budgets(settings.cin7_core)]
@@ -318,7 +319,7 @@ def assemble(
     ids = Ids(clock, entropy)
     layout = layout_of(settings)
     desk = CaseDesk(settings)
-    outside = _outside(settings, store, clock, ids, client, owner)
+    outside = outside_of(settings, store, clock, ids, client, owner)
     budgets, shop_port, cin7 = outside.budgets, outside.storefront, outside.back_office
     context = Context(
         settings=settings, layout=layout, ids=ids, translate=once_known(shop_port.translate_order),

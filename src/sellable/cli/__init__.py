@@ -11,6 +11,7 @@ from sellable.cli import (
     audit,
     cases,
     config,
+    cutover,
     demo,
     explain,
     orders,
@@ -45,6 +46,7 @@ app.add_typer(setup.app, name="setup")
 app.add_typer(orders.app, name="orders")
 app.add_typer(cases.app, name="cases")
 app.add_typer(stock.app, name="stock")
+app.add_typer(cutover.app, name="cutover")
 app.add_typer(writes.app, name="writes")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")

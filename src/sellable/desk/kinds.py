@@ -53,6 +53,15 @@ _TABLE = (
         "Decide which of the orders under actual wait and which are cancelled, tell those customers, count the SKU.",
     ),
     _kind(
+        "drift_many",
+        Area.STOCK,
+        1,
+        1,
+        "Many numbers differ at once",
+        "In 15 minutes more than 1 % of the numbers, and more than 20, were changed by nobody we know; none rises.",
+        "Look for a bulk import at the storefront or a mistake in a setting; resolve the case, and raises go on.",
+    ),
+    _kind(
         "first_pass_stopped",
         Area.STOCK,
         2,
@@ -62,15 +71,6 @@ _TABLE = (
         "nothing of the channel is written.",
         "Explain some of the largest under actual: if they are right, `sellable cutover proceed CHANNEL`; if not, mend "
         "the settings and restart.",
-    ),
-    _kind(
-        "drift_many",
-        Area.STOCK,
-        1,
-        1,
-        "Many numbers differ at once",
-        "In 15 minutes more than 1 % of the numbers, and more than 20, were changed by nobody we know; none rises.",
-        "Look for a bulk import at the storefront or a mistake in a setting; resolve the case, and raises go on.",
     ),
     _kind(
         "sweep_suspicious",
