@@ -99,6 +99,7 @@ WHERE NOT gone AND channel <> ALL (%(others)s::text[]);
 -- SKUs the master keeps of which more is sold and held by no sale than its newest complete set has at all our places,
 -- or whose number there is below nothing. Left out: orders that are being cancelled, orders of which a step may have
 -- allocated units without our knowing, and SKUs whose newer number waits for proof.
+-- planned anew
 WITH unsure AS (
     SELECT correlation AS order_id FROM operation
     WHERE state IN ('intent', 'unknown', 'held') AND kind IN ('sale.create', 'sale.authorise', 'sale.void', 'sale.visible')

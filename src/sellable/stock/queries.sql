@@ -175,6 +175,7 @@ WHERE sku = ANY (%(skus)s::text[]) AND NOT finished AND NOT settled AND evidence
 -- name: worth_doubting
 -- SKUs of a set, among those for which these sales (by SKU, order, location) stand in the way of a raise, that show no
 -- less than now when the set is believed and the units of these sales count as in flight.
+-- planned anew
 WITH pair AS (
     SELECT sku, order_id, location FROM unnest(%(sku)s::text[], %(order_id)s::text[], %(location)s::text[])
         AS t (sku, order_id, location)
@@ -370,18 +371,20 @@ FROM (
 WHERE (w.sweep, w.sku, w.location, w.part) = (hit.sweep, hit.sku, hit.location, hit.part);
 
 -- name: lower_late
--- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile.
+-- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile. Row by row, and no
+-- join that could be turned round: taken for a single row, a page of a new set would have it done anew for each of them.
 -- planned anew
-UPDATE sweep_row w SET value = least(w.value, seen.value), state = CASE WHEN w.state = 'available' THEN seen.state ELSE w.state END
-FROM (
-    SELECT m.sku, m.location, m.part, min(o.value) AS value,
-        coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), 'available') AS state
-    FROM sweep s CROSS JOIN sweep_row m CROSS JOIN LATERAL (
-        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, m.sku, m.location, m.part) LIMIT 1) AS o
-    WHERE s.last_a1 > %(a0)s AND s.id <> m.sweep AND m.sweep = %(sweep)s AND m.a0 = %(a0)s AND o.a0 > m.a0
-    GROUP BY 1, 2, 3) AS seen
-WHERE w.sweep = %(sweep)s AND (w.sku, w.location, w.part) = (seen.sku, seen.location, seen.part)
-    AND (seen.value < w.value OR (w.state = 'available' AND seen.state <> 'available'));
+UPDATE sweep_row w SET (value, state) = (
+    SELECT least(w.value, min(o.value)),
+        CASE WHEN w.state = 'available' THEN coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), w.state) ELSE w.state END
+    FROM sweep s CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
+    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0)
+WHERE w.sweep = %(sweep)s AND w.a0 = %(a0)s AND EXISTS (
+    SELECT FROM sweep s CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
+    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0
+        AND (o.value < w.value OR (w.state = 'available' AND o.state <> 'available')));
 
 -- name: sweep_head
 -- One sweep.
@@ -507,6 +510,7 @@ DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku = ANY (%(skus)s::text[]);
 
 -- name: forget_applied_rows
 -- Rows of a set that were believed need not be kept.
+-- planned anew
 DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku <> ALL (%(waiting)s::text[]);
 
 -- name: zero_skus
@@ -528,18 +532,21 @@ DELETE FROM suspect WHERE sku = ANY (%(skus)s::text[]);
 
 -- name: sweep_skus
 -- SKUs a set shows.
+-- planned anew
 SELECT DISTINCT sku FROM sweep_row WHERE sweep = %(sweep)s ORDER BY 1;
 
 -- name: forget_overtaken_rows
 -- What newer believed readings have overtaken waits for nothing any more.
-DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku IN (
+-- planned anew
+DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku = ANY (ARRAY(
     SELECT r.sku FROM sweep_row r CROSS JOIN LATERAL (
         SELECT a0 FROM observed o WHERE (o.sku, o.location, o.part) = (r.sku, r.location, r.part) LIMIT 1) AS o
-    WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0);
+    WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0));
 
 -- name: risers
 -- SKUs that a set would let rise if it proved anything: those whose entries show least and that differ most, and those
 -- that wait for a proof the longest.
+-- planned anew
 SELECT sku, scarce FROM (
     SELECT n.sku, w.shows <= %(low_mark)s AS scarce,
         row_number() OVER (ORDER BY w.shows > %(low_mark)s, n.more + coalesce(c.units, 0) DESC, n.sku) AS worth,
