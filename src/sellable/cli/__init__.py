@@ -12,6 +12,7 @@ from sellable.cli import (
     backup,
     cases,
     config,
+    cutover,
     demo,
     explain,
     orders,
@@ -50,6 +51,7 @@ app.add_typer(setup.app, name="setup")
 app.add_typer(orders.app, name="orders")
 app.add_typer(cases.app, name="cases")
 app.add_typer(stock.app, name="stock")
+app.add_typer(cutover.app, name="cutover")
 app.add_typer(writes.app, name="writes")
 app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")

@@ -142,6 +142,10 @@ def status(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     if json:
         return emit(found)
     out.print(headline(found))
+    for c in found["channels"]:
+        waits = "" if c["gate"] == "open" else f", first pass {c['gate']}"
+        name = c["channel"] or "(no channel)"
+        out.print(f"  channel {name:<20} {c['mode']}{waits}, {c['lowers']:,} too high, {c['raises']:,} too low")
     for stage, o in found["orders"].items():
         out.print(f"  orders {stage:<12} {o['count']:>8,}")
     for kind, c in found["cases"].items():
