@@ -118,21 +118,34 @@ def _bind(listen: str) -> socket.socket:
     return bound
 
 
-def migrate(config: Config = DEFAULT_CONFIG) -> None:
-    """Bring the database up to date; done at every start of `run` too."""
+def migrate(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
+    """Bring the database up to date: every pending step or, on any error, none. Done at each start of `run` too.
+
+    Exit codes: 0 up to date, 1 refused: the database is newer than this program, or an applied step was changed.
+    """
     settings = load(config)
     with database(settings, config) as url:
         done = migrations.migrate(url)
+    if json:
+        return emit({"applied": [f"{each.number:04}_{each.name}" for each in done]})
     out.print(f"{len(done)} migration(s) applied" if done else "nothing to do")
+    return None
 
 
 def status(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """What the service is doing: numbers right and settling, orders by stage, cases, feeds, what is owed."""
+    """What the service is doing: numbers right and settling, orders by stage, cases, feeds, what is owed.
+
+    Exit code 0 whatever it says: /health and /ready are for monitors.
+    """
     with opened(config) as (_, store, clock):
         found: dict[str, Any] = store.read_now(overview, clock.now())
     if json:
         return emit(found)
     out.print(headline(found))
+    for c in found["channels"]:
+        waits = "" if c["gate"] == "open" else f", first pass {c['gate']}"
+        name = c["channel"] or "(no channel)"
+        out.print(f"  channel {name:<20} {c['mode']}{waits}, {c['lowers']:,} too high, {c['raises']:,} too low")
     for stage, o in found["orders"].items():
         out.print(f"  orders {stage:<12} {o['count']:>8,}")
     for kind, c in found["cases"].items():

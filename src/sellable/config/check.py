@@ -150,6 +150,10 @@ def _channels(settings: Settings) -> Found:
 def _buffers(settings: Settings) -> Found:
     names = [location.name for location in settings.locations]
     keys = [channel.key for channel in settings.channels]
+    for index, channel in enumerate(settings.channels):
+        for name in ("brake_keys_percent", "brake_units_percent"):
+            if not 0 <= getattr(channel, name) <= 100:
+                yield f"channels[{index}].{name}", "is no percentage", "Write 0 to 100; 100 sets no limit."
     for index, buffer in enumerate(settings.buffers):
         if buffer.location and buffer.location not in names:
             yield (f"buffers[{index}].location", *_unknown("location", buffer.location, names))
@@ -160,6 +164,7 @@ def _buffers(settings: Settings) -> Found:
         *((f"channels[{index}].buffer", channel.buffer) for index, channel in enumerate(settings.channels)),
         *((f"channels[{index}].cap", channel.cap or 0) for index, channel in enumerate(settings.channels)),
         *((f"channels[{index}].low_mark", channel.low_mark) for index, channel in enumerate(settings.channels)),
+        *((f"channels[{index}].brake_keys_min", each.brake_keys_min) for index, each in enumerate(settings.channels)),
         ("cin7_core.stale_buffer", settings.cin7_core.stale_buffer),
     ]
     for key, units in marks:

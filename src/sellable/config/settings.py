@@ -40,7 +40,9 @@ class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Service(_Settings, frozen=True, kw_only=True):
     """The process itself."""
 
-    data_dir: Annotated[str, _says("Folder of the embedded database and its backups.")] = ".sellable"
+    data_dir: Annotated[
+        str, _says("Folder of the embedded database; where it is relative, beside the settings file.")
+    ] = ".sellable"
     database_url: Annotated[str, _hides("PostgreSQL to use, or empty for the embedded one.")] = ""
     listen: Annotated[str, _says("Address and port of webhooks, health, metrics and the console.")] = "127.0.0.1:8080"
     log: Annotated[Literal["json", "console"], _says("Format of the log on standard error.")] = "json"
@@ -88,6 +90,20 @@ class Channel(_Settings, frozen=True, kw_only=True):
     create_entries: Annotated[
         bool, _says("Create missing stock entries, at 0, for what is stocked in the pool and has a product.")
     ] = False
+    mode: Annotated[
+        Literal["shadow", "lowers", "full"],
+        _says(
+            "shadow computes and compares and writes nothing, of its orders neither; lowers writes only what makes a "
+            "number smaller; full keeps numbers equal."
+        ),
+    ] = "full"
+    brake_keys_percent: Annotated[
+        int, _says("The first pass in a mode that would change more of the channel's numbers waits; 100 for no limit.")
+    ] = 20
+    brake_units_percent: Annotated[
+        int, _says("The first pass that would move more units, in percent of those shown, waits; 100 for no limit.")
+    ] = 20
+    brake_keys_min: Annotated[int, _says("A first pass that changes fewer numbers never waits.")] = 10
 
 
 class Pool(_Settings, frozen=True, kw_only=True):
