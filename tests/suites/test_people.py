@@ -218,6 +218,19 @@ def test_a_password_is_not_taken_over_a_plain_connection(store: Store) -> None:
     played(store, scene, porch=False)
 
 
+def test_a_port_of_a_container_on_ones_own_machine_is_fine(store: Store) -> None:
+    async def scene(house: House) -> None:
+        await settled(house, "Ada")
+        async with httpx2.AsyncClient(transport=house.client._transport, base_url="http://172.17.0.2:8080") as client:
+            here = {"host": "localhost:8080", "origin": "http://localhost:8080"}
+            answer = await client.post("/sign-in", data={"name": "Ada", "password": SECRET}, headers=OURS | here)
+            shown = {"cookie": f"{COOKIE}={word_of(answer)}"}
+            assert (await client.get("/", headers=shown | {"host": "localhost:8080"})).status_code == 200
+            assert (await client.get("/", headers=shown | {"host": "shop.example"})).status_code == 401
+
+    played(store, scene, porch=False)
+
+
 def test_unknown_disabled_invited_and_wrong_all_get_the_same_answer_for_the_same_work(
     store: Store, hasher: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -533,6 +546,8 @@ def test_open_lets_this_machine_read_and_nobody_act(store: Store) -> None:
             # A page elsewhere may have its own name resolved to this machine.
             answer = await house.client.get("/", headers={"host": host, "accept": "text/html"})
             assert answer.status_code == 303
+        for name in guard.PASSED_ON:
+            assert (await house.client.get("/", headers={name: "127.0.0.1"})).status_code == 401
         async with httpx2.AsyncClient(transport=house.client._transport, base_url="http://10.0.0.5") as client:
             assert (await client.get("/", headers={"host": "127.0.0.1"})).status_code == 401
         ada = await house.keys("Ada", "admin")

@@ -193,6 +193,12 @@ def test_open_to_all_is_for_this_machine_only(tmp_path: Path, listen: str, refus
     assert [problem.key for problem in found] == (["console.open"] if refused else [])
 
 
+def test_open_to_all_is_not_put_behind_a_proxy(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("# open = false", "open = true")
+    found = problems_of(tmp_path, text.replace("# proxies = []", 'proxies = ["127.0.0.1"]'))
+    assert [problem.key for problem in found] == ["console.open"]
+
+
 def test_http_and_no_lag_are_fine_for_a_simulator(tmp_path: Path) -> None:
     text = EXAMPLE.replace("# visibility_lag_seconds = 5.0", "visibility_lag_seconds = 0")
     url, insecure = '# api_url = "https://api.europe-west1.gcp.commercetools.com"', "# insecure = false"

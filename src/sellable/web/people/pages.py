@@ -88,20 +88,16 @@ def _sign_in_form(visit: Visit, wanted: str, *, status_code: int = 200, trouble:
 
 def _with_session(answer: Response, request: Request, word: str) -> Response:
     """The session in a cookie that scripts cannot read and other sites cannot use."""
-    secure = not _plain_loopback(request)
+    secure = not guard.stays_here(request) or request.headers.get("origin", "").startswith("https:")
     answer.set_cookie(
         guard.SECURE_COOKIE if secure else guard.COOKIE, word, httponly=True, secure=secure, samesite="lax", path="/"
     )
     return answer
 
 
-def _plain_loopback(request: Request) -> bool:
-    return guard.is_loopback(request) and not request.headers.get("origin", "").startswith("https:")
-
-
 def _encrypted(request: Request) -> bool:
-    """Whether the browser reached us over TLS, as far as it says, or never left the machine."""
-    return guard.is_loopback(request) or not request.headers.get("origin", "").startswith("http:")
+    """Whether the browser reached us over TLS, as far as it says, or never left its machine."""
+    return guard.stays_here(request) or not request.headers.get("origin", "").startswith("http:")
 
 
 def address_of(request: Request) -> str:
