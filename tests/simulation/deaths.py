@@ -17,6 +17,7 @@ import pytest
 from tests.simulation.stage import SITE, Send, Stage
 
 from sellable.runtime.database import Store, Tx
+from sellable.runtime.feeds import Feed
 from sellable.simulation.virtual.loop import context_of, life_now
 
 DEAD_SECONDS = 1.0
@@ -25,13 +26,14 @@ DEAD_SECONDS = 1.0
 class Deaths:
     """Sees every effect; kills after the `turn`-th of each wanted class and brings the process back a second later."""
 
-    def __init__(self, wanted: frozenset[str] = frozenset(), *, turn: int = 1, in_recovery: bool = False) -> None:
-        self.wanted, self.turn, self.in_recovery = wanted, turn, in_recovery
+    def __init__(self, wanted: frozenset[str] = frozenset(), *, turn: int = 1, again: int = 0) -> None:
+        """`again` is after how many effects of the new life it dies once more, 0 for never."""
+        self.wanted, self.turn, self.again = wanted, turn, again
         self.seen: Counter[str] = Counter()
-        self.functions: set[str] = set()
         self.killed: set[str] = set()
         self.stage: Stage | None = None
-        self._recovering = False
+        self.deaths = 0
+        self._left = 0
 
     def prepare(self, stage: Stage) -> None:
         """Whose deaths they are; cases need a cause."""
@@ -43,19 +45,20 @@ class Deaths:
         if self.stage is None or self.stage.phase == "boot":
             return False
         self.seen[effect] += 1
-        if self._recovering and self.in_recovery and self.stage.processes[0].service is not None:
-            self._recovering = False
+        self._left -= 1
+        if self._left == 0:
             return True
         if effect not in self.wanted or effect in self.killed or self.seen[effect] < self.turn:
             return False
         self.killed.add(effect)
-        self._recovering = True
+        self._left = self.again
         return True
 
     def _kill(self) -> None:
         assert self.stage is not None
         (process,), loop = self.stage.processes, self.stage.loop
         if process.life is not None and process.life.state == "alive":
+            self.deaths += 1
             process.kill()
             loop.call_later(DEAD_SECONDS, process.start, context=context_of(None))
 
@@ -79,11 +82,10 @@ class Deaths:
 
         def seen(store: Store, work: Callable[[Tx], Any], call: Any, alone: bool = False) -> Any:
             result = write(store, work, call, alone)
-            if life_now() is not None:
-                function, args = _inside(work)
-                self.functions.add(function)
-                if self._due(f"commit {function}{_about(args, result)}"):
-                    self._soon()
+            function, args = _inside(work)
+            person = function.endswith(".replay_all")
+            if (life_now() is not None or person) and self._due(f"commit {function}{_about(args, result)}"):
+                self._soon()
             return result
 
         with pytest.MonkeyPatch.context() as patch:
@@ -98,13 +100,24 @@ def _inside(work: Any) -> tuple[str, list[Any]]:
     while isinstance(function, partial):
         args, function = [*function.args, *args], function.func
     module = function.__module__.removeprefix("sellable.")
-    return f"{module}.{function.__qualname__}", args
+    return f"{module}.{function.__qualname__}".replace(".<locals>", "").replace(".<lambda>", ""), args
 
 
 def _about(args: list[Any], result: Any) -> str:
-    """Of which kind of operation or arrival it is: what follows a commit depends on that."""
-    for each in (*args, result, *(result if isinstance(result, list) else ())):
-        kind = getattr(each, "kind", None)
-        if isinstance(kind, str):
-            return f" {kind}"
-    return ""
+    """Of which kinds of operations, arrivals or feeds it is: what follows a commit depends on that."""
+    found = {kind for each in (*args, result, *_each(result)) if (kind := _kind(each))}
+    return "".join(f" {kind}" for kind in sorted(found))
+
+
+def _each(result: Any) -> list[Any]:
+    return result if isinstance(result, list) else []
+
+
+def _kind(value: Any) -> str:
+    """An operation's or a row's `kind`, a feed's `name`, the kind that ends in the inbox are told by."""
+    if isinstance(value, Feed):
+        return value.name
+    if isinstance(value, tuple) and len(value) == 2 and value[1] in ("done", "quarantined", "again"):
+        return str(value[0])
+    kind = getattr(value, "kind", None)
+    return kind if isinstance(kind, str) else ""

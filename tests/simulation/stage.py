@@ -50,6 +50,8 @@ TEMPO: dict[str, Any] = {"sweep_seconds": 30.0, "sales_poll_seconds": 15.0, "vis
 HOOK = Webhook(public_url="https://stock.example", path_token="p" * 32, secret="s" * 32)
 LOST = "S-LOST"
 """The order whose first draft is made and whose answer gets lost, so that it must be searched for."""
+HELD = "S-HELD"
+"""The order whose first draft is refused, so that a person has to try it again."""
 
 _CASES_OF = Query(
     package="tests", name="cases_of", purpose="open cases with an owner",
@@ -100,12 +102,15 @@ class Struck(httpx2.AsyncBaseTransport):
     """The wire of the product's processes, with whoever strikes before it."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, strike: Strike) -> None:
-        self._inner, self._strike, self._primed = inner, strike, True
+        self._inner, self._strike, self._primed = inner, strike, {LOST, HELD}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """One answer of one draft is always lost; all else is the strike's to decide."""
-        if self._primed and request.method == "POST" and LOST.encode() in request.content:
-            self._primed = False
+        """Of one draft the answer is always lost and one is refused; all else is the strike's to decide."""
+        for number in [n for n in self._primed if request.method == "POST" and n.encode() in request.content]:
+            self._primed.remove(number)
+            if number == HELD:
+                body = b'[{"ErrorCode": 400, "Exception": "Customer is on hold."}]'
+                return httpx2.Response(400, content=body, request=request)
             await self._inner.handle_async_request(request)
             raise httpx2.ReadError("lost", request=request)
         return await self._strike(request, self._inner.handle_async_request)
@@ -154,7 +159,7 @@ class Stage(World):
             deeds = [
                 group.create_task(deed)
                 for deed in (
-                    self._delivered(), self._lost(), self._cancelled(), self._truck(), self._new_entry(), self._hints(),
+                    self._delivered(), self._authorised(LOST), self._authorised(HELD), self._cancelled(), self._truck(), self._new_entry(), self._hints(),
                     self._registered(), self._set_up(), self._asked(),
                 )
             ]  # fmt: skip
@@ -187,10 +192,10 @@ class Stage(World):
         order = await self._order("S-1", "web-eu", (1, 2), (2, 1))
         return await self._seen("a delivery of the first order", lambda: bool(self.told(order)["deliveries"]))
 
-    async def _lost(self) -> str:
-        order = await self._order(LOST, "web-uk", (1, 1))
+    async def _authorised(self, number: str) -> str:
+        order = await self._order(number, "web-uk", (1, 1))
         return await self._seen(
-            "a sale after a lost answer", lambda: any(s["order_status"] == "AUTHORISED" for s in self.sales_of(order))
+            f"a sale of {number}", lambda: any(s["order_status"] == "AUTHORISED" for s in self.sales_of(order))
         )
 
     async def _cancelled(self) -> str:

@@ -108,8 +108,8 @@ def test_each_call_site_survives(name: str, times: int, database: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("times", (1, 3) if ALONE else ())
-@pytest.mark.parametrize("name", FAULTS)
-@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize(
+    ("site", "name", "times"), [(s, n, t) for s in SITES for n in FAULTS for t in (1, 3)] if ALONE else []
+)
 def test_one_call_site_alone(site: str, name: str, times: int, database: str) -> None:
     check(name, frozenset({site}), times, database)
