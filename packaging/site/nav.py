@@ -1,4 +1,4 @@
-"""A hook of mkdocs: `folder/*` in the nav stands for every page of the folder that the nav does not name, by file name."""
+"""A hook of mkdocs: `folder/*` in the nav stands for each page of the folder that the nav does not name, in order."""
 
 from __future__ import annotations
 
