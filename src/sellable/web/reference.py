@@ -27,8 +27,8 @@ programs are JSON but for the metrics.
 CONSOLE = """
 ## The console
 
-Pages for people. The role is the least one that may open a page; each may do what those before it may: viewer, operator,
-approver, admin. A dash is open to everybody who reaches the address.
+Pages for people. The role is the least one that may open a page; each may do what those before it may: viewer,
+operator, approver, admin. A dash is open to everybody who reaches the address.
 
 | path | methods | role | shows |
 |---|---|---|---|
