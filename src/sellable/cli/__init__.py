@@ -12,9 +12,11 @@ from sellable.cli import (
     backup,
     cases,
     config,
+    cutover,
     demo,
     explain,
     orders,
+    people,
     replay,
     run,
     sandbox,
@@ -49,7 +51,9 @@ app.add_typer(setup.app, name="setup")
 app.add_typer(orders.app, name="orders")
 app.add_typer(cases.app, name="cases")
 app.add_typer(stock.app, name="stock")
+app.add_typer(cutover.app, name="cutover")
 app.add_typer(writes.app, name="writes")
+app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 

@@ -42,6 +42,8 @@ def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     if below is None:
         yield name, command
         return
+    if command.invoke_without_command:
+        yield name, command
     for word, child in below.items():
         yield from _walk(f"{name} {word}", child)
 

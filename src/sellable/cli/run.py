@@ -19,6 +19,7 @@ from sellable.app.service import Service, assemble
 from sellable.app.status import overview
 from sellable.app.wiring import seal_of
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, database, emit, fail, opened, out
+from sellable.config.check import only_here
 from sellable.config.load import load
 from sellable.config.settings import Settings
 from sellable.runtime import migrate as migrations
@@ -44,6 +45,8 @@ def run(
     Exit codes: 0 stopped as asked, 1 the database or port cannot be had, 2 the settings cannot work.
     """
     settings = checked(config)
+    if settings.console.open and listen and not only_here(listen):
+        raise fail(f"[console] open lets everybody read who reaches {listen}: leave it out, or listen on 127.0.0.1", 2)
     telemetry.configure(settings.service.log_level, settings.service.log)
     with database(settings, config) as url:
         migrations.migrate(url)
@@ -59,12 +62,20 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     bound = _bind(listen)
-    server = _Server(uvicorn.Config(application(service.face()), log_config=None, access_log=False, lifespan="off"))
+    server = _Server(
+        uvicorn.Config(
+            application(service.face()), log_config=None, access_log=False, lifespan="off",
+            proxy_headers=bool(settings.console.proxies), forwarded_allow_ips=list(settings.console.proxies),
+        )
+    )  # fmt: skip
     await service.start()
     long_lived()
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     host, port = bound.getsockname()[:2]
     typer.echo(msgspec.json.encode({"ready": f"http://{host}:{port}"}).decode())
+    if link := await service.first_link(f"http://{host}:{port}"):
+        # On standard output alone: whoever reads the log later must not become the first admin.
+        typer.echo(msgspec.json.encode({"first_admin": link}).decode())
     await stop.wait()
     server.should_exit = True
     await serving
@@ -131,6 +142,10 @@ def status(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     if json:
         return emit(found)
     out.print(headline(found))
+    for c in found["channels"]:
+        waits = "" if c["gate"] == "open" else f", first pass {c['gate']}"
+        name = c["channel"] or "(no channel)"
+        out.print(f"  channel {name:<20} {c['mode']}{waits}, {c['lowers']:,} too high, {c['raises']:,} too low")
     for stage, o in found["orders"].items():
         out.print(f"  orders {stage:<12} {o['count']:>8,}")
     for kind, c in found["cases"].items():
