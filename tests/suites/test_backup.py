@@ -82,7 +82,7 @@ def test_a_backup_is_never_written_over_another(filled: str, file: Path) -> None
 
 
 def test_an_empty_database_has_no_backup_but_takes_one(database_url: str, file: Path, tmp_path: Path) -> None:
-    with fresh_database(database_url) as empty:
+    with fresh_database(database_url, "_empty") as empty:
         with pytest.raises(BackupRefused, match="nothing to back up"):
             backup.write(empty, tmp_path / "none.backup", AT)
         assert not (tmp_path / "none.backup").exists()

@@ -31,7 +31,7 @@ Role = Annotated[str, typer.Argument(help="viewer, operator, approver or admin; 
 
 @app.command("list")
 def listing(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """Everybody, with their role, state and when they were last at the console. Exit code 0."""
+    """Everybody, with their role, state and when they were last at the console. Exit code 0, also when nobody is."""
     with opened(config) as (_, store, _clock):
         rows, _ = store.read_now(book.listing)
     if json:
@@ -117,7 +117,7 @@ def add_token(
 
 @tokens.command("list")
 def list_tokens(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """Tokens that are not revoked: whose, what for, until when, last used. Exit code 0."""
+    """Tokens that are not revoked: whose, what for, until when, last used. Exit code 0, also when there are none."""
     with opened(config) as (_, store, _clock):
         _, rows = store.read_now(book.listing)
     if json:

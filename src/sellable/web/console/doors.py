@@ -131,6 +131,8 @@ def _guarded(
         except psycopg.Error as error:
             return failed(visit, error)
 
+    # What the page says of itself is what the reference of HTTP says.
+    answer.__doc__ = page.answer.__doc__
     return answer
 
 
