@@ -13,6 +13,7 @@ from sellable.cli import (
     config,
     cutover,
     demo,
+    doctor,
     explain,
     orders,
     replay,
@@ -38,6 +39,7 @@ app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("migrate")(run.migrate)
 app.command("status")(run.status)
+app.command("doctor")(doctor.examine)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)
