@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
-from tests.e2e.world import CHANNELS, NO_BRAKE, World, run, settings_of
+from tests.e2e.world import CHANNELS, CIN7, CT, NO_BRAKE, World, run, settings_of
 
-from sellable.app import cutover, doctor, ladder
+from sellable.app import compose, cutover, discovery, doctor, ladder
+from sellable.app.check import checked
 from sellable.app.service import outside_of
+from sellable.config.secrets import new_key
 from sellable.runtime.database import Store
 from sellable.runtime.ids import Ids
 
@@ -111,3 +115,35 @@ async def counts(world: World) -> dict[str, int]:
 async def nothing_happened(world: World) -> bool:
     status = await world.service.overview()
     return not status["orders"] and status["cases"].keys() <= {"catalogue_mismatch"} and await world.sales() == []
+
+
+def test_what_init_finds_at_both_vendors_makes_settings_that_can_work(store: Store, tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        credentials = settings_of(world.start)
+        found = await discovery.discover(credentials, world.clock, httpx2.AsyncClient(mounts=world._mounts))
+        assert found.channels == ["web-eu", "web-uk"]
+        answers = {
+            "owner": "ops",
+            "commercetools": {
+                "project": "shop",
+                "client_id": "ours",
+                "client_secret": "x",
+                "api_url": CT,
+                "auth_url": CT,
+            },
+            "cin7_core": {"account_id": "acc", "key": "x", "read_key": "", "base_url": f"{CIN7}/ExternalApi/v2/"},
+            "pools": {"web-eu": ["Berlin", "Hamburg"], "web-uk": ["Berlin"]},
+            "customers": {"EUR": "Web EUR"},
+        }
+        for name in (compose.PAYLOAD_KEY, compose.REDACTION_KEY):
+            (tmp_path / name).write_text(new_key())
+        file = tmp_path / "sellable.toml"
+        file.write_text(compose.settings_file(answers, found, world.start))
+        settings = checked(file)
+        assert [(rule.bin, rule.state) for rule in settings.states if rule.location == "berlin"] == [
+            ("*", "available"), ("RETURNS", "inspection"),
+        ]  # fmt: skip
+        assert [(tax.rate, tax.rule) for tax in settings.taxes] == [("0.19", "DE 19%")]
+        assert settings.carriers == {"Parcel": "DHL"}
+
+    run(story, store, start=False)

@@ -15,6 +15,7 @@ from sellable.cli import (
     demo,
     doctor,
     explain,
+    init,
     orders,
     replay,
     run,
@@ -35,6 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("migrate")(run.migrate)
