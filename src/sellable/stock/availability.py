@@ -100,6 +100,14 @@ class Layout(msgspec.Struct, frozen=True):
     buffers: tuple[BufferRule, ...] = ()
     stale_buffer: int = 0
 
+    def with_buffers(self, rules: Sequence[BufferRule]) -> Layout:
+        """The same with these rules; each takes the place of all that name the same SKU, location and channel."""
+        if not rules:
+            return self
+        by_key = {(rule.sku, rule.location, rule.channel): rule for rule in rules}
+        kept = (b for b in self.buffers if (b.sku, b.location, b.channel) not in by_key)
+        return msgspec.structs.replace(self, buffers=(*kept, *by_key.values()))
+
     def location_buffer(self, sku: str, location: str) -> int:
         """Units of `sku` held back at `location`."""
         return sum(b.units for b in self.buffers if b.location == location != "" and b.sku in ("", sku))

@@ -1,0 +1,43 @@
+"""Forms and addresses: what was sent, where to go next, and which of a few sentences to say there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlencode
+
+from starlette.responses import RedirectResponse
+
+from sellable.web.console.doors import Visit
+
+FIELDS_MAX = 2000
+
+
+async def sent(visit: Visit) -> dict[str, list[str]]:
+    """The fields of a form; none when it is no form."""
+    body = await visit.request.body()
+    try:
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        return {}
+
+
+def only(fields: Mapping[str, list[str]], name: str) -> str:
+    """The last value of a field, without blanks around it; '' when it was not sent."""
+    return fields.get(name, [""])[-1].strip()
+
+
+def address(path: str, **parameters: object) -> str:
+    """A path with those parameters that say something."""
+    said = {name: value for name, value in parameters.items() if value not in (None, "", [], ())}
+    return f"{path}?{urlencode(said, doseq=True)}" if said else path
+
+
+def go(path: str, **parameters: object) -> RedirectResponse:
+    """After a form: on to a page that can be loaded again without doing it twice."""
+    return RedirectResponse(address(path, **parameters), status_code=303, headers={"cache-control": "no-store"})
+
+
+def number(visit: Visit, name: str, most: int) -> int:
+    """A count from the address, 0 for anything else."""
+    text = visit.request.query_params.get(name, "")
+    return min(int(text[:9]), most) if text.isascii() and text.isdecimal() else 0
