@@ -23,6 +23,7 @@ import msgspec
 import psycopg
 
 from sellable.app import status, watching
+from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of, masters_of
 from sellable.app.wiring import (
@@ -72,7 +73,7 @@ from sellable.stock.availability import Layout
 from sellable.sync import masters, storefront
 from sellable.sync.loop import Syncer
 from sellable.sync.storefront import Judge, Shop
-from sellable.web.console.doors import Console, OpenToReaders
+from sellable.web.console.doors import OpenToReaders
 from sellable.web.server import Face, Refused
 
 TAKEOVER_SECONDS = 2.0
@@ -217,11 +218,8 @@ class Service:
             status=self.overview,
             ready=self.ready,
             alive=self.silent,
-            console=Console(
-                store=self.store, clock=self.clock, settings=self.settings, guard=OpenToReaders(),
-                overview=self.overview,
-            ),
-        )  # fmt: skip
+            console=console_of(self.settings, self.store, self.clock, OpenToReaders(), self.overview),
+        )
 
     async def overview(self) -> dict[str, Any]:
         """Status of the whole installation, with budgets by lane."""

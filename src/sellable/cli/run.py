@@ -59,14 +59,15 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     bound = _bind(listen)
-    server = _Server(uvicorn.Config(application(service.face()), log_config=None, access_log=False, lifespan="off"))
+    web = application(service.face())
+    server = _Server(uvicorn.Config(web, log_config=None, access_log=False, lifespan="off"))
     await service.start()
     long_lived()
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     host, port = bound.getsockname()[:2]
     typer.echo(msgspec.json.encode({"ready": f"http://{host}:{port}"}).decode())
     await stop.wait()
-    server.should_exit = True
+    web.state.closing = server.should_exit = True
     await serving
     await _drain(service)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from sellable.web.console import overview
+from sellable.web.console import live, overview
 from sellable.web.console.doors import Console, routes
 from sellable.web.console.render import failed
 
@@ -17,4 +17,7 @@ STATIC = Path(__file__).with_name("static")
 
 def routes_of(console: Console) -> list[BaseRoute]:
     """Every page behind the guard; style, script and icons for everybody."""
-    return [*routes(console, PAGES, failed), Mount("/static", StaticFiles(directory=STATIC), name="static")]
+    return [
+        *routes(console, [live.also(page) for page in PAGES], failed),
+        Mount("/static", StaticFiles(directory=STATIC), name="static"),
+    ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from sellable.web.console.doors import Visit
@@ -35,8 +37,9 @@ def page(visit: Visit, template: str, *, status_code: int = 200, **values: Any) 
     """A template filled for one person."""
     now = visit.console.clock.now()
     text = templates.get_template(template).render(
-        title=visit.console.title, menu=MENU, person=visit.person, path=visit.request.url.path, now=now, **values
-    )
+        title=visit.console.title, menu=MENU, person=visit.person, standing=visit.standing,
+        path=visit.request.url.path, now=now, **values,
+    )  # fmt: skip
     return HTMLResponse(text, status_code=status_code, headers=HEADERS)
 
 
@@ -65,4 +68,12 @@ def absolute(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-templates.filters |= {"duration": duration, "units": units, "absolute": absolute}
+@pass_context
+def ago(context: Context, at: datetime) -> Markup:
+    """An instant as people say it, with the exact one and its zone on hover."""
+    seconds = (context["now"] - at).total_seconds()
+    words = f"in {duration(-seconds)}" if seconds < -1 else f"{duration(abs(seconds))} ago"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), absolute(at), words)
+
+
+templates.filters |= {"duration": duration, "units": units, "absolute": absolute, "ago": ago}
