@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sellable.app import acts, answers
+from sellable.app.work import work_of
 from sellable.config.settings import Pool, Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -79,7 +80,7 @@ def console_of(
 
     return Console(
         store=store, clock=clock, settings=settings, guard=guard, overview=overview, explain=explain,
-        acts=StockActs(store, settings, clock), standing=around,
+        acts=StockActs(store, settings, clock), work=work_of(settings, clock), standing=around,
     )  # fmt: skip
 
 

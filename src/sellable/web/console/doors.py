@@ -18,6 +18,7 @@ from starlette.routing import Route
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
+from sellable.web.console.work import Work
 
 Role = Literal["viewer", "operator", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -96,6 +97,7 @@ class Console:
     explain: Callable[[str, datetime | None], Awaitable[dict[str, Any]]]
     """(sku, at) -> what `sellable explain` prints as JSON; `at` None is now."""
     acts: Acts
+    work: Work
     standing: Callable[[], Awaitable[Standing]] = nothing_special
     title: str = "sellable"
 

@@ -37,7 +37,8 @@ async def show_list(visit: Visit) -> Response:
         return found, parts, shelves.counts(tx), bool(found.rows) or shelves.any_order(tx)
 
     found, parts, counts, any_order = await visit.console.store.read(read)
-    next_page = found.next and address("/orders", show=name, q=text, after=f"{found.next.at.isoformat()}~{found.next.id}")
+    after = f"{found.next.at.isoformat()}~{found.next.id}" if found.next else ""
+    next_page = after and address("/orders", show=name, q=text, after=after)
     return page(
         visit, "orders.html", headline=headline(counts, visit.console.clock.now()) if any_order else FIRST_RUN,
         shelves=list(SHELVES), shown=name, text=text, counts=counts, bound=COUNT_BOUND, rows=found.rows, parts=parts,
@@ -127,7 +128,7 @@ async def show(visit: Visit) -> Response:
     return page(
         visit, "order.html", order=order, headline=order_headline(order, visit.console.clock.now()),
         steps=timeline(order), totals=totals(order), lines=lines(order), parcels=parcels(order),
-        live=[case for case in order["cases"] if case["state"] != "resolved"],
+        live_cases=[case for case in order["cases"] if case["state"] != "resolved"],
     )  # fmt: skip
 
 
@@ -237,7 +238,7 @@ def timeline(order: Mapping[str, Any]) -> list[Step]:
     """All that is known of an order in the order it happened; calls stand under the duty they were made for."""
     placed = Step(
         at=datetime.fromisoformat(order["placed_at"]), side=SHOPFRONT, title="Placed",
-        facts=[("total", money(order["total"], order["digits"], order["currency"])), ("lines", str(len(order["lines"])))],
+        facts=[("total", money(order["total"], order["digits"], order["currency"]))],
     )  # fmt: skip
     duties, loose = _duties(order["operations"], [(call, _call(call)) for call in order["calls"]])
     told = [step for event in order["story"] for step in _event(event)]
@@ -257,8 +258,7 @@ def _event(event: Mapping[str, Any]) -> Iterable[Step]:
 def _despatches(order: Mapping[str, Any]) -> Iterable[Step]:
     for parcel in parcels(order):
         if parcel["carrier"] or parcel["tracking"]:
-            facts = [("carrier", parcel["carrier"]), ("tracking", parcel["tracking"]), ("left on", parcel["shipped_on"])]
-            said = [(name, value) for name, value in facts if value]
+            said = [(name, parcel[name]) for name in ("carrier", "tracking", "shipped_on") if parcel[name]]
             yield Step(at=parcel["at"], side=CARRIER, title="Parcel handed over", facts=said, link=parcel["url"])
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from sellable.web.console import live, overview
+from sellable.web.console import exceptions, live, orders, overview, settings
 from sellable.web.console.doors import Console, routes
 from sellable.web.console.render import failed
 
-PAGES = [*overview.PAGES]
+PAGES = [*overview.PAGES, *orders.PAGES, *exceptions.PAGES, *settings.PAGES]
 STATIC = Path(__file__).with_name("static")
 
 

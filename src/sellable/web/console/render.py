@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
@@ -22,7 +23,12 @@ HEADERS = {
     "cache-control": "no-store",
 }
 
-MENU = [("/", "Overview")]
+MENU = [
+    ("/", "Overview"),
+    ("/orders", "Orders"),
+    ("/exceptions", "Exceptions"),
+    ("/settings", "Settings"),
+]
 
 templates = Environment(
     loader=PackageLoader("sellable.web.console", "templates"),
@@ -58,6 +64,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s"
 
 
+def money(amount: int, digits: int, currency: str) -> str:
+    """Minor units as people write them, with the currency; never through a float."""
+    return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency}"
+
+
 def units(number: int) -> str:
     """A quantity with thousands apart."""
     return f"{number:,}"
@@ -76,4 +87,4 @@ def ago(context: Context, at: datetime) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), absolute(at), words)
 
 
-templates.filters |= {"duration": duration, "units": units, "absolute": absolute, "ago": ago}
+templates.filters |= {"money": money, "duration": duration, "units": units, "absolute": absolute, "ago": ago}

@@ -1,4 +1,4 @@
-"""What the pages of orders, cases and settings are handed by the assembly: each part works in the caller's transaction."""
+"""What the pages of orders, cases and settings are handed by the assembly; it works in the caller's transaction."""
 
 from __future__ import annotations
 
