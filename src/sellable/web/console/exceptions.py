@@ -75,7 +75,7 @@ async def show_list(visit: Visit) -> Response:
         visit, "exceptions.html", headline=headline(kinds, found, last, now), cases=found[:ROWS], kinds=kinds,
         owners=owners, here=here, state=state, states=list(STATES), severities=SEVERITIES, table=KINDS, last=last,
         next_page=address("/exceptions", **here, page=start // ROWS + 1) if len(found) > ROWS else "",
-        paged=start > 0, said=said(visit), bulk=visit.person.may("approver"),
+        paged=start > 0, link_of=link_of, said=said(visit), bulk=visit.person.may("approver"),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from sellable.book import shelves
 from sellable.book.shelves import COUNT_BOUND, SHELVES, Mark, Shelf
+from sellable.desk.kinds import KINDS
 from sellable.runtime.database import ReadTx
 from sellable.web.console.doors import Page, Visit
 from sellable.web.console.forms import address
@@ -42,7 +43,7 @@ async def show_list(visit: Visit) -> Response:
     return page(
         visit, "orders.html", headline=headline(counts, visit.console.clock.now()) if any_order else FIRST_RUN,
         shelves=list(SHELVES), shown=name, text=text, counts=counts, bound=COUNT_BOUND, rows=found.rows, parts=parts,
-        next_page=next_page, paged="after" in asked, any_order=any_order,
+        wait_of=wait_of, next_page=next_page, paged="after" in asked, any_order=any_order,
     )  # fmt: skip
 
 
@@ -136,8 +137,13 @@ def order_headline(order: Mapping[str, Any], now: datetime) -> str:
     """Where it is and for how long, and what it waits for."""
     name = order["number"] or order["order_id"]
     since = duration(_age(datetime.fromisoformat(order["stage_since"]), now))
-    waits = f", waits for {order['waits_for']}" if order["waits_for"] else ""
-    return f"Order {name} is {order['stage']} for {since}{waits}"
+    waits = f": {wait_of(order['waits_for'])}" if order["waits_for"] else ""
+    return f"Order {name} has been {order['stage']} for {since}{waits}"
+
+
+def wait_of(cause: str) -> str:
+    """What an order waits for, in words where it is a kind of case."""
+    return ", ".join(KINDS[each].title if each in KINDS else each for each in cause.split(", "))
 
 
 def lines(order: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -221,6 +227,12 @@ TONES = {
     "cancel came too late": "bad", "given up for now": "bad", "sale changed by staff": "warn",
     "second sale ignored": "warn", "stray draft found": "warn",
 }  # fmt: skip
+TOLD = {
+    "storefront told: order.deliver": "storefront told what was shipped",
+    "storefront told: order.ready": "storefront told that it is ready",
+    "storefront told: order.note": "storefront told of the sale",
+}
+AMOUNTS = ("net", "tax", "gross", "total")
 DUTIES = {
     "sale.find": "Look whether its sale is there already",
     "sale.create": "Create the draft of the sale",
@@ -241,24 +253,27 @@ def timeline(order: Mapping[str, Any]) -> list[Step]:
         facts=[("total", money(order["total"], order["digits"], order["currency"]))],
     )  # fmt: skip
     duties, loose = _duties(order["operations"], [(call, _call(call)) for call in order["calls"]])
-    told = [step for event in order["story"] for step in _event(event)]
+    told = [_event(event, order) for event in order["story"]]
     steps = [placed, *told, *_despatches(order), *duties, *loose, *_cases(order["cases"])]
     return sorted(steps, key=lambda step: step.at)
 
 
-def _event(event: Mapping[str, Any]) -> Iterable[Step]:
+def _event(event: Mapping[str, Any], order: Mapping[str, Any]) -> Step:
     what = event["what"]
-    told = what.startswith("storefront told")
-    yield Step(
-        at=datetime.fromisoformat(event["at"]), title=what[0].upper() + what[1:], tone=TONES.get(what, ""),
-        side=SHOPFRONT if told else SIDES.get(what, US), facts=_facts(event["detail"]),
+    words = TOLD.get(what, what)
+    facts = [(name.replace("_", " "), _said(name, value, order)) for name, value in event["detail"].items()]
+    return Step(
+        at=datetime.fromisoformat(event["at"]), title=words[0].upper() + words[1:], tone=TONES.get(what, ""),
+        side=SHOPFRONT if what in TOLD else SIDES.get(what, US), facts=[fact for fact in facts if fact[1]],
     )  # fmt: skip
 
 
 def _despatches(order: Mapping[str, Any]) -> Iterable[Step]:
     for parcel in parcels(order):
         if parcel["carrier"] or parcel["tracking"]:
-            said = [(name, parcel[name]) for name in ("carrier", "tracking", "shipped_on") if parcel[name]]
+            said = [
+                (name.replace("_", " "), parcel[name]) for name in ("carrier", "tracking", "shipped_on") if parcel[name]
+            ]
             yield Step(at=parcel["at"], side=CARRIER, title="Parcel handed over", facts=said, link=parcel["url"])
 
 
@@ -306,7 +321,8 @@ def _duty(op: Mapping[str, Any], calls: Sequence[Call]) -> Step:
     return Step(
         at=began, side=SHOPFRONT if op["system"] == SHOPFRONT else BACK_OFFICE if op["system"] != "self" else US,
         title=DUTIES.get(op["kind"], op["kind"]), tone=STATES.get(op["state"], ""),
-        state={"intent": "owed"}.get(op["state"], op["state"]), facts=[*facts, ("operation", op["id"])], calls=calls,
+        state={"intent": "owed", "done": ""}.get(op["state"], op["state"]),
+        facts=[*facts, ("operation", op["id"])], calls=calls,
     )  # fmt: skip
 
 
@@ -322,8 +338,16 @@ def _body(value: Any) -> str:
     return "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def _facts(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in detail.items() if value]
+def _said(name: str, value: Any, order: Mapping[str, Any]) -> str:
+    """A value of the story in words: amounts as money, lists and tables without their brackets."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{inner} {_said(inner, each, order)}" for inner, each in value.items())
+    if isinstance(value, list):
+        flat = not any(isinstance(each, list | dict) for each in value)
+        return (" " if flat and len(value) > 1 and name == "" else ", ").join(_said("", each, order) for each in value)
+    if isinstance(value, int) and not isinstance(value, bool) and name in AMOUNTS:
+        return money(value, order["digits"], order["currency"])
+    return "" if value in (None, False) else "yes" if value is True else str(value)
 
 
 PAGES = [
