@@ -7,11 +7,11 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from sellable.web.console import live, overview
+from sellable.web.console import find, live, overview, sku, stock, vendors
 from sellable.web.console.doors import Console, routes
 from sellable.web.console.render import failed
 
-PAGES = [*overview.PAGES]
+PAGES = [*overview.PAGES, *stock.PAGES, *sku.PAGES, *vendors.PAGES, *find.PAGES]
 STATIC = Path(__file__).with_name("static")
 
 
