@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from tests.e2e.world import settings_of
 from tests.suites.orders_life import CHAIR, SET, TABLE, Life, query
 
-from sellable.app.work import work_of
+from sellable.app.console import console_of
 from sellable.config.settings import Settings
 from sellable.desk import cases
 from sellable.desk.owners import Owners
@@ -23,7 +23,7 @@ from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.http import Exchange
 from sellable.runtime.inbox import Arrival
-from sellable.web.console.doors import Console, Page, Person, Role
+from sellable.web.console.doors import Page, Person, Role
 from sellable.web.server import Face, application
 
 ODD = "<script>alert('x')</script>\"'&"
@@ -54,10 +54,7 @@ class Web:
     def __init__(self, store: Store, role: Role = "approver", **changes: Any) -> None:
         self.store = store
         self.settings: Settings = settings_of(datetime.now(UTC) - timedelta(hours=1), **changes)
-        self.console = Console(
-            store=store, clock=Clock(), settings=self.settings, guard=As(role), overview=nothing,
-            explain=cast(Any, None), acts=cast(Any, None), work=work_of(self.settings, Clock()),
-        )  # fmt: skip
+        self.console = console_of(self.settings, store, Clock(), As(role), nothing)
 
     def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         return asyncio.run(self.asked(method, path, **more))

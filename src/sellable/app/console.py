@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from sellable.app import acts, answers
+from sellable.app.layout import layout_of
+from sellable.app.wiring import stale
 from sellable.app.work import work_of
 from sellable.config.settings import Pool, Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.queries import queries
+from sellable.stock import numbers
 from sellable.web.console.doors import Badge, Console, Guard, Standing
 
 sql = queries("sellable.app")
@@ -75,13 +78,21 @@ def console_of(
         found: dict[str, Any] = await store.read(answers.explain, settings, sku, None, at, clock.now())
         return found
 
+    async def computed(skus: Sequence[str]) -> Sequence[numbers.Number]:
+        return await store.read(numbers_of, settings, skus, clock.now())
+
     async def around() -> Standing:
         return await store.read(standing, settings)
 
     return Console(
         store=store, clock=clock, settings=settings, guard=guard, overview=overview, explain=explain,
-        acts=StockActs(store, settings, clock), work=work_of(settings, clock), standing=around,
+        numbers=computed, acts=StockActs(store, settings, clock), work=work_of(settings, clock), standing=around,
     )  # fmt: skip
+
+
+def numbers_of(tx: ReadTx, settings: Settings, skus: Sequence[str], now: datetime) -> list[numbers.Number]:
+    """The numbers of all entries of these SKUs, as `answers.explain` has them."""
+    return numbers.compute(tx, skus, layout_of(settings), now, stale=stale(settings, tx, now))
 
 
 def standing(tx: ReadTx, settings: Settings) -> Standing:

@@ -226,7 +226,7 @@ class Service:
         found = await self.store.read(status.overview, self.clock.now())
         found["budgets"] = [
             {
-                "credential": u.credential, "lane": u.lane, "used": u.used, "calls": u.calls,
+                "credential": u.credential, "lane": u.lane, "share": u.share, "used": u.used, "calls": u.calls,
                 "window_seconds": u.window_seconds, "waiting": u.waiting, "tokens": round(u.tokens, 2),
                 "cooling": u.cooldown_until is not None and u.cooldown_until > self.clock.now(),
             }

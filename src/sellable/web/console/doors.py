@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
+from urllib.parse import parse_qsl
 
 import psycopg
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,11 +20,14 @@ from starlette.routing import Route
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
+from sellable.stock.numbers import Number
 from sellable.web.console.work import Work
 
 Role = Literal["viewer", "operator", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do what those before it may."""
+FIELDS_MAX = 5000
+"""Fields of one form: a page of check boxes, several times."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,12 @@ class Console:
     overview: Callable[[], Awaitable[dict[str, Any]]]
     explain: Callable[[str, datetime | None], Awaitable[dict[str, Any]]]
     """(sku, at) -> what `sellable explain` prints as JSON; `at` None is now."""
+    numbers: Callable[[Sequence[str]], Awaitable[Sequence[Number]]]
+    """SKUs -> the number of each of their entries, as explained."""
     acts: Acts
     work: Work
+    heard: dict[str, datetime] = field(default_factory=dict)
+    """Source -> when its newest webhook was stored by this process."""
     standing: Callable[[], Awaitable[Standing]] = nothing_special
     title: str = "sellable"
 
@@ -154,3 +163,14 @@ def _guarded(
             return failed(visit, error)
 
     return answer
+
+
+async def form(request: Request) -> FormData:
+    """The fields of a form, which is urlencoded. The guard has bounded its body."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return FormData()
+    try:
+        text = (await request.body()).decode()
+        return FormData([*parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX)])
+    except ValueError:
+        return FormData()

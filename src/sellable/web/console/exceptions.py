@@ -21,8 +21,8 @@ from sellable.desk.kinds import KINDS
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
 from sellable.web.console.doors import Page, Visit
-from sellable.web.console.forms import address, go, number, only, sent
-from sellable.web.console.render import duration, page
+from sellable.web.console.forms import go, number, only, sent
+from sellable.web.console.render import address, duration, page, subject_path
 
 ROWS = 100
 BULK_MAX = 200
@@ -75,7 +75,7 @@ async def show_list(visit: Visit) -> Response:
         visit, "exceptions.html", headline=headline(kinds, found, last, now), cases=found[:ROWS], kinds=kinds,
         owners=owners, here=here, state=state, states=list(STATES), severities=SEVERITIES, table=KINDS, last=last,
         next_page=address("/exceptions", **here, page=start // ROWS + 1) if len(found) > ROWS else "",
-        paged=start > 0, link_of=link_of, said=said(visit), bulk=visit.person.may("approver"),
+        paged=start > 0, said=said(visit), bulk=visit.person.may("approver"),
     )  # fmt: skip
 
 
@@ -183,8 +183,8 @@ async def show(visit: Visit) -> Response:
     return page(
         visit, "case.html", case=case, kind=KINDS.get(case.kind), history=history, parked=parked, tried=tried,
         same=same, expected=sides(case.expected), actual=sides(case.actual), severities=SEVERITIES,
-        evidence=[(thing, link_of(thing)) for thing in case.evidence], subject=link_of(case.subject), said=said(visit),
-        overdue=case.overdue(visit.console.clock.now()),
+        evidence=[(thing, subject_path(thing)) for thing in case.evidence],
+        subject=subject_path(case.subject), said=said(visit), overdue=case.overdue(visit.console.clock.now()),
     )  # fmt: skip
 
 
@@ -199,13 +199,6 @@ def sides(value: Any) -> list[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def link_of(thing: str) -> str:
-    """The page about what a reference such as "order:123" names, or ''."""
-    what, _, key = thing.partition(":")
-    folder = {"order": "/orders/", "sku": "/stock/", "case": "/exceptions/"}.get(what)
-    return f"{folder}{quote(key, safe='')}" if folder and key else ""
 
 
 def _tried(tx: ReadTx, thing: str) -> Tried | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 from starlette.responses import RedirectResponse
 
 from sellable.web.console.doors import Visit
+from sellable.web.console.render import address
 
 FIELDS_MAX = 2000
 
@@ -24,12 +25,6 @@ async def sent(visit: Visit) -> dict[str, list[str]]:
 def only(fields: Mapping[str, list[str]], name: str) -> str:
     """The last value of a field, without blanks around it; '' when it was not sent."""
     return fields.get(name, [""])[-1].strip()
-
-
-def address(path: str, **parameters: object) -> str:
-    """A path with those parameters that say something."""
-    said = {name: value for name, value in parameters.items() if value not in (None, "", [], ())}
-    return f"{path}?{urlencode(said, doseq=True)}" if said else path
 
 
 def go(path: str, **parameters: object) -> RedirectResponse:

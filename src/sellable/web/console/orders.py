@@ -15,8 +15,7 @@ from sellable.book.shelves import COUNT_BOUND, SHELVES, Mark, Shelf
 from sellable.desk.kinds import KINDS
 from sellable.runtime.database import ReadTx
 from sellable.web.console.doors import Page, Visit
-from sellable.web.console.forms import address
-from sellable.web.console.render import duration, money, page
+from sellable.web.console.render import address, duration, money, page
 
 ROWS = 50
 SHOPFRONT, US, BACK_OFFICE, CARRIER = "commercetools", "us", "back office", "carrier"

@@ -7,11 +7,12 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from sellable.web.console import exceptions, live, orders, overview, settings
+from sellable.web.console import exceptions, find, live, orders, overview, settings, sku, stock, vendors
 from sellable.web.console.doors import Console, routes
 from sellable.web.console.render import failed
 
-PAGES = [*overview.PAGES, *orders.PAGES, *exceptions.PAGES, *settings.PAGES]
+PAGES = [*overview.PAGES, *stock.PAGES, *sku.PAGES, *vendors.PAGES, *find.PAGES]
+PAGES += [*orders.PAGES, *exceptions.PAGES, *settings.PAGES]
 STATIC = Path(__file__).with_name("static")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -24,11 +25,9 @@ HEADERS = {
 }
 
 MENU = [
-    ("/", "Overview"),
-    ("/orders", "Orders"),
-    ("/exceptions", "Exceptions"),
-    ("/settings", "Settings"),
-]
+    ("/", "Overview"), ("/stock", "Stock"), ("/orders", "Orders"), ("/exceptions", "Exceptions"),
+    ("/vendors", "Vendors"), ("/settings", "Settings"),
+]  # fmt: skip
 
 templates = Environment(
     loader=PackageLoader("sellable.web.console", "templates"),
@@ -64,6 +63,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s"
 
 
+def latency(milliseconds: int) -> str:
+    """Milliseconds in the unit a person would use."""
+    return f"{milliseconds} ms" if milliseconds < 1000 else duration(milliseconds / 1000)
+
+
 def money(amount: int, digits: int, currency: str) -> str:
     """Minor units as people write them, with the currency; never through a float."""
     return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency}"
@@ -87,4 +91,48 @@ def ago(context: Context, at: datetime) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), absolute(at), words)
 
 
-templates.filters |= {"money": money, "duration": duration, "units": units, "absolute": absolute, "ago": ago}
+@pass_context
+def seconds_ago(context: Context, seconds: float) -> datetime:
+    """The instant so long before the page."""
+    at: datetime = context["now"] - timedelta(seconds=seconds)
+    return at.replace(microsecond=0)
+
+
+def instant(text: str) -> datetime:
+    """An instant that came as text."""
+    return datetime.fromisoformat(text)
+
+
+def signed(number: int) -> str:
+    """A difference, with a real minus."""
+    return f"+{number:,}" if number > 0 else f"\u2212{-number:,}" if number < 0 else "0"
+
+
+def sku_path(sku: str) -> str:
+    """Where a SKU's page is; a SKU may be any text."""
+    return "/stock/" + quote(sku, safe="")
+
+
+def order_path(order_id: str) -> str:
+    """Where an order's page is."""
+    return "/orders/" + quote(order_id, safe="")
+
+
+def subject_path(subject: str) -> str:
+    """Where the page of a subject like sku:ABC or order:123 is; '' for what has none."""
+    kind, _, name = subject.partition(":")
+    return {"sku": sku_path(name), "order": order_path(name), "case": f"/exceptions/{name}"}.get(kind, "")
+
+
+def address(path: str, **query: object) -> str:
+    """A path with those of its values that say something."""
+    said = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(said)}" if said else path
+
+
+templates.globals |= {"address": address, "seconds_ago": seconds_ago}
+templates.filters |= {
+    "duration": duration, "units": units, "absolute": absolute, "ago": ago, "signed": signed,
+    "sku_path": sku_path, "instant": instant, "latency": latency, "order_path": order_path, "money": money,
+    "subject_path": subject_path,
+}  # fmt: skip

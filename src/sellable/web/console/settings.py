@@ -131,9 +131,7 @@ async def preview(visit: Visit) -> Response:
     asked = {name: [value] for name, value in visit.request.query_params.items()}
     wish, problems = wish_of(asked, visit)
     if wish is None or problems:
-        return page(
-            visit, "buffer.html", status_code=422, wish=wish, problems=problems, effect=None, before=None, asked=asked
-        )
+        return page(visit, "buffer.html", status_code=422, wish=wish, problems=problems, effect=None, before=None)
     held = from_file(visit.console.settings)
     rule = wish.which.rule(held.get(wish.which, 0) if wish.units is None else wish.units)
 
@@ -154,7 +152,7 @@ async def preview(visit: Visit) -> Response:
     effect, before = await visit.console.store.read(read)
     return page(
         visit, "buffer.html", wish=wish, problems=[], effect=effect, before=before, file=held.get(wish.which),
-        shown=SHOWN, asked=asked,
+        shown=SHOWN,
     )  # fmt: skip
 
 
