@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import psycopg
@@ -19,6 +21,7 @@ from sellable.web.console.doors import OpenToReaders
 from sellable.web.server import Face, application
 
 ORDERS, CASES, TIMES = 1_000_000, 5_000, 40
+LISTS = ("/orders?", "/exceptions?")
 ROWS = (
     """INSERT INTO orders (order_id, number, version, state, stage, stage_since, placed_at, captured_at, captured_seq,
         modified_at, store, country, currency, digits, total, document)
@@ -76,7 +79,7 @@ async def _pages(settings: Settings, store: Store) -> list[tuple[str, str, list[
 
     console = console_of(settings, store, Clock(), OpenToReaders(), nothing)
     face = Face(webhooks={}, status=nothing, ready=ready, alive=list, console=console)
-    middle = "2026-01-01T00:00:00%2B00:00~id-1"
+    middle = quote(f"{(console.clock.now() - timedelta(seconds=20 * ORDERS / 2)).isoformat()}~id-1")
     pages = [
         ("orders, newest", "/orders"),
         ("orders, far back", f"/orders?after={middle}"),
@@ -99,4 +102,5 @@ async def _once(client: httpx2.AsyncClient, path: str) -> float:
     began = time.perf_counter()
     answer = await client.get(path)
     assert answer.status_code == 200, (path, answer.text)
+    assert "data-row" in answer.text or not path.startswith(LISTS), f"{path} shows nothing"
     return time.perf_counter() - began
