@@ -46,8 +46,8 @@ PUT_STEPS = made(
 )
 PUT_WRITES = made(
     "writes",
-    """INSERT INTO operation (id, system, kind, lane, budget, priority, payload, correlation, state, sends, outcome_sends,
-        due_at, created_at, created_seq, settled_at, settled_seq, result)
+    """INSERT INTO operation (id, system, kind, lane, budget, priority, payload, correlation, state, sends,
+        outcome_sends, due_at, created_at, created_seq, settled_at, settled_seq, result)
     SELECT CASE i WHEN 1 THEN %(first)s ELSE 'op_' || i END, 'commercetools', 'stock.write', 'stock:' || i, 'writes', 1,
         jsonb_build_object('sku', %(sku)s::text, 'channel', 'web-eu', 'e', 4, 't', 3, 'd', -1), 'id-N-0', 'done', 1, 1,
         at, at, nextval('causal_seq'), at + i * interval '17 milliseconds', nextval('causal_seq'), '{}'
@@ -68,13 +68,14 @@ PUT_FEEDS = made(
     "feeds",
     """INSERT INTO feed (name, due_at, last_success_at, failures, last_error)
     SELECT name, %(at)s, %(at)s::timestamptz - age * interval '1 second', failures, error FROM (VALUES
-        ('commercetools.messages', 2, 0, NULL), ('commercetools.entries', 40, 0, NULL), ('cin7_core.sales', 30, 0, NULL),
-        ('cin7_core.stock', 95, 0, NULL)) AS t (name, age, failures, error)""",
+        ('commercetools.messages', 2, 0, NULL), ('commercetools.entries', 40, 0, NULL),
+        ('cin7_core.sales', 30, 0, NULL), ('cin7_core.stock', 95, 0, NULL)) AS t (name, age, failures, error)""",
 )
 PUT_PARCEL = made(
     "parcel",
     """INSERT INTO shipment (shipment_id, order_id, part, root, document, items, at) VALUES ('s-1', 'id-N-0', 1, 's-1',
-        jsonb_build_object('parcels', jsonb_build_array(jsonb_build_object('tracking', %(tracking)s::text))), '[]', %(at)s)""",
+        jsonb_build_object('parcels', jsonb_build_array(jsonb_build_object('tracking', %(tracking)s::text))),
+        '[]', %(at)s)""",
 )
 PUT_NAMES = made(
     "names",

@@ -15,7 +15,7 @@ from sellable.web.console.chart import Chart, chart_of
 from sellable.web.console.doors import Page, Visit
 from sellable.web.console.freshness import sets_too_old
 from sellable.web.console.lanes import credentials_of
-from sellable.web.console.render import duration, order_path, page, sku_path, subject_path
+from sellable.web.console.render import MENU, duration, order_path, page, sku_path, subject_path
 
 sql = queries("sellable.web.console")
 
@@ -59,6 +59,7 @@ async def show(visit: Visit) -> Response:
         visit, "overview.html", following=True, headline=headline(status), differences=differences, read=read,
         credentials=credentials_of(status.get("budgets", [])), feeds=[f for f in feeds if f["failures"]],
         orders=status["orders"], first_run=not differences["keys"], decrease_seconds=DECREASE_SECONDS,
+        exceptions=any(href == "/exceptions" for href, _ in MENU),
         nothing_read=not any(f["last_success_seconds"] is not None for f in feeds),
     )  # fmt: skip
 

@@ -183,11 +183,16 @@ def _master_facts(sku: str, known: Mapping[str, Any], asked: str) -> list[Fact]:
         Fact(
             at=datetime.fromisoformat(m["at"]), seq=m["causal_seq"], what="ledger",
             words=f"{of}{m['kind'].replace('_', ' ')} {m['quantity']:,}: "
-            f"{m['from_location']}/{m['from_state']} to {m['to_location']}/{m['to_state']}",
+            f"{_account(m['from_location'], m['from_state'])} to {_account(m['to_location'], m['to_state'])}",
         )
         for m in known["movements"]
     ]  # fmt: skip
     return [*seen, *sold, *moved]
+
+
+def _account(location: str, state: str) -> str:
+    """A place in the ledger; accounts of the outside world have no location."""
+    return f"{location} {state}" if location else state
 
 
 def _order(fact: Mapping[str, Any]) -> str:

@@ -138,6 +138,15 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// The time slider asks as soon as it rests; without scripts its button does.
+const slider = document.querySelector("[data-slider]");
+if (slider) {
+  slider.addEventListener("input", () => {
+    slider.form.querySelector("output").textContent = `${new Date(slider.value * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+  });
+  slider.addEventListener("change", () => slider.form.requestSubmit());
+}
+
 tell(document);
 if (document.body.dataset.follow === undefined) setInterval(() => tell(document), 1000);
 else follow();
