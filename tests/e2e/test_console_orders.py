@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 import uvicorn
+from tests.contracts.commercetools_peers import installed
 from tests.suites.console_web import PARTS, Web, book, called, open_, park, stocked
 from tests.suites.orders_life import CHAIR, TABLE, Life, play, shipment
 
@@ -29,8 +30,11 @@ from sellable.web.server import application
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = Path("/usr/bin/chromium")
+AXE = "axe-core@4.14.1"
 PICTURES = os.environ.get("CONSOLE_PICTURES", "")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
+REFUSED = " 422 "
+"""A page that says why something is refused is no error of the page, but browsers say so."""
 WIDTHS = [1280, 390]
 
 
@@ -90,26 +94,40 @@ def browser(address: str) -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def axe(request: pytest.FixtureRequest) -> str:
+    folder = installed(request.config.cache.mkdir("axe-core"), AXE)  # type: ignore[union-attr]
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
 @pytest.fixture(params=WIDTHS)
-def tab(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Any]:
-    """A page whose complaints and calls elsewhere fail the test, and which never is wider than its window."""
-    context = browser.new_context(viewport={"width": request.param, "height": 900}, base_url=address)
+def tab(request: pytest.FixtureRequest, browser: Any, address: str, axe: str) -> Iterator[Any]:
+    """A page whose complaints and calls elsewhere fail the test; `keep` looks at it. Wide is light, narrow is dark."""
+    width = request.param
+    scheme = "light" if width == WIDTHS[0] else "dark"
+    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=address, color_scheme=scheme)
     page = context.new_page()
     wrong: list[str] = []
-    page.on(
-        "console", lambda said: wrong.append(said.text) if said.type == "error" and " 422 " not in said.text else None
-    )
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" and REFUSED not in m.text else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith((address, "data:")) else None)
-    yield SimpleNamespace(page=page, width=request.param, keep=lambda name: _keep(page, name, request.param))
+    yield SimpleNamespace(page=page, width=width, keep=lambda name: _keep(page, name, width, axe))
     context.close()
     assert wrong == []
 
 
-def _keep(page: Any, name: str, width: int) -> None:
-    """Nothing sticks out of the window; a picture, if wanted."""
+def _keep(page: Any, name: str, width: int, axe: str) -> None:
+    """Nothing sticks out of the window, and axe finds nothing serious; a picture, if wanted."""
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width, f"{name} is {wide} wide"
+    page.evaluate(axe)
+    found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})")
+    grave = [
+        (v["id"], [(n["html"][:120], n["failureSummary"]) for n in v["nodes"][:3]])
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert grave == [], (name, grave)
     if PICTURES:
         page.screenshot(path=f"{PICTURES}/{name}-{width}.png", full_page=True)
 
