@@ -171,7 +171,7 @@ FROM (SELECT * FROM case_event ORDER BY id DESC LIMIT %(limit)s) AS e JOIN cases
 -- name: news_of_people
 -- What people did last.
 SELECT at, actor, action, subject FROM (SELECT * FROM audit ORDER BY id DESC LIMIT 500) AS newest
-WHERE actor <> 'sellable' ORDER BY id DESC LIMIT %(limit)s;
+WHERE actor NOT IN ('sellable', 'system') ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: owed
 -- What we owe each system, by kind, and how much of it was settled in the last five minutes.

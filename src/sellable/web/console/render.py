@@ -74,8 +74,8 @@ def money(amount: int, digits: int, currency: str) -> str:
 
 
 def units(number: int) -> str:
-    """A quantity with thousands apart."""
-    return f"{number:,}"
+    """A quantity with thousands apart, and a real minus."""
+    return f"{number:,}".replace("-", "\u2212")
 
 
 def absolute(at: datetime) -> str:

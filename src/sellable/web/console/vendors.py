@@ -111,10 +111,10 @@ def health_of(credentials: Sequence[Credential], feeds: Sequence[Mapping[str, An
         return "bad", "was not read to its end for too long"
     if any(c.cooling for c in credentials):
         return "bad", "has told us to wait"
-    if any(c.tone for c in credentials):
-        return "warn", "nearly limits us"
     if not any(f["last_success_seconds"] is not None for f in feeds):
         return "warn", "was not read yet"
+    if any(c.tone for c in credentials):
+        return "warn", "nearly limits us"
     return "", "is well"
 
 
