@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from sellable.app import acts, answers
+from sellable.app import answers
 from sellable.app.layout import layout_of
 from sellable.app.replaying import replay_case
 from sellable.app.wiring import stale
@@ -13,7 +12,7 @@ from sellable.config import check
 from sellable.config.settings import Settings
 from sellable.desk.kinds import KINDS
 from sellable.runtime.clock import Clock
-from sellable.runtime.database import ReadTx, Tx
+from sellable.runtime.database import ReadTx
 from sellable.stock import numbers
 from sellable.stock.availability import BufferRule
 from sellable.web.console.work import Work
@@ -23,14 +22,6 @@ def work_of(settings: Settings, clock: Clock) -> Work:
     """The work of one process."""
     layout = layout_of(settings)
 
-    def record(
-        tx: Tx, actor: str, action: str, subject: str, *, before: Mapping[str, Any] | None = None,
-        after: Mapping[str, Any] | None = None, correlation: str | None = None,
-    ) -> None:  # fmt: skip
-        acts.record(
-            tx, settings, clock, actor, action, subject, before=before, after=after, correlation=correlation
-        )  # fmt: skip
-
     def suppose(tx: ReadTx, skus: Sequence[str], rules: Sequence[BufferRule]) -> list[numbers.Number]:
         now = clock.now()
         return numbers.compute(tx, skus, layout, now, stale=stale(settings, tx, now), supposing=rules)
@@ -38,7 +29,6 @@ def work_of(settings: Settings, clock: Clock) -> Work:
     return Work(
         story=answers.order_story,
         replay=lambda tx, ref, actor: replay_case(tx, settings, ref, actor, clock),
-        record=record,
         suppose=suppose,
         refusals=lambda changed: [f"{p.key} {p.message}. {p.mend}" for p in check.check(changed, case_kinds=KINDS)],
     )

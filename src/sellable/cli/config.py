@@ -81,7 +81,7 @@ def show(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
 
 @app.command()
 def example() -> None:
-    """Print a commented settings file with every setting, its default and its sentence."""
+    """Print a commented settings file with every setting, its default and its sentence. Exit code 0."""
     typer.echo(reference.example())
 
 
@@ -89,6 +89,6 @@ def example() -> None:
 def key() -> None:
     """Print a new key for `payload_key`, with which what arrives is encrypted in the database.
 
-    Keep a copy outside this machine: without it, what waits in the database cannot be read any more.
+    Keep a copy outside this machine: without it, what waits in the database cannot be read any more. Exit code 0.
     """
     typer.echo(new_key())

@@ -90,6 +90,7 @@ class ChannelRule(msgspec.Struct, frozen=True):
     buffer: int = 0
     cap: int | None = None
     low_mark: int = 3
+    mode: str = "full"
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -107,6 +108,10 @@ class Layout(msgspec.Struct, frozen=True):
         by_key = {(rule.sku, rule.location, rule.channel): rule for rule in rules}
         kept = (b for b in self.buffers if (b.sku, b.location, b.channel) not in by_key)
         return msgspec.structs.replace(self, buffers=(*kept, *by_key.values()))
+
+    def in_mode(self, *modes: str) -> list[str]:
+        """Channels in one of these modes, in the order of their keys."""
+        return sorted(key for key, rule in self.channels.items() if rule.mode in modes)
 
     def location_buffer(self, sku: str, location: str) -> int:
         """Units of `sku` held back at `location`."""

@@ -256,7 +256,7 @@ def _do_replay(visit: Visit, tx: Tx, ref: str, fields: Fields) -> Done:
 
 def _do_comment(visit: Visit, tx: Tx, ref: str, fields: Fields) -> Done:
     cases.comment(tx, ref, visit.person.name, only(fields, "text"), visit.console.clock.now())
-    visit.console.work.record(tx, visit.person.name, "case.comment", f"case:{ref}", correlation=ref)
+    visit.console.record(tx, visit.person.name, "case.comment", f"case:{ref}", correlation=ref)
     return "commented", 0
 
 
@@ -278,7 +278,7 @@ def _replay(visit: Visit, tx: Tx, ref: str) -> int:
     cases.lock(tx, ref)
     n = visit.console.work.replay(tx, ref, visit.person.name)
     after = {"case": ref, "count": n}
-    visit.console.work.record(tx, visit.person.name, "case.replay", f"case:{ref}", after=after, correlation=ref)
+    visit.console.record(tx, visit.person.name, "case.replay", f"case:{ref}", after=after, correlation=ref)
     return n
 
 
@@ -288,7 +288,7 @@ def _changed(visit: Visit, tx: Tx, ref: str, action: str, change: Callable[[date
     if not change(visit.console.clock.now()):
         return False
     after = cases.lock(tx, ref)
-    visit.console.work.record(
+    visit.console.record(
         tx, visit.person.name, action, f"case:{ref}", correlation=ref,
         before={"owner": before.owner, "state": before.state}, after={"owner": after.owner, "state": after.state},
     )  # fmt: skip

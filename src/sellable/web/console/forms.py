@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qs
 
 from starlette.responses import RedirectResponse
 
-from sellable.web.console.doors import Visit
+from sellable.web.console.doors import Visit, form
 from sellable.web.console.render import address
-
-FIELDS_MAX = 2000
 
 
 async def sent(visit: Visit) -> dict[str, list[str]]:
-    """The fields of a form; none when it is no form."""
-    body = await visit.request.body()
-    try:
-        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
-    except ValueError:
-        return {}
+    """The fields of a form, each with all its values; none when it is no form."""
+    fields = await form(visit.request)
+    return {name: [str(value) for value in fields.getlist(name)] for name in fields}
 
 
 def only(fields: Mapping[str, list[str]], name: str) -> str:

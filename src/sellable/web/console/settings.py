@@ -225,7 +225,7 @@ def refusals(wish: Wish, visit: Visit) -> list[str]:
 
 def _record(visit: Visit, tx: Tx, action: str, which: Which, before: int | None, after: int | None) -> None:
     named = {"sku": which.sku, "location": which.location, "channel": which.key()["channel"]}
-    visit.console.work.record(
+    visit.console.record(
         tx, visit.person.name, action, f"sku:{which.sku}" if which.sku else "buffers",
         before={**named, "buffer": before}, after={**named, "buffer": after},
     )  # fmt: skip

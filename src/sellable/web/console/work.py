@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sellable.config.settings import Settings
 from sellable.runtime.database import ReadTx, Tx
 from sellable.stock.availability import BufferRule
 from sellable.stock.numbers import Number
-
-
-class Record(Protocol):
-    """Puts an act of a person on the record."""
-
-    def __call__(
-        self, tx: Tx, actor: str, action: str, subject: str, *, before: Mapping[str, Any] | None = None,
-        after: Mapping[str, Any] | None = None, correlation: str | None = None,
-    ) -> None: ...  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +20,6 @@ class Work:
     """Everything about the orders of an id or number; empty when there is none."""
     replay: Callable[[Tx, str, str], int]
     """(case, actor) -> how much of what stood behind the case goes on."""
-    record: Record
     suppose: Callable[[ReadTx, Sequence[str], Sequence[BufferRule]], list[Number]]
     """(SKUs, further buffers) -> their numbers if these were set."""
     refusals: Callable[[Settings], list[str]]
