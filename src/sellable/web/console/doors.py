@@ -21,6 +21,7 @@ from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 from sellable.stock.numbers import Number
+from sellable.web.console.memo import Memo
 
 Role = Literal["viewer", "operator", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -103,6 +104,7 @@ class Console:
     numbers: Callable[[Sequence[str]], Awaitable[Sequence[Number]]]
     """SKUs -> the number of each of their entries, as explained."""
     acts: Acts
+    memo: Memo = field(default_factory=Memo)
     heard: dict[str, datetime] = field(default_factory=dict)
     """Source -> when its newest webhook was stored by this process."""
     standing: Callable[[], Awaitable[Standing]] = nothing_special
