@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest  # noqa: E402
 from sellable.runtime.clock import Clock  # noqa: E402
 from sellable.runtime.database import Store  # noqa: E402
 from sellable.runtime.migrate import migrate  # noqa: E402
-from sellable.runtime.postgres import EmbeddedServer  # noqa: E402
+from sellable.runtime.postgres import EmbeddedServer, discard  # noqa: E402
 from sellable.runtime.seal import Seal  # noqa: E402
 from sellable.simulation.virtual.play import EMPTY  # noqa: E402
 
@@ -36,13 +35,13 @@ def database_url() -> Iterator[str]:
         with EmbeddedServer(folder, durable=False, die_with_parent=True) as url:
             yield url
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
 
 
 @contextlib.contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """A new database on a server, dropped afterwards."""
-    name = f"sellable_test_{os.getpid()}"
+def fresh_database(server_url: str, suffix: str = "") -> Iterator[str]:
+    """A new database on a server, dropped afterwards; a second one of this process needs a suffix."""
+    name = f"sellable_test_{os.getpid()}{suffix}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
         try:

@@ -22,7 +22,7 @@ from sellable.runtime.migrate import FOLDER
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-GENERATED = {"settings.md", "cases.md", "commands.md"}
+GENERATED = {"settings.md", "cases.md", "commands.md", "http.md"}
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 ROLES = ("ops", "ecommerce", "finance", "integration-engineer")
 TASK_PAGES = [*(DOCS / "start").glob("*.md"), *(DOCS / "operating").glob("*.md")]
@@ -79,6 +79,24 @@ def test_every_command_explains_itself(command: Any) -> None:
     assert (command.help or "").strip()
     own = [p for p in command.params if p.name != "help"]
     assert [p.name for p in own if not (getattr(p, "help", None) or "").strip()] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_says_what_its_exit_codes_mean(command: Any) -> None:
+    assert re.search(r"Exit codes?:? ", command.help or "")
+
+
+WITHOUT_JSON = {
+    "sellable run": "prints one line of JSON when it is ready, and serves",
+    "sellable sandbox serve": "serves",
+    "sellable config example": "prints a file",
+    "sellable config key": "prints a key, to be kept in a file as it is",
+}
+
+
+def test_every_command_with_a_result_prints_it_for_machines() -> None:
+    without = {name for name, command in COMMANDS.items() if "json" not in {p.name for p in command.params}}
+    assert without == set(WITHOUT_JSON)
 
 
 def said_commands() -> Iterator[tuple[str, str]]:

@@ -62,7 +62,7 @@ class House:
             metrics_token=self.metrics_token,
             console=Console(
                 store=cast(Store, None), clock=Clock(), settings=cast(Settings, None), guard=OpenToReaders(),
-                overview=self.status, title="Shop",
+                record=cast(Any, None), overview=self.status, title="Shop",
             ),
         )  # fmt: skip
 

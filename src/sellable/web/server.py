@@ -14,13 +14,16 @@ from typing import Any
 import msgspec
 import psycopg
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from sellable.runtime import telemetry
 from sellable.web.console import pages
-from sellable.web.console.doors import Console
+from sellable.web.console.doors import Console, Page, Visit, routes
+from sellable.web.console.render import HEADERS, failed
 
 BODY_BYTES_MAX = 1024 * 1024
 """Larger webhook bodies are refused; the vendors' own limits are far below."""
@@ -55,10 +58,30 @@ class Face:
     console: Console
 
 
+class _Headed(Starlette):
+    """What browsers must not do with an answer stands on every one, also where something went wrong."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await super().__call__(scope, receive, headed)
+
+
 def application(face: Face) -> Starlette:
     """The ASGI application."""
 
     async def webhook(request: Request) -> Response:
+        """Takes in a webhook: `source` is commercetools or cin7, `token` the path token of its settings, and the secret
+        comes in the header that the source sends. 200 once it is stored; 401 with either word wrong, 404 another
+        source, 400 not understood, 408 slower than 10 s, 413 larger than 1 MiB, 503 when it cannot be stored.
+        """
         source = request.path_params["source"]
         accept = face.webhooks.get(source)
         if accept is None:
@@ -83,32 +106,38 @@ def application(face: Face) -> Starlette:
         return JSONResponse({"stored": new})
 
     async def health(request: Request) -> Response:
+        """Whether every background loop runs; 503 with their names when one does not: restart the process."""
         dead = face.alive()
         return JSONResponse({"alive": not dead, "silent": dead}, status_code=503 if dead else 200)
 
     async def ready(request: Request) -> Response:
+        """Whether the database answers; 503 when not: take the process out of the balancer."""
         ok = await face.ready()
         return JSONResponse({"ready": ok}, status_code=200 if ok else 503)
 
     async def metrics(request: Request) -> Response:
+        """Prometheus' text format, of this process; 401 without the bearer token when `metrics_open` is false."""
         if not _may_read_metrics(request, face.metrics_token):
             return JSONResponse({"error": "not authorised"}, status_code=401, headers={"www-authenticate": "Bearer"})
         return PlainTextResponse(telemetry.exposition(), media_type="text/plain; version=0.0.4")
 
-    async def status(request: Request) -> Response:
+    async def status(_: Visit) -> Response:
+        """What `sellable status --json` says, with budgets, of the whole installation, to viewers and their tokens;
+        503 without a database.
+        """
         try:
             found = await face.status()
         except psycopg.Error as error:
             return JSONResponse({"error": f"the database does not answer ({type(error).__name__})"}, status_code=503)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
-    app = Starlette(
+    app = _Headed(
         routes=[
-            Route("/status.json", status),
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", metrics),
             Route("/webhooks/{source}/{token}", webhook, methods=["POST"]),
+            *routes(face.console, [Page(path="/status.json", answer=status, role="viewer")], failed),
             *pages.routes_of(face.console),
         ]
     )

@@ -5,22 +5,26 @@ One rule: a page is served only through `routes`, which asks the guard first.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
+from urllib.parse import parse_qsl
 
 import psycopg
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
-from sellable.runtime.database import Store
+from sellable.runtime.database import Store, Tx
 
 Role = Literal["viewer", "operator", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do what those before it may."""
+FIELDS_MAX = 5000
+"""Fields of one form: a page of check boxes, several times."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,26 @@ class Person:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
+NOBODY = Person("", "viewer")
+"""Who is not signed in; only pages without a role see them."""
+
+
 class Guard(Protocol):
-    """Decides who gets in."""
+    """Decides who gets in. `request.state.visit` is the visit of nobody yet, for a refusal that is a page."""
 
     async def admit(self, request: Request, page: Page) -> Person | Response:
         """The person, or what to answer instead: the way to sign in, or a refusal."""
         ...
+
+
+class Record(Protocol):
+    """Puts what a person did on the record, in the transaction of the act itself."""
+
+    def __call__(
+        self, tx: Tx, actor: str, action: str, subject: str, *,
+        before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """`actor` is the person's name, `subject` what it was done to, like "case:C-000123"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +70,7 @@ class Console:
     clock: Clock
     settings: Settings
     guard: Guard
+    record: Record
     overview: Callable[[], Awaitable[dict[str, Any]]]
     title: str = "sellable"
 
@@ -75,8 +94,16 @@ class Page:
     methods: Sequence[str] = ("GET",)
 
 
+class Door(Route):
+    """A page as a route; what has none of these around it is not behind the guard."""
+
+    def __init__(self, page: Page, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        super().__init__(page.path, endpoint, methods=list(page.methods))
+        self.page = page
+
+
 class OpenToReaders:
-    """The guard of an installation without people: everybody may look, nobody may act."""
+    """The guard of an installation that everybody may look at: nobody may act."""
 
     async def admit(self, request: Request, page: Page) -> Person | Response:
         """A nameless reader."""
@@ -85,16 +112,16 @@ class OpenToReaders:
         return reader if allowed and request.method in ("GET", "HEAD") else Response("not allowed", status_code=403)
 
 
-def routes(console: Console, pages: Sequence[Page], failed: Callable[[Visit, Exception], Response]) -> list[Route]:
+def routes(console: Console, pages: Sequence[Page], failed: Callable[[Visit, Exception], Response]) -> list[Door]:
     """The pages as routes, each behind the guard; `failed` answers when the database does not."""
-    return [Route(page.path, _guarded(console, page, failed), methods=list(page.methods)) for page in pages]
+    return [Door(page, _guarded(console, page, failed)) for page in pages]
 
 
 def _guarded(
     console: Console, page: Page, failed: Callable[[Visit, Exception], Response]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        visit = Visit(request=request, person=Person("", "viewer"), console=console)
+        visit = request.state.visit = Visit(request=request, person=NOBODY, console=console)
         try:
             admitted = await console.guard.admit(request, page)
             if isinstance(admitted, Response):
@@ -104,4 +131,17 @@ def _guarded(
         except psycopg.Error as error:
             return failed(visit, error)
 
+    # What the page says of itself is what the reference of HTTP says.
+    answer.__doc__ = page.answer.__doc__
     return answer
+
+
+async def form(request: Request) -> FormData:
+    """The fields of a form, which is urlencoded. The guard has read it, within bounds."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return FormData()
+    try:
+        text = (await request.body()).decode()
+        return FormData([*parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX)])
+    except ValueError:
+        return FormData()

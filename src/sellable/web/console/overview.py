@@ -14,7 +14,7 @@ from sellable.web.console.render import duration, page
 async def show(visit: Visit) -> Response:
     """The overview."""
     status = await visit.console.overview()
-    makers = (_orders, _differences, _cases, _budgets, _feeds, _owed)
+    makers = (_channels, _orders, _differences, _cases, _budgets, _feeds, _owed)
     return page(visit, "overview.html", headline=headline(status), sections=[make(status) for make in makers])
 
 
@@ -40,6 +40,18 @@ def _section(title: str, columns: Sequence[tuple[str, bool]], rows: Sequence[Any
 
 def _row(*cells: object, tone: str = "") -> dict[str, Any]:
     return {"cells": [f"{c:,}" if isinstance(c, int) else c for c in cells], "tone": tone}
+
+
+def _channels(status: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        _row(
+            c["channel"] or "(no channel)", c["mode"], "" if c["gate"] == "open" else c["gate"],
+            c["lowers"], c["raises"], tone="warn" if c["gate"] == "stopped" else "",
+        )
+        for c in status.get("channels", [])
+    ]  # fmt: skip
+    columns = [("channel", False), ("mode", False), ("first pass", False), ("too high", True), ("too low", True)]
+    return _section("Channels", columns, rows, "No channel was seen yet.")
 
 
 def _orders(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from starlette.staticfiles import StaticFiles
 from sellable.web.console import overview
 from sellable.web.console.doors import Console, routes
 from sellable.web.console.render import failed
+from sellable.web.people import pages as people
 
-PAGES = [*overview.PAGES]
+PAGES = [*overview.PAGES, *people.PAGES]
 STATIC = Path(__file__).with_name("static")
 
 
