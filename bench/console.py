@@ -22,8 +22,10 @@ from sellable.web.server import Face, application
 SKUS, TIMES, LIMIT_MS = 100_000, 20, 200
 HOUR = (
     """INSERT INTO desired (sku, channel, t, low_t, d, priority, reason, changed_seq, since, due_at)
-    SELECT sku, channel, n %% 40, n %% 40, CASE WHEN n %% 500 = 0 THEN -1 ELSE 0 END, 2, 'bench', 1, app_now(), app_now()
-    FROM (SELECT sku, channel, row_number() OVER (ORDER BY sku) AS n FROM entry) AS e WHERE %(skus)s::text[] IS NOT NULL""",
+    SELECT sku, channel, n %% 40, n %% 40, CASE WHEN n %% 500 = 0 THEN -1 ELSE 0 END, 2, 'bench', 1,
+        app_now(), app_now()
+    FROM (SELECT sku, channel, row_number() OVER (ORDER BY sku) AS n FROM entry) AS e
+    WHERE %(skus)s::text[] IS NOT NULL""",
     """INSERT INTO demand (order_id, line_id, sku, slot, label, channel, location, quantity, open_units, at)
     SELECT 'o' || n, 'l', sku, 0, 'N' || n, 'web-eu', NULL, 1, 1, app_now()
     FROM unnest((%(skus)s::text[])[:2000]) WITH ORDINALITY AS t (sku, n)""",
@@ -51,7 +53,8 @@ def measure(bench: Bench) -> list[Figure]:
     skus = [f"SKU-{n:06}" for n in range(SKUS)]
     pages = {
         "overview": "/", "stock": "/stock", "stock, deep in the list": f"/stock?after={skus[SKUS - 1000]}",
-        "stock, out of stock": "/stock?show=out", "stock, low": "/stock?show=low", "stock, held back": "/stock?show=held",
+        "stock, out of stock": "/stock?show=out", "stock, low": "/stock?show=low",
+        "stock, held back": "/stock?show=held",
         "stock, differing": "/stock?show=differing", "stock, in flight": "/stock?show=in-flight",
         "stock, a word nobody has": "/stock?q=nobody", "one SKU": f"/stock/{skus[7]}", "vendors": "/vendors",
         "search, exact": f"/search?q={skus[99]}", "search, nothing": "/search?q=nobody",

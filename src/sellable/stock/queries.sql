@@ -317,8 +317,8 @@ put AS (
         looked_at = CASE WHEN EXISTS (SELECT 1 FROM desired w WHERE (w.sku, w.channel) = (e.sku, e.channel)
             AND w.op IS NOT NULL) OR (e.parked = 'judge' AND e.looked_at IS NOT NULL) THEN e.looked_at ELSE excluded.q_at END
     WHERE e.q_seq < excluded.q_seq AND (e.version <= excluded.version OR e.remote_id <> excluded.remote_id)
-        AND NOT (EXISTS (SELECT FROM desired w WHERE (w.sku, w.channel) = (e.sku, e.channel) AND w.op IS NOT NULL)
-            AND e.q_seq < coalesce((SELECT value::bigint FROM remembered WHERE name = 'restored'), 0))
+        AND NOT (e.q_seq < coalesce((SELECT value::bigint FROM remembered WHERE name = 'restored'), 0)
+            AND EXISTS (SELECT FROM desired w WHERE (w.sku, w.channel) = (e.sku, e.channel) AND w.op IS NOT NULL))
     RETURNING e.sku, e.channel, e.remote_id, e.q, e.q_at, e.q_seq, e.q_reserved)
 SELECT p.sku, p.channel, p.remote_id, p.q, p.q_at, p.q_seq, b.sku IS NULL AS new, b.remote_id <> p.remote_id AS reborn,
     coalesce(b.q_seq < (SELECT value::bigint FROM remembered WHERE name = 'restored'), false) AS restored,

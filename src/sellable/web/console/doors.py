@@ -21,6 +21,7 @@ from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
 from sellable.stock.numbers import Number
+from sellable.web.console.memo import Memo
 from sellable.web.console.work import Work
 
 Role = Literal["viewer", "operator", "approver", "admin"]
@@ -120,6 +121,7 @@ class Console:
     """SKUs -> the number of each of their entries, as explained."""
     acts: Acts
     work: Work
+    memo: Memo = field(default_factory=Memo)
     heard: dict[str, datetime] = field(default_factory=dict)
     """Source -> when its newest webhook was stored by this process."""
     standing: Callable[[], Awaitable[Standing]] = nothing_special
@@ -185,6 +187,8 @@ def _guarded(
         except psycopg.Error as error:
             return failed(visit, error)
 
+    # What the page says of itself is what the reference of HTTP says.
+    answer.__doc__ = page.answer.__doc__
     return answer
 
 

@@ -54,12 +54,8 @@ def headline(asked: str, hits: list[Hit]) -> str:
 
 
 def hits_of(tx: ReadTx, asked: str) -> list[Hit]:
-    """Everything of this name, exact ones first."""
-    begins = like(normal_sku(asked)).removeprefix("%")
-    found = [
-        Hit(kind="SKU", name=r.sku, href=sku_path(r.sku), words=r.name, exact=r.exact)
-        for r in tx.all(sql.find_skus, asked=asked, begins=begins, like=like(asked), limit=HITS)
-    ]
+    """Everything that is exactly this; failing that, SKUs that are nearly."""
+    found = [Hit(kind="SKU", name=r.sku, href=sku_path(r.sku)) for r in tx.all(sql.find_sku, asked=asked)]
     orders = [
         *tx.all(sql.find_orders, asked=asked, limit=HITS),
         *tx.all(sql.find_orders_of_sale, asked=asked, limit=HITS),
@@ -73,7 +69,15 @@ def hits_of(tx: ReadTx, asked: str) -> list[Hit]:
         Hit(kind="case", name=r.ref, href=f"/exceptions/{r.ref}", words=f"{r.title}, {r.state}")
         for r in tx.all(sql.find_cases, asked=asked.upper())
     ]
-    return sorted([*found, *_correlated(tx, asked)], key=lambda hit: not hit.exact)
+    found += _correlated(tx, asked)
+    return found or _called(tx, asked)
+
+
+def _called(tx: ReadTx, asked: str) -> list[Hit]:
+    """SKUs that begin with it, or whose name holds it: looked for only when nothing is exactly that."""
+    begins = like(normal_sku(asked)).removeprefix("%")
+    rows = tx.all(sql.find_skus, begins=begins, like=like(asked), limit=HITS)
+    return [Hit(kind="SKU", name=r.sku, href=sku_path(r.sku), words=r.name, exact=False) for r in rows]
 
 
 def _correlated(tx: ReadTx, asked: str) -> list[Hit]:

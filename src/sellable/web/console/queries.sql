@@ -5,48 +5,55 @@ SELECT (SELECT last_value FROM causal_seq) AS causal,
         + coalesce(pg_sequence_last_value('explained_id_seq'), 0) + coalesce(pg_sequence_last_value('call_log_id_seq'), 0)
         AS others;
 
+-- name: skus_named
+-- SKUs that hold these words, or whose name does, however the storefront spells them.
+SELECT p.sku FROM product p WHERE p.normal LIKE %(normal)s OR p.name ILIKE %(like)s
+UNION SELECT m.storefront FROM sku_map m JOIN product p ON p.sku = m.master
+    WHERE m.storefront ILIKE %(like)s OR p.name ILIKE %(like)s
+UNION SELECT e.sku FROM entry e WHERE e.sku >= %(begins)s AND e.sku < %(begins)s::text || chr(1114111)
+ORDER BY 1 LIMIT %(limit)s;
+
 -- name: skus_all
 -- SKUs with an entry, from one on.
-SELECT s.sku FROM (SELECT DISTINCT sku FROM entry WHERE NOT gone AND sku > %(after)s) AS s
-LEFT JOIN sku_map m ON m.storefront = s.sku LEFT JOIN product p ON p.sku = coalesce(m.master, s.sku)
-WHERE %(like)s::text = '' OR s.sku ILIKE %(like)s OR p.name ILIKE %(like)s ORDER BY s.sku LIMIT %(limit)s;
+-- planned anew
+SELECT s.sku FROM (SELECT DISTINCT sku FROM entry WHERE NOT gone AND sku > %(after)s AND (%(only)s::text[] IS NULL OR sku = ANY (%(only)s))) AS s
+ORDER BY s.sku LIMIT %(limit)s;
 
 -- name: skus_out
 -- SKUs that show nothing on some channel, from one on.
-SELECT s.sku FROM (SELECT DISTINCT sku FROM desired w WHERE t <= 0 AND sku > %(after)s AND channel = ANY (%(channels)s::text[])
+-- planned anew
+SELECT s.sku FROM (SELECT DISTINCT sku FROM desired w WHERE t <= 0 AND sku > %(after)s AND (%(only)s::text[] IS NULL OR sku = ANY (%(only)s)) AND channel = ANY (%(channels)s::text[])
     AND EXISTS (SELECT FROM entry e WHERE (e.sku, e.channel) = (w.sku, w.channel) AND NOT e.gone)) AS s
-LEFT JOIN sku_map m ON m.storefront = s.sku LEFT JOIN product p ON p.sku = coalesce(m.master, s.sku)
-WHERE %(like)s::text = '' OR s.sku ILIKE %(like)s OR p.name ILIKE %(like)s ORDER BY s.sku LIMIT %(limit)s;
+ORDER BY s.sku LIMIT %(limit)s;
 
 -- name: skus_low
 -- SKUs that are nearly gone on some channel, from one on.
+-- planned anew
 SELECT s.sku FROM (SELECT DISTINCT w.sku FROM desired w
-    JOIN unnest(%(channels)s::text[], %(marks)s::bigint[]) AS c (channel, mark) USING (channel)
-    WHERE w.t BETWEEN 1 AND c.mark AND w.sku > %(after)s
+    WHERE w.t BETWEEN 1 AND (%(marks)s::bigint[])[array_position(%(channels)s::text[], w.channel)] AND w.sku > %(after)s AND (%(only)s::text[] IS NULL OR sku = ANY (%(only)s))
         AND EXISTS (SELECT FROM entry e WHERE (e.sku, e.channel) = (w.sku, w.channel) AND NOT e.gone)) AS s
-LEFT JOIN sku_map m ON m.storefront = s.sku LEFT JOIN product p ON p.sku = coalesce(m.master, s.sku)
-WHERE %(like)s::text = '' OR s.sku ILIKE %(like)s OR p.name ILIKE %(like)s ORDER BY s.sku LIMIT %(limit)s;
+ORDER BY s.sku LIMIT %(limit)s;
 
 -- name: skus_held
 -- SKUs of which a person or a checkout holds units back, from one on.
+-- planned anew
 SELECT s.sku FROM (SELECT DISTINCT sku FROM hold WHERE ended_at IS NULL
-    AND (expires_at IS NULL OR expires_at > %(now)s) AND sku > %(after)s) AS s
-LEFT JOIN sku_map m ON m.storefront = s.sku LEFT JOIN product p ON p.sku = coalesce(m.master, s.sku)
-WHERE %(like)s::text = '' OR s.sku ILIKE %(like)s OR p.name ILIKE %(like)s ORDER BY s.sku LIMIT %(limit)s;
+    AND (expires_at IS NULL OR expires_at > %(now)s) AND sku > %(after)s AND (%(only)s::text[] IS NULL OR sku = ANY (%(only)s))) AS s
+ORDER BY s.sku LIMIT %(limit)s;
 
 -- name: skus_differing
 -- SKUs whose number at the storefront is not yet what it should be, from one on.
-SELECT s.sku FROM (SELECT DISTINCT sku FROM desired w WHERE d <> 0 AND sku > %(after)s AND channel = ANY (%(channels)s::text[])
+-- planned anew
+SELECT s.sku FROM (SELECT DISTINCT sku FROM desired w WHERE d <> 0 AND sku > %(after)s AND (%(only)s::text[] IS NULL OR sku = ANY (%(only)s)) AND channel = ANY (%(channels)s::text[])
     AND EXISTS (SELECT FROM entry e WHERE (e.sku, e.channel) = (w.sku, w.channel) AND NOT e.gone)) AS s
-LEFT JOIN sku_map m ON m.storefront = s.sku LEFT JOIN product p ON p.sku = coalesce(m.master, s.sku)
-WHERE %(like)s::text = '' OR s.sku ILIKE %(like)s OR p.name ILIKE %(like)s ORDER BY s.sku LIMIT %(limit)s;
+ORDER BY s.sku LIMIT %(limit)s;
 
 -- name: skus_in_flight
 -- SKUs of which units are sold that no sale at the back office holds yet, from one on.
+-- planned anew
 SELECT s.sku FROM (SELECT DISTINCT sku FROM demand WHERE NOT settled AND NOT finished AND open_units > 0
-    AND sku > %(after)s) AS s
-LEFT JOIN sku_map m ON m.storefront = s.sku LEFT JOIN product p ON p.sku = coalesce(m.master, s.sku)
-WHERE %(like)s::text = '' OR s.sku ILIKE %(like)s OR p.name ILIKE %(like)s ORDER BY s.sku LIMIT %(limit)s;
+    AND sku > %(after)s AND (%(only)s::text[] IS NULL OR sku = ANY (%(only)s))) AS s
+ORDER BY s.sku LIMIT %(limit)s;
 
 -- name: tally
 -- How many SKUs there are, and how many of each filter.
@@ -194,13 +201,13 @@ GROUP BY 1, 2, 3, 4 ORDER BY 1, 5 DESC LIMIT 50;
 -- Who froze or resumed the writes of stock, and when.
 SELECT value, actor, at FROM switch WHERE name = 'writes_frozen';
 
+-- name: find_sku
+-- The SKU that is exactly this, at the storefront or the back office.
+SELECT sku FROM entry WHERE sku = %(asked)s AND NOT gone UNION SELECT sku FROM product WHERE sku = %(asked)s;
+
 -- name: find_skus
--- SKUs that are this, begin with it or are called so.
-(SELECT DISTINCT e.sku, coalesce(p.name, '') AS name, e.sku = %(asked)s AS exact FROM entry e
-    LEFT JOIN product p USING (sku) WHERE e.sku = %(asked)s AND NOT e.gone)
-UNION ALL
-(SELECT p.sku, p.name, false FROM product p WHERE p.sku <> %(asked)s
-    AND (p.normal LIKE %(begins)s OR p.name ILIKE %(like)s) ORDER BY p.sku LIMIT %(limit)s);
+-- SKUs that begin so or are called so.
+SELECT sku, name FROM product WHERE normal LIKE %(begins)s OR name ILIKE %(like)s ORDER BY sku LIMIT %(limit)s;
 
 -- name: find_orders
 -- Orders by number or id.

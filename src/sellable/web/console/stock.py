@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
 
-from sellable.domain.stock import Priority
+from sellable.domain.stock import Priority, normal_sku
 from sellable.runtime.database import ReadTx, Row
 from sellable.runtime.queries import queries
 from sellable.stock.numbers import Number
@@ -20,6 +21,8 @@ from sellable.web.console.render import page
 sql = queries("sellable.web.console")
 
 ROWS = 50
+NAMED_MAX = 5000
+"""Hits of a word among which the filters look."""
 FILTERS = {
     "": ("All", sql.skus_all, "every"),
     "out": ("Out of stock", sql.skus_out, "out"),
@@ -78,7 +81,8 @@ async def show(visit: Visit) -> Response:
     wanted, after = asked.get("q", "").strip()[:200], asked.get("after", "")
     console = visit.console
     rules = [(channel.key, channel.low_mark) for channel in console.settings.channels]
-    listed, tally, too_old = await console.store.read(_read, visit, chosen, wanted, after, rules)
+    tally = await console.memo.get("tally", lambda: console.store.read(_tally, rules, console.clock.now()))
+    listed, too_old = await console.store.read(_read, visit, chosen, wanted, after, rules)
     skus = listed[:ROWS]
     computed = await console.numbers(skus) if skus else []
     about = await console.store.read(_about, skus) if skus else _About({}, {}, {})
@@ -106,9 +110,10 @@ def headline(tally: Mapping[str, int]) -> str:
 
 def _read(
     tx: ReadTx, visit: Visit, chosen: str, wanted: str, after: str, rules: Sequence[tuple[str, int]]
-) -> tuple[list[str], dict[str, int], list[tuple[str, Any]]]:
+) -> tuple[list[str], list[tuple[str, Any]]]:
     now = visit.console.clock.now()
-    more: dict[str, Any] = {"after": clean(after), "like": like(wanted), "limit": ROWS + 1}
+    only = _named(tx, clean(wanted)) if clean(wanted) else None
+    more: dict[str, Any] = {"after": clean(after), "only": only, "limit": ROWS + 1}
     channels, marks = [key for key, _ in rules], [mark for _, mark in rules]
     if chosen in ("out", "differing", "low"):
         more["channels"] = channels
@@ -117,9 +122,18 @@ def _read(
     if chosen == "held":
         more["now"] = now
     listed = [row.sku for row in tx.all(FILTERS[chosen][1], **more)]
-    counted = tx.one(sql.tally, channels=channels, marks=marks, now=now)
+    return listed, sets_too_old(tx, visit.console.settings, now)
+
+
+def _named(tx: ReadTx, words: str) -> list[str]:
+    rows = tx.all(sql.skus_named, normal=like(normal_sku(words)), like=like(words), begins=words, limit=NAMED_MAX)
+    return [row.sku for row in rows]
+
+
+def _tally(tx: ReadTx, rules: Sequence[tuple[str, int]], now: datetime) -> dict[str, int]:
+    counted = tx.one(sql.tally, channels=[key for key, _ in rules], marks=[mark for _, mark in rules], now=now)
     assert counted is not None
-    return listed, counted._asdict(), sets_too_old(tx, visit.console.settings, now)
+    return dict(counted._asdict())
 
 
 @dataclass(frozen=True)
