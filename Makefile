@@ -20,14 +20,17 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Whole processes want the machine for themselves; everything else shares its cores, a file at a time.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 test: setup lint
-	$(BIN)/pytest
-	$(BIN)/python tests/other_postgres.py
+	$(BIN)/pytest $(PARALLEL) --ignore tests/e2e
+	$(BIN)/pytest tests/e2e
+	$(BIN)/python tests/other_postgres.py $(PARALLEL)
 
 # The same tests on a PostgreSQL of your own: make test-url DATABASE_URL=postgresql://...
 test-url: setup
 	@test -n "$(DATABASE_URL)" || { echo "set DATABASE_URL" >&2; exit 2; }
-	DATABASE_URL="$(DATABASE_URL)" $(BIN)/pytest
+	DATABASE_URL="$(DATABASE_URL)" $(BIN)/pytest $(PARALLEL)
 
 demo: setup
 	$(BIN)/sellable demo $(if $(FOR),--for $(FOR))

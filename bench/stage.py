@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,7 @@ from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 from sellable.runtime.migrate import migrate
-from sellable.runtime.postgres import EmbeddedServer
+from sellable.runtime.postgres import EmbeddedServer, discard
 from sellable.runtime.queries import Query
 from sellable.sandbox import commercetools
 from sellable.sandbox.clock import Clock as SandboxClock
@@ -86,15 +85,11 @@ class Bench:
 def bench() -> Iterator[Bench]:
     """A durable server (fsync on, as shipped) in a folder that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="sellable-bench-"))
-    server, cluster = EmbeddedServer(folder / "database", die_with_parent=True), folder
     try:
-        with server as url:
-            # Of a superuser the files lie elsewhere, and gigabytes of rows must not stay there.
-            cluster = server.cluster
+        with EmbeddedServer(folder / "database", die_with_parent=True) as url:
             yield Bench(url, folder)
     finally:
-        shutil.rmtree(cluster, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
 
 
 class Storefront:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest  # noqa: E402
 from sellable.runtime.clock import Clock  # noqa: E402
 from sellable.runtime.database import Store  # noqa: E402
 from sellable.runtime.migrate import migrate  # noqa: E402
-from sellable.runtime.postgres import EmbeddedServer  # noqa: E402
+from sellable.runtime.postgres import EmbeddedServer, discard  # noqa: E402
 from sellable.runtime.seal import Seal  # noqa: E402
 from sellable.simulation.virtual.play import EMPTY  # noqa: E402
 
@@ -36,7 +35,7 @@ def database_url() -> Iterator[str]:
         with EmbeddedServer(folder, durable=False, die_with_parent=True) as url:
             yield url
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def main() -> int:
 
 def run(url: str) -> int:
     """The suites on this server."""
-    command = [sys.executable, "-m", "pytest", *SUITES]
+    command = [sys.executable, "-m", "pytest", *sys.argv[1:], *SUITES]
     return subprocess.run(command, env={**os.environ, "DATABASE_URL": url}, check=False).returncode
 
 

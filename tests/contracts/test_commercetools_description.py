@@ -100,6 +100,8 @@ async def orders(port: Commercetools, shop: Shop) -> None:
     line, since = document["lineItems"][0]["id"], datetime.now(UTC) - timedelta(hours=1)
     page = await port.orders_modified(None, since="2020-01-01T00:00:00.000Z", lane="repair")
     await port.orders_modified(page.cursor, since="2020-01-01T00:00:00.000Z", lane="repair")
+    opened = await port.orders_open(None, lane="orders")
+    await port.orders_open(opened.cursor, lane="orders")
     await port.orders_by_id([document["id"]], lane="orders")
     await port.orders_with_sku(CHAIR, since=since, lane="repair")
     order = await port.read_order(document["id"], lane="orders")

@@ -147,6 +147,7 @@ class Stage(World):
 
 
 CHANGES: dict[str, Any] = {
+    "console": {"open": True},
     "service": {"redaction_key": SECRETS["redaction_key"]},
     "commercetools": {
         "client_secret": SECRETS["client_secret"],
@@ -173,10 +174,12 @@ async def push(world: Stage, source: str, body: Any, *, token: str, secret: str)
 
 
 async def seen(world: Stage) -> Iterator[str]:
-    """What the web face shows to anybody."""
+    """What the web face shows to whoever may only look."""
     transport = httpx2.ASGITransport(application(world.service.face()))
-    async with httpx2.AsyncClient(transport=transport, base_url=US) as client:
-        return iter([(await client.get(path)).text for path in ("/", "/status.json", "/metrics", "/health")])
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        answers = [await client.get(path) for path in ("/", "/status.json", "/metrics", "/health")]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    return iter([answer.text for answer in answers])
 
 
 def message(**changes: Any) -> dict[str, Any]:

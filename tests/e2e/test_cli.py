@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 import typer.main
 from tests.e2e.world import World, run
@@ -117,6 +119,44 @@ def test_what_setup_changes_at_a_vendor_is_on_the_record_and_a_dry_run_changes_n
         assert told(config, "audit", "verify")["ok"]
 
     run(story, store, start=False)
+
+
+def test_a_database_is_backed_up_and_restored_and_that_is_on_the_record(config: Path, store: Store) -> None:
+    file = config.with_name("one.backup")
+    held = told(config, "stock", "hold", "ARMCHAIR", "3", "--pool", "eu", "--reason", "photo shoot")["id"]
+    made = told(config, "backup", str(file))
+    assert made["file"] == str(file)
+    assert "exists" in ask(config, "backup", str(file), code=1)
+    ask(config, "stock", "release", held)
+    assert "--force" in ask(config, "restore", str(file), code=1)
+    back = told(config, "restore", str(file), "--force")
+    assert back == made
+    assert told(config, "cases", "list", "--kind", "restored")[0]["subject"] == "database"
+    assert told(config, "migrate") == {"applied": []}
+    actions = [r["action"] for r in told(config, "audit", "report")["records"]]
+    assert "database.restore" in actions
+    assert told(config, "audit", "verify")["ok"], "the chains of the backup hold, and so does the one of the restore"
+    ask(config, "stock", "release", held)
+
+
+def test_a_database_of_a_newer_program_is_one_line(
+    config: Path, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(store.url, autocommit=True) as connection:
+        connection.execute("INSERT INTO schema_migration VALUES (9999, 'tomorrow', '', app_now())")
+        try:
+            code, words = fails(monkeypatch, capsys, "migrate", "--config", str(config))
+        finally:
+            connection.execute("DELETE FROM schema_migration WHERE number = 9999")
+    assert code == 1
+    assert "newer than this program" in words
+
+
+def test_a_shell_completes_commands() -> None:
+    line = {"_SELLABLE_COMPLETE": "complete_bash", "COMP_WORDS": "sellable ba", "COMP_CWORD": "1"}
+    command = [str(Path(sys.executable).with_name("sellable"))]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **line}, timeout=60)
+    assert done.stdout.split() == ["backup"]
 
 
 def test_units_are_held_and_given_back(config: Path) -> None:

@@ -86,6 +86,9 @@ COMPANY: dict[str, Any] = {
 }
 
 
+NO_BRAKE = {"brake_keys_percent": 100, "brake_units_percent": 100}
+
+
 def settings_of(start: datetime, **changes: Any) -> Settings:
     """Settings for the small shop; `changes` replace whole sections."""
     document: dict[str, Any] = {
@@ -109,7 +112,7 @@ def settings_of(start: datetime, **changes: Any) -> Settings:
             {"location": "Hamburg", "bin": "*", "state": "available"},
         ],
         "pools": [{"name": "eu", "locations": ["Berlin", "Hamburg"]}, {"name": "uk", "locations": ["Berlin"]}],
-        "channels": [{"key": key, "pool": pool} for key, pool in CHANNELS.items()],
+        "channels": [{"key": key, "pool": pool, **NO_BRAKE} for key, pool in CHANNELS.items()],
         "customers": [{"customer": "Web EUR", "currency": "EUR"}],
         "taxes": [{"rate": "0.19", "rule": "DE 19%"}],
         "owners": [{"kind": "*", "owner": "ops"}],

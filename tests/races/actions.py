@@ -830,7 +830,7 @@ def alert_failed(tx: Tx, w: World) -> None:
 
 @action("many differences looked for")
 def many(tx: Tx, w: World) -> None:
-    watching.drift(tx, w.desk, NOW)
+    watching.drift(tx, w.desk, w.layout, NOW)
 
 
 @action("lack of units looked for")

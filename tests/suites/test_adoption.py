@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.suites.orders_life import CHAIR, TABLE, Life, play, shipment
 
-from sellable.connectors.port import SaleRow
+from sellable.connectors.port import Refused, SaleRow
 from sellable.desk import cases
 from sellable.domain.orders import Order, OrderState, SyncInfo
 from sellable.orders import adoption, capture
@@ -278,3 +278,23 @@ def test_which_sales_are_meant() -> None:
     ]  # fmt: skip
     ours, others = adoption.whose(adoption.with_reference(rows, "N-1"), "o1", "shop")
     assert ([s.sale_id for s in ours], [s.sale_id for s in others]) == (["c"], ["a"])
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["nothing is left", "a draft is left"])
+def test_an_order_that_was_refused_goes_on_when_it_is_tried_again_and_looked_for_again(
+    store: Store, left: bool
+) -> None:  # fmt: skip
+    """The parts of the first plan, which never got a sale, are no reason to stop after the search."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        life.office.lost["create"] = [Refused("no such customer", code="400")]
+        await life.take(life.order((CHAIR, 3)))
+        await life.steps()
+        assert (await life.stage(), await life.cases()) == ("held", {"order_refused"})
+        if not left:
+            life.office.sales.clear()
+        await again(life)
+        assert (await life.stage(), len(life.office.live())) == ("exported", 1)
+
+    play(store, story, **YOUNG)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from sellable.connectors.port import OrderPage, RawOrder
+from sellable.connectors.port import OrderPage, RawOrder, Unavailable
 from sellable.runtime import inbox
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import next_seq
@@ -191,3 +191,18 @@ def test_a_number_that_somebody_changed_alarms(store: Store) -> None:
     cases: list[str] = []
     asyncio.run(judge_of(store, Orders(), cases).run_once(at))
     assert cases == ["drift"]
+
+
+def test_orders_that_cannot_be_asked_for_leave_the_key_as_it_is_and_the_others_judged(store: Store) -> None:
+    class Away(Orders):
+        async def orders_with_sku(self, sku: str, *, since: datetime, lane: str) -> OrderPage:
+            raise Unavailable("away", code="503")
+
+    look(store, 10, NOW)
+    at = NOW + timedelta(minutes=1)
+    look(store, 7, at)
+    swept(store, at + timedelta(seconds=30))
+    asyncio.run(judge_of(store, Away()).run_once(at))
+    assert (state(store).looked_at, state(store).judged_at) == (at, None)
+    asyncio.run(judge_of(store, Orders()).run_once(at))
+    assert state(store).judged_at == at

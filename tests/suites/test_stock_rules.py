@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -403,3 +406,48 @@ def test_returned_and_inspected_stock_is_left_out_and_shown_as_left_out(store: S
         return found.target, found.term.locations[0].left_out
 
     assert store.write_now(story) == (10, {"inspection": 4, "unknown": 2})
+
+
+OF_SETS = [
+    "lower_late", "lower_waiting", "apply_lowers", "sweep_suspects", "sweep_raises", "risers", "seen_again",
+    "forget_overtaken_rows", "absent_still_zero", "gone_unsold", "apply_set",
+]  # fmt: skip
+
+
+def loops(plan: Mapping[str, Any]) -> float:
+    """The most often that any step of a plan was begun."""
+    return max([plan["Actual Loops"], *(loops(step) for step in plan.get("Plans", []))])
+
+
+def test_the_work_for_a_set_grows_with_its_rows_and_not_with_their_square(store: Store) -> None:
+    """The database knows nothing of a set that is new, and plans as if its page had a single row."""
+    page, sets = 200, 5
+
+    def story(tx: Tx) -> dict[str, float]:
+        late, skus = next_seq(tx), [f"LAMP-{n:03}" for n in range(page)]
+        for n in range(sets):
+            observe.start(tx, f"w{n}", "cin7_core", "", NOW)
+            rows = [row(9, sku=sku) for sku in skus]
+            observe.see_page(tx, f"w{n}", rows, a0=next_seq(tx), a1=next_seq(tx), now=NOW)
+        tx.run(dataclasses.replace(observe.sql.lower_late, text="ANALYZE sweep, sweep_row"))
+        observe.start(tx, "late", "cin7_core", "", NOW)
+        observe.see_page(tx, "late", [row(10, sku=sku) for sku in skus], a0=late, a1=next_seq(tx), now=NOW)
+        found = {}
+        asked = {
+            "sweep": "late",
+            "a0": late,
+            "at": NOW,
+            "locations": PLACES,
+            "without": [],
+            "after": None,
+            "until": None,
+        }
+        asked |= {"low_mark": 3, "most": 10, "oldest": 10, "suspects": []}
+        for name in OF_SETS:
+            query = getattr(observe.sql, name)
+            told = dataclasses.replace(query, text=f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query.text}")
+            found[name] = loops(tx.value(told, **asked)[0]["Plan"])
+        return found
+
+    found = store.write_now(story)
+    assert max(found.values()) <= page * (sets + 1), found

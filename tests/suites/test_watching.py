@@ -319,7 +319,7 @@ def changed(store: Store, skus: list[str], kind: str, units: int, at: datetime =
 
 
 def many(store: Store, now: datetime = NOW) -> dict[str, Any] | None:
-    store.write_now(watching.drift, DESK, now + timedelta(seconds=5))
+    store.write_now(watching.drift, DESK, Layout(channels={}, pools={}), now + timedelta(seconds=5))
     case = of_kind(store, "drift_many").get("storefront")
     return case.actual if case else None
 

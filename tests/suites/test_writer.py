@@ -525,7 +525,9 @@ def test_a_raise_after_a_raise_does_not_wait(store: Store) -> None:
     d.send(d.pick(raises=True))
     d.base(15, "s1")
     d.plan()
-    rows = store.write_now(lambda tx: tx.all(writer.sql.pick_work, now=NOW, raises=True, limit=10))
+    rows = store.write_now(
+        lambda tx: tx.all(writer.sql.pick_work, now=NOW, raises=True, limit=10, silent=[], falling=[])
+    )
     assert [r.sku for r in rows] == [LAMP]
 
 

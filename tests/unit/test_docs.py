@@ -81,6 +81,24 @@ def test_every_command_explains_itself(command: Any) -> None:
     assert [p.name for p in own if not (getattr(p, "help", None) or "").strip()] == []
 
 
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_says_what_its_exit_codes_mean(command: Any) -> None:
+    assert re.search(r"Exit codes?:? ", command.help or "")
+
+
+WITHOUT_JSON = {
+    "sellable run": "prints one line of JSON when it is ready, and serves",
+    "sellable sandbox serve": "serves",
+    "sellable config example": "prints a file",
+    "sellable config key": "prints a key, to be kept in a file as it is",
+}
+
+
+def test_every_command_with_a_result_prints_it_for_machines() -> None:
+    without = {name for name, command in COMMANDS.items() if "json" not in {p.name for p in command.params}}
+    assert without == set(WITHOUT_JSON)
+
+
 def said_commands() -> Iterator[tuple[str, str]]:
     """(page, command) of every `sellable ...` in a code block or between backticks, except on generated pages."""
     for page in PAGES:

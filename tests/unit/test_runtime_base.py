@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import structlog
 from sellable.runtime import telemetry
 from sellable.runtime.clock import Clock
 from sellable.runtime.ids import Ids
-from sellable.runtime.postgres import EmbeddedServer
+from sellable.runtime.postgres import EmbeddedServer, discard
 from sellable.runtime.queries import Queries, QueryMissing, parse
 
 START_AND_WAIT = """
@@ -39,7 +38,7 @@ def data_dir() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="sellable-test-"))
     folder.chmod(0o711)
     yield folder / "data"
-    shutil.rmtree(folder, ignore_errors=True)
+    discard(folder)
 
 
 def test_a_fast_clock_turns_one_real_second_into_sixty() -> None:

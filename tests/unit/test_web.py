@@ -62,8 +62,8 @@ class House:
             metrics_token=self.metrics_token,
             console=Console(
                 store=cast(Store, None), clock=Clock(), settings=cast(Settings, None), guard=OpenToReaders(),
-                overview=self.status, explain=cast(Any, None), numbers=cast(Any, None), acts=cast(Any, None),
-                title="Shop",
+                record=cast(Any, None), overview=self.status, explain=cast(Any, None), numbers=cast(Any, None),
+                acts=cast(Any, None), title="Shop",
             ),
         )  # fmt: skip
 

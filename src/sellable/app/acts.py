@@ -38,6 +38,14 @@ def record(
     audit.seal(tx, now)
 
 
+def on_record(
+    settings: Settings, clock: Clock, tx: Tx, actor: str, action: str, subject: str, *,
+    before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """`record` for those who are handed the first two beforehand."""
+    record(tx, settings, clock, actor, action, subject, before=before, after=after)
+
+
 def freeze(tx: Tx, settings: Settings, clock: Clock, actor: str, frozen: bool) -> bool:
     """Stop or resume all writes of stock, for every process; False when it is so already."""
     before = bool(tx.value(sql.writes_frozen))

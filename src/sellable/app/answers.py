@@ -51,9 +51,11 @@ def explain(tx: ReadTx, settings: Settings, sku: str, channel: str | None, at: d
 
 
 def _present(tx: ReadTx, settings: Settings, sku: str, now: datetime) -> list[dict[str, Any]]:
+    layout = layout_of(settings)
     return [
         {
             "channel": n.channel,
+            "mode": layout.channels[n.channel].mode,
             "explanation": msgspec.to_builtins(n.explanation),
             "e": n.e,
             "d": n.d,
@@ -62,7 +64,7 @@ def _present(tx: ReadTx, settings: Settings, sku: str, now: datetime) -> list[di
             "raise_waits_for": n.entry.parked,
             "since": None,
         }
-        for n in numbers.compute(tx, [sku], layout_of(settings), now, stale=stale(settings, tx, now))
+        for n in numbers.compute(tx, [sku], layout, now, stale=stale(settings, tx, now))
     ]
 
 

@@ -10,7 +10,7 @@ def layout_of(settings: Settings) -> Layout:
     """Channels on pools of locations, with every buffer."""
     return Layout(
         channels={
-            c.key: ChannelRule(key=c.key, pool=c.pool, buffer=c.buffer, cap=c.cap, low_mark=c.low_mark)
+            c.key: ChannelRule(key=c.key, pool=c.pool, buffer=c.buffer, cap=c.cap, low_mark=c.low_mark, mode=c.mode)
             for c in settings.channels
         },
         pools={p.name: p.locations for p in settings.pools},

@@ -25,8 +25,8 @@ SELECT kind, count(*) AS n, sum(count)::bigint AS total FROM cases WHERE state <
 SELECT value FROM switch WHERE name = 'writes_frozen';
 
 -- name: raises_stopped
--- Whether many numbers differed at once and nobody has resolved the case.
-SELECT EXISTS (SELECT FROM cases WHERE kind = 'drift_many' AND state <> 'resolved');
+-- Whether our account of the storefront is in doubt as a whole, and nobody has resolved the case.
+SELECT EXISTS (SELECT FROM cases WHERE kind IN ('drift_many', 'restored') AND state <> 'resolved');
 
 -- name: ready
 -- Whether the database answers.
@@ -67,14 +67,15 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at;
 
 -- name: strange_numbers
 -- Numbers that changed at the storefront by nobody we know, found since an instant and since the last such alarm ended.
--- Left out: a drift up by no more than orders of the seconds before the look (the next judgement takes it back), and
+-- Left out: channels where somebody else is to write, a drift up by no more than orders of the seconds before the look (the next judgement takes it back), and
 -- one down by no more than what cancels were assumed to put back.
 WITH since AS (
     SELECT greatest(%(since)s::timestamptz, (SELECT max(resolved_at) FROM cases WHERE kind = 'drift_many')) AS at
 ), hit AS (
     SELECT f.sku, f.channel, max(f.remote_at) FILTER (WHERE f.kind = 'drift') AS looked_at,
         bool_or(f.kind = 'foreign') AS written
-    FROM entry_fact f WHERE f.kind IN ('drift', 'foreign') AND f.at > (SELECT at FROM since) GROUP BY 1, 2
+    FROM entry_fact f WHERE f.kind IN ('drift', 'foreign') AND f.at > (SELECT at FROM since)
+        AND f.channel <> ALL (%(others)s::text[]) GROUP BY 1, 2
 ), weighed AS (
     SELECT h.*, p.net, p.lagging, p.assumed FROM hit h LEFT JOIN LATERAL (
         SELECT coalesce(sum(f.quantity) FILTER (WHERE f.kind = 'drift'), 0) AS net,
@@ -90,13 +91,15 @@ SELECT count(*) FILTER (WHERE drifted) AS drifted, count(*) AS strange,
     (array_agg(DISTINCT sku ORDER BY sku))[:20] AS examples FROM judged WHERE drifted OR written;
 
 -- name: compared_numbers
--- How many numbers there are, and how many of them were judged since an instant.
-SELECT count(*) AS keys, count(*) FILTER (WHERE judged_at > %(since)s::timestamptz) AS judged FROM entry WHERE NOT gone;
+-- How many numbers that only we write there are, and how many of them were judged since an instant.
+SELECT count(*) AS keys, count(*) FILTER (WHERE judged_at > %(since)s::timestamptz) AS judged FROM entry
+WHERE NOT gone AND channel <> ALL (%(others)s::text[]);
 
 -- name: short_skus
 -- SKUs the master keeps of which more is sold and held by no sale than its newest complete set has at all our places,
 -- or whose number there is below nothing. Left out: orders that are being cancelled, orders of which a step may have
 -- allocated units without our knowing, and SKUs whose newer number waits for proof.
+-- planned anew
 WITH unsure AS (
     SELECT correlation AS order_id FROM operation
     WHERE state IN ('intent', 'unknown', 'held') AND kind IN ('sale.create', 'sale.authorise', 'sale.void', 'sale.visible')
@@ -182,3 +185,110 @@ SELECT coalesce((SELECT value FROM switch WHERE name = 'writes_frozen'), false) 
 -- Holds in force of one name: a hold itself, or all that a stop holds.
 SELECT id FROM hold WHERE ended_at IS NULL AND sku = %(sku)s
     AND (id = %(name)s::text OR starts_with(id, %(name)s::text || ':')) ORDER BY id;
+
+-- name: recovery_open
+-- Whether raises wait for what a restored database has to read again.
+SELECT EXISTS (SELECT FROM cases WHERE kind = 'restored' AND state <> 'resolved');
+
+-- name: entries_walked
+-- The storefront's instant up to which every entry was read since the restore; nothing while that, or a write that was
+-- open in the backup, is not over.
+SELECT coalesce(max(q_at), app_now()) AS at FROM entry
+HAVING coalesce((SELECT (cursor ->> 'round')::int FROM feed WHERE name = 'commercetools.entries'), 0) >= 1
+    AND NOT EXISTS (SELECT FROM inbox WHERE state IN ('new', 'quarantined') AND kind = 'entries')
+    AND NOT EXISTS (SELECT FROM operation WHERE kind = 'stock.write' AND state IN ('intent', 'unknown')
+        AND created_seq < %(seq)s);
+
+-- name: entries_unread
+-- Entries that a write kept from a new baseline while it was open.
+SELECT e.channel || '|' || e.sku AS key FROM entry e WHERE NOT e.gone AND e.q_seq < %(seq)s AND EXISTS (
+    SELECT FROM operation o WHERE o.lane = 'stock:' || e.channel || ':' || e.sku AND o.kind = 'stock.write'
+        AND o.settled_seq > %(seq)s) ORDER BY 1 LIMIT 500;
+
+-- name: read_again
+-- Whether orders changed up to an instant of the storefront, all stock and all changed sales were read since the restore.
+SELECT coalesce((SELECT (cursor ->> 'passed')::timestamptz FROM feed WHERE name = 'commercetools.orders')
+        >= %(walked)s::timestamptz, false)
+    AND EXISTS (SELECT FROM sweep WHERE scope = '' AND state IN ('proving', 'applied') AND first_a0 > %(seq)s)
+    AND EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s) AS done;
+
+-- name: arrivals_waiting
+-- Whether anything that arrived up to a causal number has not been thought about.
+SELECT EXISTS (SELECT FROM inbox WHERE state = 'new' AND received_seq <= %(seq)s);
+
+-- name: rung_of
+-- The mode a channel was in when a process last started.
+SELECT mode, since, gate FROM ladder WHERE channel = %(channel)s;
+
+-- name: step_on
+-- A channel is in another mode from now on. A time as a shadow begins anew, and ends with the mode that follows.
+INSERT INTO ladder AS l (channel, mode, since, gate, shadow_from)
+VALUES (%(channel)s, %(mode)s, %(now)s, %(gate)s, CASE WHEN %(mode)s = 'shadow' THEN %(now)s::timestamptz END)
+ON CONFLICT (channel) DO UPDATE SET mode = excluded.mode, since = excluded.since, gate = excluded.gate, found = NULL,
+    shadow_from = CASE WHEN excluded.mode = 'shadow' THEN excluded.since ELSE l.shadow_from END,
+    shadow_until = CASE WHEN l.mode = 'shadow' THEN excluded.since WHEN excluded.mode = 'shadow' THEN NULL ELSE l.shadow_until END;
+
+-- name: drop_rungs
+-- Channels that are in the settings no more.
+DELETE FROM ladder WHERE channel <> ALL (%(channels)s::text[]);
+
+-- name: rungs
+-- Every channel's mode, since when, whether its first pass was let go, and what it waits to write.
+SELECT l.channel, l.mode, l.since, l.gate, l.found, l.shadow_from, l.shadow_until, coalesce(w.lowers, 0) AS lowers,
+    coalesce(w.raises, 0) AS raises
+FROM ladder l LEFT JOIN (SELECT d.channel, count(*) FILTER (WHERE d.d < 0) AS lowers, count(*) FILTER (WHERE d.d > 0) AS raises
+    FROM desired d WHERE d.d <> 0 GROUP BY 1) AS w USING (channel) ORDER BY l.channel;
+
+-- name: first_passes
+-- Channels whose first pass can be judged: since they stepped up, the entries were walked, every master's set was taken
+-- in to its end, and what that made dirty was looked at.
+SELECT channel, mode FROM ladder l WHERE gate = 'checking'
+    AND EXISTS (SELECT FROM feed WHERE name = 'commercetools.entries' AND coalesce((cursor ->> 'round')::int, 0) >= 1)
+    AND NOT EXISTS (SELECT FROM unnest(%(masters)s::text[]) AS m (name) WHERE NOT EXISTS (SELECT FROM sweep s
+        WHERE s.master = m.name AND s.scope = '' AND s.state = 'applied' AND s.started_at >= l.since
+            AND NOT EXISTS (SELECT FROM dirty WHERE since <= s.finished_at)))
+    AND NOT EXISTS (SELECT FROM inbox WHERE state = 'new' AND kind = 'entries')
+ORDER BY channel FOR UPDATE SKIP LOCKED;
+
+-- name: first_pass
+-- What a channel's differences come to, of those that may be written.
+SELECT count(*) AS keys, coalesce(sum(greatest(e.e, 0)), 0)::bigint AS units,
+    count(*) FILTER (WHERE coalesce(w.d, 0) < 0) AS lowers, count(*) FILTER (WHERE w.d > 0) AS raises,
+    coalesce(-sum(w.d) FILTER (WHERE w.d < 0), 0)::bigint AS lowered, coalesce(sum(w.d) FILTER (WHERE w.d > 0), 0)::bigint AS raised,
+    (array_agg(w.sku ORDER BY abs(w.d) DESC, w.sku) FILTER (WHERE w.d < 0 OR w.d > 0 AND %(raises)s))[:10] AS examples
+FROM entry_now e LEFT JOIN desired w ON (w.sku, w.channel) = (e.sku, e.channel) WHERE e.channel = %(channel)s;
+
+-- name: set_gate
+-- Lets a first pass go, or stops it.
+UPDATE ladder SET gate = %(gate)s, found = coalesce(%(found)s::jsonb, found) WHERE channel = %(channel)s;
+
+-- name: shadow_numbers
+-- What a channel's time as a shadow would have changed: numbers looked at, those that were too high or too low when what
+-- they should be changed, and how often it did.
+SELECT count(DISTINCT sku) AS keys, count(*) AS changes,
+    count(DISTINCT sku) FILTER (WHERE (terms ->> 'd')::bigint < 0) AS too_high,
+    count(DISTINCT sku) FILTER (WHERE (terms ->> 'd')::bigint > 0) AS too_low
+FROM explained WHERE channel = %(channel)s AND at BETWEEN %(since)s AND %(until)s;
+
+-- name: shadow_oversold
+-- Order lines the storefront took while we would have offered less, with what we would have offered.
+SELECT coalesce(o.number, o.order_id) AS label, o.placed_at, l.sku, l.ordered, x.target AS offered
+FROM orders o JOIN order_line l USING (order_id) JOIN LATERAL (
+    SELECT (terms -> 'explanation' ->> 'target')::bigint AS target FROM explained
+    WHERE (sku, channel) = (l.sku, l.channel) AND at <= o.placed_at ORDER BY id DESC LIMIT 1) AS x ON x.target < l.ordered
+WHERE l.channel = %(channel)s AND l.mode <> 'None' AND o.placed_at BETWEEN %(since)s AND %(until)s
+ORDER BY o.placed_at, label, l.sku;
+
+-- name: shadow_orders
+-- Orders placed in a channel's time as a shadow, by what became of them.
+SELECT o.stage, count(*) AS n FROM orders o WHERE o.placed_at BETWEEN %(since)s AND %(until)s
+    AND EXISTS (SELECT FROM order_line l WHERE l.order_id = o.order_id AND l.channel = %(channel)s)
+GROUP BY 1 ORDER BY 1;
+
+-- name: part_of_sales
+-- Whether one of these sales serves an order other than this.
+SELECT EXISTS (SELECT FROM order_part WHERE sale_id = ANY (%(sales)s::text[]) AND order_id <> %(order_id)s);
+
+-- name: knows_catalogue
+-- Whether the master's products were read yet.
+SELECT EXISTS (SELECT FROM product);

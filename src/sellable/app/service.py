@@ -22,7 +22,7 @@ import httpx2
 import msgspec
 import psycopg
 
-from sellable.app import status, watching
+from sellable.app import acts, ladder, recovery, status, watching
 from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of, masters_of
@@ -73,7 +73,10 @@ from sellable.stock.availability import Layout
 from sellable.sync import masters, storefront
 from sellable.sync.loop import Syncer
 from sellable.sync.storefront import Judge, Shop
-from sellable.web.console.doors import OpenToReaders
+from sellable.web.console.doors import Record
+from sellable.web.people import book as people
+from sellable.web.people.guard import PeopleGuard
+from sellable.web.people.pages import link_to
 from sellable.web.server import Face, Refused
 
 TAKEOVER_SECONDS = 2.0
@@ -122,6 +125,7 @@ class Service:
         """Starts every loop; open operations of a former life are resolved first by whoever claims them."""
         await self.store.write(slots.disown, self.owner)
         await self.reseal([IN_THE_OPEN])
+        await self.store.write(ladder.notice, self.settings, self.desk, self.clock.now())
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
         await self.store.write(catalogue.spell, rules.at_master(self.settings), self.clock.now())
         await self.syncer.listen()
@@ -147,7 +151,9 @@ class Service:
         loops.every("judge", 5.0, self.syncer.judge)
         loops.every("suspects", 10.0, self.syncer.lower_overdue)
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
-        loops.every("many", 5.0, partial(self._watch, watching.drift))
+        loops.every("recovery", 5.0, partial(self._watch, recovery.look))
+        loops.every("many", 5.0, partial(self._watch, watching.drift, self.context.layout))
+        loops.every("first passes", 5.0, partial(self._watch, ladder.judge, self.settings))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
@@ -218,8 +224,22 @@ class Service:
             status=self.overview,
             ready=self.ready,
             alive=self.silent,
-            console=console_of(self.settings, self.store, self.clock, OpenToReaders(), self.overview),
-        )
+            console=console_of(
+                self.settings, self.store, self.clock, PeopleGuard(self.store, self.clock, self.settings), self.record,
+                self.overview,
+            ),
+        )  # fmt: skip
+
+    async def first_link(self, base: str) -> str | None:
+        """A one-time link that makes the first admin; None when there are people."""
+        book = people.Book(record=self.record, clock=self.clock, settings=self.settings)
+        word = await self.store.write(partial(people.first_link, book))
+        return link_to(self.settings.console.public_url, base, word) if word else None
+
+    @property
+    def record(self) -> Record:
+        """Puts what a person did on the record."""
+        return partial(acts.on_record, self.settings, self.clock)
 
     async def overview(self) -> dict[str, Any]:
         """Status of the whole installation, with budgets by lane."""
@@ -277,9 +297,10 @@ def _answers(tx: ReadTx) -> bool:
 # --- Assembly --------------------------------------------------------------------------------------------------------
 
 
-def _outside(
+def outside_of(
     settings: Settings, store: Store, clock: Clock, ids: Ids, client: httpx2.AsyncClient | None, owner: str
 ) -> Outside:
+    """The doors of a process, which pays from the budgets that all processes share. `client` replaces the network."""
     key = settings.service.redaction_key.encode()
     budgets = Budgets(
         store, clock, [*commercetools.budgets(settings.commercetools), *cin7_core.budgets(settings.cin7_core)]
@@ -314,7 +335,7 @@ def assemble(
     ids = Ids(clock, entropy)
     layout = layout_of(settings)
     desk = CaseDesk(settings)
-    outside = _outside(settings, store, clock, ids, client, owner)
+    outside = outside_of(settings, store, clock, ids, client, owner)
     budgets, shop_port, cin7 = outside.budgets, outside.storefront, outside.back_office
     context = Context(
         settings=settings, layout=layout, ids=ids, translate=once_known(shop_port.translate_order),
@@ -393,5 +414,6 @@ def housekeeping(tx: Tx, settings: Settings, clock: Clock) -> None:
     operations.prune(tx, now - timedelta(days=90))
     calls_module.prune(tx, now - timedelta(days=settings.commercetools.payload_days))
     cases.prune(tx, now - timedelta(days=settings.service.case_days))
+    people.prune(tx, settings, now)
     tx.run(observe.sql.prune_sweeps, before=now - timedelta(days=1))
     tx.run(observe.sql.prune_explained, before=now - timedelta(days=90))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sellable.app import ladder
 from sellable.book import book
 from sellable.runtime import feeds
 from sellable.runtime.database import ReadTx
@@ -29,6 +30,7 @@ def overview(tx: ReadTx, now: datetime) -> dict[str, Any]:
     return {
         "at": now.isoformat(),
         "orders": {r.stage: {"count": r.n, "oldest_seconds": age(r.oldest)} for r in tx.all(book.sql.stage_counts)},
+        "channels": ladder.rungs(tx),
         "differences": {
             "keys": keys.n,
             "lowers": work.lowers,

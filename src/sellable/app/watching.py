@@ -22,6 +22,7 @@ from sellable.runtime.database import Row, Tx
 from sellable.runtime.queries import queries
 from sellable.runtime.wanted import want
 from sellable.stock import catalogue, numbers, observe
+from sellable.stock.availability import Layout
 
 sql = queries("sellable.app")
 MANY_SHARE, MANY_FLOOR = 100, 20
@@ -41,19 +42,21 @@ mismatches = telemetry.gauge("catalogue_mismatches", "SKUs that storefront and m
 # --- Many numbers differ at once -------------------------------------------------------------------------------------
 
 
-def drift(tx: Tx, desk: CaseDesk, now: datetime) -> None:
+def drift(tx: Tx, desk: CaseDesk, layout: Layout, now: datetime) -> None:
     """Opens `drift_many`, which stops raises, when too many numbers were changed by nobody we know.
 
     Of the numbers judged of late those that drifted, or of all numbers those that drifted or were written by others.
-    What is explained is left out: orders of the last seconds before a look, units we assumed put back by a cancel.
+    What is explained is left out: orders of the last seconds before a look, units we assumed put back by a cancel; and
+    channels below mode full, where somebody else writes.
     """
     if desk.raises_stopped(tx):
         return
     since = now - DRIFT_WINDOW
-    found = tx.one(sql.strange_numbers, since=since)
+    others = layout.in_mode("shadow", "lowers")
+    found = tx.one(sql.strange_numbers, since=since, others=others)
     if found is None or found.strange <= MANY_FLOOR:
         return
-    size = tx.one(sql.compared_numbers, since=since)
+    size = tx.one(sql.compared_numbers, since=since, others=others)
     assert size is not None
     if found.drifted > max(MANY_FLOOR, size.judged // MANY_SHARE) or found.strange > size.keys // MANY_SHARE:
         actual = {

@@ -212,7 +212,11 @@ def feeds_of(
 def _creation_feeds(settings: Settings, store: Store, ids: Ids, shop: Commercetools, desk: CaseDesk) -> list[Feed]:
     """Makes missing entries, where a channel asks for it."""
     pools = {pool.name: pool.locations for pool in settings.pools}
-    places = {channel.key: pools[channel.pool] for channel in settings.channels if channel.create_entries}
+    places = {
+        channel.key: pools[channel.pool]
+        for channel in settings.channels
+        if channel.create_entries and channel.mode == "full"
+    }
     if not places:
         return []
     feed = creation.CreationFeed(store, ids, shop, places, walk=f"{CT}.entries", frozen=desk.frozen)

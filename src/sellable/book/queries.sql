@@ -133,6 +133,11 @@ RETURNING part, expected, actual;
 UPDATE order_part SET allocation_seq = nextval('causal_seq') WHERE order_id = %(order_id)s AND part = %(part)s
 RETURNING allocation_seq;
 
+-- name: all_allocations_doubtful
+-- What was known of the sales in hand is out of date. Answers the sales.
+UPDATE order_part SET allocation_seq = nextval('causal_seq'), verified_seq = 0
+WHERE sale_id IS NOT NULL AND state IN ('created', 'compared', 'authorised', 'held', 'voiding') RETURNING sale_id;
+
 -- name: lock_operations
 -- What is open in an order's lane, locked: nobody can claim it until this transaction ends.
 SELECT id, kind, sends, payload FROM operation WHERE lane = %(lane)s AND state IN ('intent', 'unknown', 'held')

@@ -9,11 +9,14 @@ import typer
 
 from sellable.cli import (
     audit,
+    backup,
     cases,
     config,
+    cutover,
     demo,
     explain,
     orders,
+    people,
     replay,
     run,
     sandbox,
@@ -25,6 +28,7 @@ from sellable.cli import (
 from sellable.config.problems import ConfigError
 from sellable.connectors.port import VendorError
 from sellable.runtime.http import HttpError
+from sellable.runtime.migrate import MigrationRefused
 from sellable.runtime.postgres import PostgresUnavailable
 
 app = typer.Typer(
@@ -36,6 +40,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("migrate")(run.migrate)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("status")(run.status)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
@@ -45,7 +51,9 @@ app.add_typer(setup.app, name="setup")
 app.add_typer(orders.app, name="orders")
 app.add_typer(cases.app, name="cases")
 app.add_typer(stock.app, name="stock")
+app.add_typer(cutover.app, name="cutover")
 app.add_typer(writes.app, name="writes")
+app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sandbox.app, name="sandbox")
 
@@ -63,6 +71,8 @@ def main() -> None:
         _end(f"{error.filename}: there is no such file; `sellable config example` prints one to start from", 2)
     except psycopg.errors.UndefinedTable:
         _end("the database is empty: `sellable migrate` sets it up (`sellable run` does so too)", 1)
+    except MigrationRefused as error:
+        _end(f"the database is not one for this program: {error}", 1)
     except (psycopg.OperationalError, PostgresUnavailable) as error:
         _end(f"the database cannot be had: {_first_line(error)}", 1)
     except (VendorError, HttpError) as error:

@@ -30,7 +30,7 @@ def listing(
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> None:
-    """Cases ranked by harm, then age."""
+    """Cases ranked by harm, then age. Exit code 0, also when there are none."""
     with opened(config) as (_, store, clock):
         states = cases.LIVE if state == "live" else (state,)
         rows = store.read_now(cases.listing, kind=kind, owner=owner, states=states)
@@ -108,7 +108,10 @@ def resolve(
 
 @app.command()
 def replay(ref: Ref, config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """Try again everything parked behind a case. Doing it twice does nothing more; it is kept in the history."""
+    """Try again everything parked behind a case. Doing it twice does nothing more; it is kept in the history.
+
+    Exit codes: 0 done, or nothing is parked; 1 no such case.
+    """
     counts = []
 
     with opened(config) as (settings, store, clock):

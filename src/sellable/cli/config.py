@@ -43,7 +43,7 @@ def check(
 
 @app.command()
 def example() -> None:
-    """Print a commented settings file with every setting, its default and its sentence."""
+    """Print a commented settings file with every setting, its default and its sentence. Exit code 0."""
     typer.echo(reference.example())
 
 
@@ -51,6 +51,6 @@ def example() -> None:
 def key() -> None:
     """Print a new key for `payload_key`, with which what arrives is encrypted in the database.
 
-    Keep a copy outside this machine: without it, what waits in the database cannot be read any more.
+    Keep a copy outside this machine: without it, what waits in the database cannot be read any more. Exit code 0.
     """
     typer.echo(new_key())

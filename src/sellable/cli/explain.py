@@ -97,6 +97,9 @@ def _show_number(sku: str, number: Mapping[str, Any]) -> None:
     table.add_row(
         f"{number['d']:+}", "difference to send" + (f", waits for: {w}" if (w := number.get("raise_waits_for")) else "")
     )
+    if number.get("mode", "full") != "full":
+        told = {"shadow": "nothing is written", "lowers": "only what lowers is written"}[number["mode"]]
+        table.add_row("", f"mode {number['mode']}: {told}")
     seen = number.get("last_seen")
     if seen:
         table.add_row(

@@ -27,7 +27,7 @@ def listing(
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> None:
-    """The newest orders with the stage they are in."""
+    """The newest orders with the stage they are in. Exit code 0, also when there are none."""
     with opened(config) as (_, store, _clock):
         rows = store.read_now(lambda tx: tx.all(book.sql.newest_orders, stage=stage, limit=limit))
     if json:

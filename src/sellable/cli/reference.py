@@ -17,8 +17,13 @@ HEAD = """\
 
 <!-- Generated: python -m sellable.cli.reference > docs/reference/commands.md -->
 
-Every command says `--help`. Exit codes: 0 done, 1 not done or not found, 2 wrong settings or wrong use; a command that
-means more by them says so. `SELLABLE_CONFIG` names the settings file where `--config` is not given.
+Every command says `--help`. Exit codes: 0 done, 1 not done or not found (also: the database or a vendor cannot be had),
+2 wrong settings or wrong use; what a command means by them besides, it says. `SELLABLE_CONFIG` names the settings file
+where `--config` is not given. What `--json` prints is one JSON value on standard output; words about failures go to
+standard error.
+
+Completion for bash, zsh, fish and PowerShell, of commands and options: once `sellable --install-completion`, then a new
+shell; `sellable --show-completion` prints it for you to put where you like.
 """
 
 
@@ -37,6 +42,8 @@ def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     if below is None:
         yield name, command
         return
+    if command.invoke_without_command:
+        yield name, command
     for word, child in below.items():
         yield from _walk(f"{name} {word}", child)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 import time
 from datetime import date, datetime
@@ -14,6 +13,7 @@ import typer
 
 from sellable.cli.common import Json, emit, err, fail
 from sellable.cli.verdict import show_result
+from sellable.runtime.postgres import discard
 from sellable.simulation import chaos as trouble
 from sellable.simulation import history
 from sellable.simulation.demo import COMPUTING_SECONDS
@@ -72,7 +72,7 @@ def replay(
         raise fail(str(error)) from error
     finally:
         if keep is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
     if json:
         emit({**result.figures, "problems": result.problems})
     else:

@@ -19,6 +19,7 @@ from sellable.app.service import Service, assemble
 from sellable.app.status import overview
 from sellable.app.wiring import seal_of
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, database, emit, fail, opened, out
+from sellable.config.check import only_here
 from sellable.config.load import load
 from sellable.config.settings import Settings
 from sellable.runtime import migrate as migrations
@@ -44,6 +45,8 @@ def run(
     Exit codes: 0 stopped as asked, 1 the database or port cannot be had, 2 the settings cannot work.
     """
     settings = checked(config)
+    if settings.console.open and listen and not only_here(listen):
+        raise fail(f"[console] open lets everybody read who reaches {listen}: leave it out, or listen on 127.0.0.1", 2)
     telemetry.configure(settings.service.log_level, settings.service.log)
     with database(settings, config) as url:
         migrations.migrate(url)
@@ -60,12 +63,20 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
         loop.add_signal_handler(number, stop.set)
     bound = _bind(listen)
     web = application(service.face())
-    server = _Server(uvicorn.Config(web, log_config=None, access_log=False, lifespan="off"))
+    server = _Server(
+        uvicorn.Config(
+            web, log_config=None, access_log=False, lifespan="off",
+            proxy_headers=bool(settings.console.proxies), forwarded_allow_ips=list(settings.console.proxies),
+        )
+    )  # fmt: skip
     await service.start()
     long_lived()
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     host, port = bound.getsockname()[:2]
     typer.echo(msgspec.json.encode({"ready": f"http://{host}:{port}"}).decode())
+    if link := await service.first_link(f"http://{host}:{port}"):
+        # On standard output alone: whoever reads the log later must not become the first admin.
+        typer.echo(msgspec.json.encode({"first_admin": link}).decode())
     await stop.wait()
     web.state.closing = server.should_exit = True
     await serving
@@ -108,21 +119,34 @@ def _bind(listen: str) -> socket.socket:
     return bound
 
 
-def migrate(config: Config = DEFAULT_CONFIG) -> None:
-    """Bring the database up to date; done at every start of `run` too."""
+def migrate(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
+    """Bring the database up to date: every pending step or, on any error, none. Done at each start of `run` too.
+
+    Exit codes: 0 up to date, 1 refused: the database is newer than this program, or an applied step was changed.
+    """
     settings = load(config)
     with database(settings, config) as url:
         done = migrations.migrate(url)
+    if json:
+        return emit({"applied": [f"{each.number:04}_{each.name}" for each in done]})
     out.print(f"{len(done)} migration(s) applied" if done else "nothing to do")
+    return None
 
 
 def status(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """What the service is doing: numbers right and settling, orders by stage, cases, feeds, what is owed."""
+    """What the service is doing: numbers right and settling, orders by stage, cases, feeds, what is owed.
+
+    Exit code 0 whatever it says: /health and /ready are for monitors.
+    """
     with opened(config) as (_, store, clock):
         found: dict[str, Any] = store.read_now(overview, clock.now())
     if json:
         return emit(found)
     out.print(headline(found))
+    for c in found["channels"]:
+        waits = "" if c["gate"] == "open" else f", first pass {c['gate']}"
+        name = c["channel"] or "(no channel)"
+        out.print(f"  channel {name:<20} {c['mode']}{waits}, {c['lowers']:,} too high, {c['raises']:,} too low")
     for stage, o in found["orders"].items():
         out.print(f"  orders {stage:<12} {o['count']:>8,}")
     for kind, c in found["cases"].items():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
+import msgspec
 import typer
 
-from sellable.cli.common import fail, out
+from sellable.cli.common import Json, emit, fail, out
 from sellable.sandbox.shop import Shop
 from sellable.simulation.demo import STAFF
 from sellable.simulation.faults import FAULTS, clear, put
@@ -34,7 +34,10 @@ def serve(
     skus: Annotated[int, typer.Option(help="How many SKUs the shop has.")] = 2000,
     speed: Annotated[float, typer.Option(help="Simulated seconds per real second, at most.")] = 1.0,
 ) -> None:
-    """Serve both simulators with a made-up shop until Ctrl-C, and write the sellable.toml that fits them."""
+    """Serve both simulators with a made-up shop until Ctrl-C, and write the sellable.toml that fits them.
+
+    Exit code 0 when stopped so.
+    """
 
     async def go() -> None:
         stop = asyncio.Event()
@@ -53,28 +56,37 @@ def serve(
 
 
 @faults.command("list")
-def listing() -> None:
-    """Every trouble there is, and which is in force."""
+def listing(json: Json = False) -> None:
+    """Every trouble there is, and which is in force. Exit codes: 0 listed, 1 no demo is running here."""
     run = _run()
     active = set(asyncio.run(_active(run))) | ({"flash-sale"} if Path(run["flash"]).exists() else set())
+    if json:
+        return emit([{"name": name, "active": name in active, "says": each.says} for name, each in FAULTS.items()])
     for name, trouble in FAULTS.items():
         out.print(f"{'* ' if name in active else '  '}{name:<16} {trouble.says}")
+    return None
 
 
 @faults.command("clear")
-def clear_all() -> None:
-    """End all trouble."""
+def clear_all(json: Json = False) -> None:
+    """End all trouble. Exit codes: 0 ended, 1 no demo is running here."""
     asyncio.run(clear(_run()))
+    if json:
+        return emit({"active": []})
     out.print("no more trouble")
+    return None
 
 
 def _command(name: str) -> None:
     says = FAULTS[name].says
 
-    @faults.command(name, help=says)
-    def trouble(seconds: For = 0.0) -> None:
+    @faults.command(name, help=f"{says[0].upper()}{says[1:]}. Exit codes: 0 in force, 1 no demo is running here.")
+    def trouble(seconds: For = 0.0, json: Json = False) -> None:
         asyncio.run(put(_run(), name, seconds))
+        if json:
+            return emit({"name": name, "seconds": seconds})
         out.print(says + (f" for {seconds:g} s" if seconds else ", until `sellable sandbox faults clear`"))
+        return None
 
 
 for _name in FAULTS:
@@ -83,7 +95,7 @@ for _name in FAULTS:
 
 def _run() -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(RUN_FILE.read_text())
+        found = msgspec.json.decode(RUN_FILE.read_bytes(), type=dict[str, Any])
     except (OSError, ValueError) as error:
         raise fail(f"no demo is running here ({RUN_FILE} is missing); start one with `sellable demo`") from error
     return found

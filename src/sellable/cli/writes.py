@@ -12,13 +12,16 @@ app = typer.Typer(help="Stop all writes of stock to the storefront, and let them
 
 @app.command()
 def freeze(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """Write no stock from now on, in any process. Orders still travel; what should be written waits."""
+    """Write no stock from now on, in any process. Orders still travel; what should be written waits.
+
+    Exit code 0, also when they are frozen already.
+    """
     _switch(config, frozen=True, json=json)
 
 
 @app.command()
 def resume(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """Write again; what has changed meanwhile is one write for each number."""
+    """Write again; what has changed meanwhile is one write for each number. Exit code 0, also when none were frozen."""
     _switch(config, frozen=False, json=json)
 
 

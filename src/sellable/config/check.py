@@ -5,6 +5,7 @@ Rule: refuse at the start what would make the storefront lie later: above all tw
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ def check(
         *_owners(settings, case_kinds),
         *_addresses(settings),
         *_keys(settings),
+        *_console(settings),
         *_numbers(settings, ""),
         *_rest(settings),
     ]
@@ -148,6 +150,10 @@ def _channels(settings: Settings) -> Found:
 def _buffers(settings: Settings) -> Found:
     names = [location.name for location in settings.locations]
     keys = [channel.key for channel in settings.channels]
+    for index, channel in enumerate(settings.channels):
+        for name in ("brake_keys_percent", "brake_units_percent"):
+            if not 0 <= getattr(channel, name) <= 100:
+                yield f"channels[{index}].{name}", "is no percentage", "Write 0 to 100; 100 sets no limit."
     for index, buffer in enumerate(settings.buffers):
         if buffer.location and buffer.location not in names:
             yield (f"buffers[{index}].location", *_unknown("location", buffer.location, names))
@@ -158,6 +164,7 @@ def _buffers(settings: Settings) -> Found:
         *((f"channels[{index}].buffer", channel.buffer) for index, channel in enumerate(settings.channels)),
         *((f"channels[{index}].cap", channel.cap or 0) for index, channel in enumerate(settings.channels)),
         *((f"channels[{index}].low_mark", channel.low_mark) for index, channel in enumerate(settings.channels)),
+        *((f"channels[{index}].brake_keys_min", each.brake_keys_min) for index, each in enumerate(settings.channels)),
         ("cin7_core.stale_buffer", settings.cin7_core.stale_buffer),
     ]
     for key, units in marks:
@@ -272,6 +279,38 @@ def _keys(settings: Settings) -> Found:
                 key_of(written)
         except ValueError as error:
             yield f"service.{name}", f"is no key: it {error}", "Write it as `sellable config key` printed it."
+
+
+def _console(settings: Settings) -> Found:
+    console, scheme_and_host = settings.console, _scheme_and_host(settings.console.public_url)
+    if console.open and not only_here(settings.service.listen):
+        says = f"everybody who reaches {settings.service.listen} could read without signing in"
+        mend = "Leave `open` out, or listen on 127.0.0.1; `sellable people add` lets people sign in."
+        yield "console.open", says, mend
+    if console.public_url and (scheme_and_host[0] not in ("http", "https") or not scheme_and_host[1]):
+        yield "console.public_url", "is no address", "Write https://, the host and the path."
+    elif scheme_and_host[0] == "http" and not is_loopback(scheme_and_host[1]):
+        mend = "Write https://; your proxy ends the encryption."
+        yield "console.public_url", "http would carry passwords in the open", mend
+    for index, proxy in enumerate(console.proxies):
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            says, mend = f'"{proxy}" is no address', "Write the IP address or network of the proxy itself."
+            yield f"console.proxies[{index}]", says, mend
+
+
+def only_here(listen: str) -> bool:
+    """Whether an address to listen on can be reached from this machine only."""
+    return is_loopback(listen.rpartition(":")[0].strip("[]") or "127.0.0.1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine's loopback."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _numbers(section: msgspec.Struct, key: str) -> Found:

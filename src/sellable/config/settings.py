@@ -40,7 +40,9 @@ class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Service(_Settings, frozen=True, kw_only=True):
     """The process itself."""
 
-    data_dir: Annotated[str, _says("Folder of the embedded database and its backups.")] = ".sellable"
+    data_dir: Annotated[
+        str, _says("Folder of the embedded database; where it is relative, beside the settings file.")
+    ] = ".sellable"
     database_url: Annotated[str, _hides("PostgreSQL to use, or empty for the embedded one.")] = ""
     listen: Annotated[str, _says("Address and port of webhooks, health, metrics and the status page.")] = (
         "127.0.0.1:8080"
@@ -90,6 +92,20 @@ class Channel(_Settings, frozen=True, kw_only=True):
     create_entries: Annotated[
         bool, _says("Create missing stock entries, at 0, for what is stocked in the pool and has a product.")
     ] = False
+    mode: Annotated[
+        Literal["shadow", "lowers", "full"],
+        _says(
+            "shadow computes and compares and writes nothing, of its orders neither; lowers writes only what makes a "
+            "number smaller; full keeps numbers equal."
+        ),
+    ] = "full"
+    brake_keys_percent: Annotated[
+        int, _says("The first pass in a mode that would change more of the channel's numbers waits; 100 for no limit.")
+    ] = 20
+    brake_units_percent: Annotated[
+        int, _says("The first pass that would move more units, in percent of those shown, waits; 100 for no limit.")
+    ] = 20
+    brake_keys_min: Annotated[int, _says("A first pass that changes fewer numbers never waits.")] = 10
 
 
 class Pool(_Settings, frozen=True, kw_only=True):
@@ -253,6 +269,23 @@ class Alerts(_Settings, frozen=True, kw_only=True):
     insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
 
 
+class Console(_Settings, frozen=True, kw_only=True):
+    """Signing in at the console and its API."""
+
+    public_url: Annotated[
+        str, _says("Address at which people reach the console (https://...), for one-time links; empty for `listen`.")
+    ] = ""
+    open: Annotated[
+        bool, _says("Whether everybody on this machine may read without signing in; only where `listen` is loopback.")
+    ] = False
+    proxies: Annotated[
+        tuple[str, ...], _says("Addresses of your own proxies, whose X-Forwarded-For is believed; empty for none.")
+    ] = ()
+    session_idle_minutes: Annotated[float, _says("After so long without a page opened, one must sign in again.")] = 60.0
+    session_hours: Annotated[float, _says("After so long one must sign in again in any case.")] = 12.0
+    link_hours: Annotated[float, _says("How long a one-time link can be used.")] = 24.0
+
+
 class Owner(_Settings, frozen=True, kw_only=True):
     """Who owns a kind of case."""
 
@@ -279,6 +312,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     skus: tuple[SkuMap, ...] = ()
     rates: tuple[Rate, ...] = ()
     alerts: Alerts = Alerts()
+    console: Console = Console()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict
     )

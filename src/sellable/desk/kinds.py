@@ -62,6 +62,26 @@ _TABLE = (
         "Look for a bulk import at the storefront or a mistake in a setting; resolve the case, and raises go on.",
     ),
     _kind(
+        "restored",
+        Area.STOCK,
+        1,
+        4,
+        "The database was restored",
+        "What happened since the backup is being read again; until that is done numbers may fall and none rises.",
+        "Wait: it ends by itself after one whole walk of entries, orders, stock and sales; look at `sellable status`.",
+    ),
+    _kind(
+        "first_pass_stopped",
+        Area.STOCK,
+        2,
+        4,
+        "First pass would change too much",
+        "A channel's first pass in its new mode would change more numbers, or more units, than its brake allows; "
+        "nothing of the channel is written.",
+        "Explain some of the largest under actual: if they are right, `sellable cutover proceed CHANNEL`; if not, mend "
+        "the settings and restart.",
+    ),
+    _kind(
         "sweep_suspicious",
         Area.STOCK,
         1,

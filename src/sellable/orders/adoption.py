@@ -10,8 +10,8 @@ One rule: exactly one sale, or a person decides. An order placed before `start_a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,10 @@ from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 from sellable.runtime.wanted import want
 from sellable.stock import demand
+
+OTHERS_MAY_TAKE, LOOK_AGAIN = timedelta(hours=1), timedelta(minutes=5)
+"""So long an order of a channel that only shadows may lack its sale before it is ignored, and how often it is looked
+for: whoever exports beside us does so in turns of his own."""
 
 _SALE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -52,12 +56,16 @@ class Searching:
     async def find(self, op: Operation) -> Outcome:
         """What is noted on the order names its sale; else all sales with exactly its number as customer reference."""
         order = await self._store.read(_order, op.payload["order_id"])
+        return Done({"sales": msgspec.to_builtins(await self.there(order))})
+
+    async def there(self, order: Order) -> list[There]:
+        """Its live sales: a call for each that is noted on it, or a call a page of a search."""
         noted = [await self._noted(sale_id) for sale_id in noted_sales(order)]
         there = [sale for sale in noted if sale is not None]
         if not there:
             rows = await self._target.search_sales(order.label, lane="orders")
             there = with_reference(rows, order.label)
-        return Done({"sales": msgspec.to_builtins(there)})
+        return there
 
     async def _noted(self, sale_id: str) -> There | None:
         try:
@@ -76,7 +84,10 @@ class Searching:
         """Adopts the one sale there is; goes on without, where there is none; or asks a person."""
         order_id = op.payload["order_id"]
         row = book.lock(tx, order_id)
-        if row is None or row.stage != "waiting" or tx.all(book.sql.parts_of, order_id=order_id):
+        if row is None or row.stage != "waiting":
+            return
+        # Parts whose sale was refused are no beginning: the order is planned anew.
+        if capture.begun(tx, order_id, tx.all(book.sql.parts_of, order_id=order_id)):
             return
         order, context = book.order_of(row), self._context
         if isinstance(outcome, Rejected):
@@ -90,17 +101,20 @@ class Searching:
         context, older = self._context, capture.is_older(order, self._context)
         there = [*ours, *others]
         taken = any(tx.one(book.sql.part_of_sale, sale_id=sale.sale_id) for sale in there)
-        if taken or (len(there) > 1 and (others or older)):
+        what = verdict(ours, others, older=older, taken=taken)
+        if what == "ask":
             expected = {"sales": "exactly one, of this order only", "customer reference": order.label}
             found = {"sales": [[sale.number, sale.status, sale.location] for sale in there]}
             capture.hold(tx, order, [_finding(order, "two_sales_one_order", expected, found)], now, context)
             return
         context.clear_cases(tx, ["two_sales_one_order"], f"order:{order.order_id}", now)
-        if len(there) == 1:
+        if what == "adopt":
             adopt(tx, order, there[0], now, context, ours=bool(ours))
+        elif context.shadows(order) and now - order.placed_at < OTHERS_MAY_TAKE:
+            capture.look_for_its_sale(tx, order, now, context, now + LOOK_AGAIN)
         elif older:
-            demand.release(tx, order.order_id, None, capture.BEFORE_START, now)
-            book.stage(tx, order.order_id, "ignored", now, capture.BEFORE_START)
+            demand.release(tx, order.order_id, None, capture.why_not_ours(order, context), now)
+            book.stage(tx, order.order_id, "ignored", now, capture.why_not_ours(order, context))
         else:
             kits = capture.kits_in(tx, order)
             capture.proceed(tx, order, kits, now, context, searched=True, sales_there=len(ours))
@@ -127,6 +141,8 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
         capture.hold(tx, order, trouble, now, context)
         return
     (part,) = (each for each in planned if isinstance(each, sales.Part))
+    # An earlier plan, whose sale was refused, gives way.
+    tx.run(book.sql.drop_planned_parts, order_id=order.order_id)
     demand.assign(tx, order.order_id, capture.slots_of(order, assignment, kits), now)
     # Its header is made already, at a rate of its maker's.
     made = msgspec.structs.replace(part.draft, currency_rate=None)
@@ -154,7 +170,20 @@ def _finding(order: Order, kind: str, expected: dict[str, Any], actual: dict[str
     return Finding(kind=kind, subject=f"order:{order.order_id}", expected=expected, actual=actual)
 
 
-# --- Which sales are meant; pure -------------------------------------------------------------------------------------
+# --- What becomes of an order, and which sales are meant; pure --------------------------------------------------------
+
+
+def verdict(ours: Sequence[There], others: Sequence[There], *, older: bool, taken: bool) -> str:
+    """adopt | create | ignore | ask: exactly one sale, or a person decides; an `older` order is never created.
+
+    `taken`: one of them serves another order already. Several of our own, of a former life, are completed by creating.
+    """
+    count = len(ours) + len(others)
+    if taken or (count > 1 and (others or older)):
+        return "ask"
+    if count == 1:
+        return "adopt"
+    return "ignore" if older else "create"
 
 
 def noted_sales(order: Order) -> list[str]:

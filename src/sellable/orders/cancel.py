@@ -10,7 +10,7 @@ from sellable.connectors.port import OrderTarget, Refused
 from sellable.domain.orders import InventoryMode, Order
 from sellable.domain.stock import Priority
 from sellable.orders import evidence
-from sellable.orders.context import BACK_OFFICE, ORDER_PRIORITY, Context, lane_of
+from sellable.orders.context import BACK_OFFICE, ORDER_PRIORITY, Context, lane_of, shadowed
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Intent, NotApplied, Operation, Outcome, Rejected
@@ -115,7 +115,12 @@ class Voiding:
         self._context = context
 
     async def send(self, op: Operation) -> Outcome:
-        """Voids the recorded sale, or what carries our reference where none is recorded; too late is an outcome."""
+        """Voids the recorded sale, or what carries our reference where none is recorded; too late is an outcome.
+
+        Where we only shadow, whoever made the sale voids it.
+        """
+        if await self._store.read(shadowed, op.payload["order_id"], self._context):
+            return Done({"shadow": True})
         part = await self._store.read(_part, op.payload["order_id"], op.payload["part"])
         if part is None:
             return Done({"nothing": True})
@@ -157,7 +162,9 @@ class Voiding:
         elif isinstance(outcome, Rejected) or (isinstance(outcome, Done) and outcome.result.get("too_late")):
             self._too_late(tx, part, outcome, now)
         elif isinstance(outcome, Done):
-            self._voided(tx, op, part, now)
+            self._voided(
+                tx, op, part, now, "voiding is left to others" if outcome.result.get("shadow") else "sale voided"
+            )
 
     def _too_late(self, tx: Tx, part: Any, outcome: Outcome, now: datetime) -> None:
         actual = outcome.result if isinstance(outcome, Done) else {"cause": getattr(outcome, "cause", "")}
@@ -166,13 +173,13 @@ class Voiding:
         if part.sale_id is not None:
             want(tx, BACK_OFFICE, "sale", [part.sale_id], 2, now)
 
-    def _voided(self, tx: Tx, op: Operation, part: Any, now: datetime) -> None:
+    def _voided(self, tx: Tx, op: Operation, part: Any, now: datetime, what: str) -> None:
         if op.payload["undo"]:
             tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="held")
             book.tell(tx, part.order_id, "sale undone", now, part=part.part, sale=part.sale_id)
             return
         tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="voided")
-        book.tell(tx, part.order_id, "sale voided", now, part=part.part, sale=part.sale_id)
+        book.tell(tx, part.order_id, what, now, part=part.part, sale=part.sale_id)
         visible = {"part": part.part, "location": part.location, "what": "cancelled"}
         self._context.owe_visible(tx, part.order_id, visible, now)
         if part.sale_id is None:

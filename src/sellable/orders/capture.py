@@ -20,11 +20,12 @@ from sellable.orders import cancel, rules, sales, totals
 from sellable.orders.context import BACK_OFFICE, Context, lane_of
 from sellable.orders.rules import Finding
 from sellable.runtime import operations
-from sellable.runtime.database import Tx
+from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.inbox import InboxRow
 from sellable.stock import catalogue, demand, entries, numbers
 
 BEFORE_START = "placed before orders.start_at"
+SHADOWED = "its channel is a shadow"
 LOOKED_FOR = "its sale is looked for"
 TOLD_BY_OTHERS = ("Shipped", "Delivered", "Partial")
 
@@ -46,8 +47,8 @@ def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
 
 
 def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
-    if is_older(order, context):
-        if _followed(order):
+    if before_start(order, context):
+        if followed(order):
             look_for_its_sale(tx, order, now, context)
         else:
             noted = any(s.channel == context.settings.commercetools.export_channel for s in order.sync)
@@ -66,12 +67,22 @@ def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         demand.capture(tx, units_in_flight(order, kits), now)
 
 
-def is_older(order: Order, context: Context) -> bool:
-    """Whether somebody else was to export this order: it is adopted or ignored, never created."""
+def before_start(order: Order, context: Context) -> bool:
+    """Whether it was placed before we began: without a sale it is ignored, and its units never counted."""
     return order.placed_at < context.settings.orders.start_at
 
 
-def _followed(order: Order) -> bool:
+def is_older(order: Order, context: Context) -> bool:
+    """Whether somebody else was to export this order: it is adopted or ignored, never created."""
+    return before_start(order, context) or context.shadows(order)
+
+
+def why_not_ours(order: Order, context: Context) -> str:
+    """Why an order without a sale is ignored."""
+    return BEFORE_START if before_start(order, context) else SHADOWED
+
+
+def followed(order: Order) -> bool:
     """Whether an older order still has something to be followed, and nobody else has told the customer of parcels."""
     open_ = order.state in (OrderState.OPEN, OrderState.CONFIRMED)
     return open_ and order.shipment_state not in TOLD_BY_OTHERS and not order.delivery_keys
@@ -141,7 +152,7 @@ def proceed(
     says that nobody else's sale of it is there, `sales_there` how many of our own are, from a former life.
     """
     older = is_older(order, context)
-    waits_for = "" if older else _not_triggered(order, context)
+    waits_for = "" if older else not_triggered(order, context)
     if waits_for:
         book.stage(tx, order.order_id, "waiting", now, waits_for)
         book.tell(tx, order.order_id, "waits", now, cause=waits_for)
@@ -157,13 +168,13 @@ def proceed(
     return not found
 
 
-def look_for_its_sale(tx: Tx, order: Order, now: datetime, context: Context) -> None:
+def look_for_its_sale(tx: Tx, order: Order, now: datetime, context: Context, due_at: datetime | None = None) -> None:
     """Somebody else, or we in a former life, may have exported it: nothing is created before that is known."""
     book.stage(tx, order.order_id, "waiting", now, LOOKED_FOR)
-    context.owe(tx, order.order_id, BACK_OFFICE, "sale.find", {}, now)
+    context.owe(tx, order.order_id, BACK_OFFICE, "sale.find", {}, now, due_at)
 
 
-def wrong_with(tx: Tx, order: Order, context: Context) -> list[Finding]:
+def wrong_with(tx: ReadTx, order: Order, context: Context) -> list[Finding]:
     """What the boundary check finds, by the catalogue and settings of today."""
     sold = {line.sku for line in order.lines if line.sku}
     spelled = rules.at_master(context.settings)
@@ -188,7 +199,8 @@ def hold(tx: Tx, order: Order, found: Sequence[Finding], now: datetime, context:
     book.tell(tx, order.order_id, "held", now, causes=causes)
 
 
-def _not_triggered(order: Order, context: Context) -> str:
+def not_triggered(order: Order, context: Context) -> str:
+    """What an order still waits for before it is exported, or nothing."""
     trigger = context.settings.orders.trigger
     if trigger == "paid" and order.payment_state != "Paid":
         return "payment"
@@ -271,12 +283,15 @@ def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
 
 
 def _needs_search(tx: Tx, order: Order, now: datetime, context: Context) -> bool:
-    """Creating without a search is allowed only when this database has been awake long enough to know better, and when
-    no other system has noted anything on the order.
+    """Creating without a search is allowed only when this database has been awake long enough to know better, when the
+    order is younger than any backup it was restored from, and when no other system has noted anything on the order.
     """
-    birth = tx.value(numbers.sql.birth)
-    young = birth is None or now - birth < timedelta(minutes=context.settings.orders.adopt_minutes_after_birth)
-    return young or bool(order.sync)
+    life = tx.one(numbers.sql.birth)
+    assert life is not None
+    unsure = timedelta(minutes=context.settings.orders.adopt_minutes_after_birth)
+    young = life.born is None or now - life.born < unsure
+    lost = life.restored is not None and order.placed_at < life.restored + unsure
+    return young or lost or bool(order.sync)
 
 
 def stock_by_location(
@@ -334,11 +349,11 @@ def _changed(tx: Tx, row: Any, order: Order, now: datetime, context: Context) ->
     parts = tx.all(book.sql.parts_of, order_id=order.order_id)
     if _goods(before) != _goods(order):
         _edited(tx, before, order, parts, now, context)
-    if row.stage in ("waiting", "held") and not _begun(tx, order.order_id, parts):
+    if row.stage in ("waiting", "held") and not begun(tx, order.order_id, parts):
         proceed(tx, order, kits_in(tx, order), now, context)
 
 
-def _begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
+def begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
     """Whether any of the order's sales exists, or may be on its way: then nothing is planned anew."""
     if any(p.sale_id is not None for p in parts):
         return True
@@ -398,7 +413,7 @@ def retry(tx: Tx, order_id: str, now: datetime, context: Context) -> bool:
     if row is None or row.stage not in ("waiting", "held"):
         return False
     order, parts = book.order_of(row), tx.all(book.sql.parts_of, order_id=order_id)
-    if not _begun(tx, order_id, parts):
+    if not begun(tx, order_id, parts):
         proceed(tx, order, kits_in(tx, order), now, context)
         return True
     held = [p for p in parts if p.state == "held"]

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
 from sellable.runtime import operations
-from sellable.runtime.database import Tx
+from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.operations import Intent
 from sellable.stock.availability import Layout
@@ -40,7 +41,16 @@ class Context:
     open_case: OpenCase
     clear_cases: Callable[[Tx, Sequence[str], str, datetime], None]
 
-    def owe(self, tx: Tx, order_id: str, system: str, kind: str, payload: Mapping[str, Any], now: datetime) -> str:
+    def owe(
+        self,
+        tx: Tx,
+        order_id: str,
+        system: str,
+        kind: str,
+        payload: Mapping[str, Any],
+        now: datetime,
+        due_at: datetime | None = None,
+    ) -> str:
         """One more operation at the end of the order's lane."""
         intent = Intent(
             system=system,
@@ -50,8 +60,14 @@ class Context:
             priority=ORDER_PRIORITY,
             payload={"order_id": order_id, **payload},
             correlation=order_id,
-        )
+            due_at=due_at,
+        )  # fmt: skip
         return operations.owe(tx, [intent], now, self.ids)[0]
+
+    def shadows(self, order: Order) -> bool:
+        """Whether somebody else works this order: one of its channels only computes and compares."""
+        silent = self.layout.in_mode("shadow")
+        return any((line.channel or "") in silent for line in order.lines)
 
     def settled(self, tx: Tx, order_id: str, now: datetime, kinds: Sequence[str] = SETTLED_BY_CANCEL) -> None:
         """What an order's cases were about is over."""
@@ -75,6 +91,12 @@ class Context:
         ships = {x.name for x in self.settings.locations if x.ships}
         rule = self.layout.channels.get(channel)
         return tuple(x for x in self.layout.pools[rule.pool] if x in ships) if rule else ()
+
+
+def shadowed(tx: ReadTx, order_id: str, context: Context) -> bool:
+    """Whether an order of the book is one that somebody else works (`Context.shadows`)."""
+    silent = context.layout.in_mode("shadow")
+    return bool(silent) and any(line.channel in silent for line in tx.all(book.sql.lines_of, order_id=order_id))
 
 
 def lane_of(order_id: str) -> str:

@@ -28,7 +28,7 @@ from sellable.connectors.port import (
     StorefrontOrders,
 )
 from sellable.orders import strays, totals
-from sellable.orders.context import BACK_OFFICE, SETTLED_BY_EXPORT, STOREFRONT, Context
+from sellable.orders.context import BACK_OFFICE, SETTLED_BY_EXPORT, STOREFRONT, Context, shadowed
 from sellable.orders.evidence import allocated, components_of, revoke
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -296,6 +296,8 @@ class Noting:
 
     async def note(self, op: Operation) -> Outcome:
         """Reads the order fresh and adds what is missing, guarded by its version."""
+        if await self._store.read(shadowed, op.payload["order_id"], self._context):
+            return Done({"shadow": True})
         sales = await self._store.read(_sales_of, op.payload["order_id"])
         if not sales:
             return Done({})
@@ -320,7 +322,8 @@ class Noting:
             tx.run(book.sql.set_told, order_id=order_id, part=number)
             if outcome.result.get("version"):
                 tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
-            book.tell(tx, order_id, "noted at the storefront", now, part=number)
+            done = "noting is left to others" if outcome.result.get("shadow") else "noted at the storefront"
+            book.tell(tx, order_id, done, now, part=number)
 
 
 def choose(rows: Sequence[SaleRow]) -> SaleRow:

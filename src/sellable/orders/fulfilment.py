@@ -24,7 +24,7 @@ from sellable.connectors.port import (
 from sellable.domain.orders import Parcel, Shipment
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import despatch
-from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context
+from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context, shadowed
 from sellable.orders.evidence import allocated, components_of, revoke
 from sellable.orders.export import differing, went_out
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -385,6 +385,8 @@ class Delivering:
         )
 
     async def _change(self, op: Operation, change: Any) -> Outcome:
+        if await self._store.read(shadowed, op.payload["order_id"], self._context):
+            return Done({"shadow": True})
         try:
             order: RawOrder = await self._storefront.read_order(op.payload["order_id"], lane="orders")
             after: RawOrder = await change(order)
@@ -407,7 +409,8 @@ class Delivering:
                 tx.run(book.sql.shipment_told, shipment_id=op.payload["shipment"])
             if outcome.result.get("version"):
                 tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
-            book.tell(tx, order_id, f"storefront told: {op.kind}", now, part=op.payload["part"])
+            who = "left to others" if outcome.result.get("shadow") else "storefront told"
+            book.tell(tx, order_id, f"{who}: {op.kind}", now, part=op.payload["part"])
 
 
 def delivery_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,16 +51,27 @@ def migrate(target: Store | str, folder: Path = FOLDER) -> list[Migration]:
     """
     files = load(folder)
     with _connect(target) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        lock(connection)
         connection.execute(_BOOKKEEPING)
         todo = _unapplied(connection, files)
-        for migration in todo:
-            connection.execute(migration.text.encode())
-            connection.execute(
-                "INSERT INTO schema_migration (number, name, sha256, applied_at) VALUES (%s, %s, %s, app_now())",
-                [migration.number, migration.name, migration.sha256],
-            )
+        apply(connection, todo)
     return todo
+
+
+def lock(connection: psycopg.Connection) -> None:
+    """Be the one who changes the schema, until this transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+def apply(connection: psycopg.Connection, files: Sequence[Migration]) -> None:
+    """Apply these files, in this order, and note each one."""
+    connection.execute(_BOOKKEEPING)
+    for migration in files:
+        connection.execute(migration.text.encode())
+        connection.execute(
+            "INSERT INTO schema_migration (number, name, sha256, applied_at) VALUES (%s, %s, %s, app_now())",
+            [migration.number, migration.name, migration.sha256],
+        )
 
 
 def pending(target: Store | str, folder: Path = FOLDER) -> list[Migration]:

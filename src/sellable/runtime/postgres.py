@@ -67,6 +67,14 @@ class PostgresUnavailable(Exception):
     """No usable PostgreSQL was found, or it would not start; the message says what to do."""
 
 
+def discard(folder: Path) -> None:
+    """Delete a folder with all there is, and the clusters that its data directories keep elsewhere (see _Runner)."""
+    for link in folder.rglob("cluster"):
+        if link.is_symlink():
+            shutil.rmtree(link.resolve(), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 class EmbeddedServer:
     """The server of one data directory; `start` finds the running one or starts it, `stop` stops it if it is ours.
 

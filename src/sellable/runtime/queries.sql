@@ -476,3 +476,53 @@ WHERE correlation = ANY(%(keys)s::text[]) ORDER BY id LIMIT %(limit)s;
 -- name: prune_calls
 -- Forgets calls made before a moment.
 DELETE FROM call_log WHERE at < %(before)s;
+
+-- name: slots_held
+-- Whether any process serves this database.
+SELECT EXISTS (SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
+    WHERE l.locktype = 'advisory' AND l.classid = %(space)s::int::oid AND l.objsubid = 2 AND l.granted);
+
+-- name: tables_to_keep
+-- Every table with the columns that are written and not computed.
+SELECT c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' GROUP BY c.relname ORDER BY c.relname;
+
+-- name: table_references
+-- Which table refers to rows of which.
+SELECT child.relname AS child, parent.relname AS parent FROM pg_constraint k
+JOIN pg_class child ON child.oid = k.conrelid JOIN pg_class parent ON parent.oid = k.confrelid
+WHERE k.contype = 'f' AND k.connamespace = current_schema()::regnamespace;
+
+-- name: sequences_at
+-- Where the causal clock and the identity columns of these tables stand.
+SELECT s.sequencename AS name, coalesce(s.last_value, s.start_value) AS value FROM pg_sequences s
+WHERE s.schemaname = current_schema() AND (s.sequencename = 'causal_seq' OR EXISTS (
+    SELECT FROM pg_depend d JOIN pg_class c ON c.oid = d.refobjid AND c.relname = ANY (%(tables)s::text[])
+    WHERE d.objid = format('%%I.%%I', s.schemaname, s.sequencename)::regclass AND d.deptype IN ('i', 'a')))
+ORDER BY s.sequencename;
+
+-- name: migrations_applied
+-- What the schema was made by.
+SELECT number, name, sha256 FROM schema_migration ORDER BY number;
+
+-- name: doubt_operations
+-- Any of these may have been sent by a life we know nothing of: none is a first copy, and its outcome is looked for.
+UPDATE operation SET state = CASE state WHEN 'held' THEN state ELSE 'unknown' END,
+    held_from = CASE state WHEN 'held' THEN 'unknown' END, sends = sends + 1, epoch = epoch + 1, owner = NULL,
+    lease_until = NULL, due_at = least(due_at, %(now)s)
+WHERE state IN ('intent', 'unknown', 'held');
+
+-- name: rewind_feeds
+-- Every feed goes on from its mark; where a walk stood is forgotten, so the next one begins at its first page.
+UPDATE feed SET cursor = (SELECT jsonb_object_agg(key, value) FROM jsonb_each(cursor) WHERE key IN ('mark', 'at', 'transfers')),
+    owner = NULL, lease_until = NULL, epoch = epoch + 1, due_at = %(now)s, failures = 0, last_error = NULL;
+
+-- name: drop_all_wanted_leases
+-- Nobody is reading any of it.
+UPDATE wanted SET owner = NULL, lease_until = NULL, due_at = least(due_at, %(now)s);
+
+-- name: drop_old_readings
+-- What was read before a restore and not taken in is read again instead: it shows numbers of another time.
+UPDATE inbox SET state = 'done', settled_at = %(now)s, cause = 'restored: read anew'
+WHERE state = 'new' AND kind = ANY (%(kinds)s::text[]);

@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from sellable.sandbox.shop import Shop
 
 
+NO_BRAKE = """\
+# The entries of a made-up shop begin at 0, so its first pass changes every one.
+brake_keys_percent = 100
+brake_units_percent = 100
+"""
+
+
 def settings_toml(
     shop: "Shop", where: Mapping[str, str], *, start_at: str, listen: str, tempo: Mapping[str, Any]
 ) -> str:
@@ -33,6 +40,10 @@ log = "json"
 redaction_key = "sandbox-redaction-key"
 # What arrives is encrypted with it in the database.
 payload_key = {toml(where["payload_key"])}
+
+[console]
+# Who is on this machine may look without signing in; to act, sign in with a link from `sellable people add`.
+open = true
 
 [orders]
 # Orders placed before this instant are never created at the back office.
@@ -82,7 +93,7 @@ def _layout(shop: "Shop") -> str:
     for channel in shop.channels:
         cap = "" if channel.cap is None else f"\ncap = {channel.cap}"
         rule = f"key = {toml(channel.key)}\npool = {toml(channel.pool)}\nbuffer = {channel.buffer}{cap}"
-        parts.append(f"[[channels]]\n{rule}\n")
+        parts.append(f"[[channels]]\n{rule}\n{NO_BRAKE}")
     for sku, units in shop.held_back.items():
         parts.append(f"[[buffers]]\nsku = {toml(sku)}\nunits = {units}\n")
     for item in shop.items:

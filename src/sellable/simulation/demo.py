@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sellable.runtime.postgres import discard
 from sellable.sandbox.shop import Shop
 from sellable.sandbox.shopper import Storefront
 from sellable.sandbox.traffic import Tempo, Traffic
@@ -236,7 +236,7 @@ def _fresh(folder: Path) -> Path:
         pid = json.loads((folder / "run.json").read_text())["pid"]
         os.kill(pid, 0)
     except (OSError, ValueError, KeyError):
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
         folder.mkdir(parents=True)
         return folder
     raise AlreadyRunning(f"a demo is running in {folder} already (process {pid})")

@@ -90,6 +90,7 @@ class ChannelRule(msgspec.Struct, frozen=True):
     buffer: int = 0
     cap: int | None = None
     low_mark: int = 3
+    mode: str = "full"
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -99,6 +100,10 @@ class Layout(msgspec.Struct, frozen=True):
     pools: Mapping[str, tuple[str, ...]]
     buffers: tuple[BufferRule, ...] = ()
     stale_buffer: int = 0
+
+    def in_mode(self, *modes: str) -> list[str]:
+        """Channels in one of these modes, in the order of their keys."""
+        return sorted(key for key, rule in self.channels.items() if rule.mode in modes)
 
     def location_buffer(self, sku: str, location: str) -> int:
         """Units of `sku` held back at `location`."""

@@ -119,6 +119,13 @@ def revoke(tx: Tx, order_id: str, location: str | None, reason: str, now: dateti
     return sum(r.units for r in rows)
 
 
+def revoke_all(tx: Tx, now: datetime) -> int:
+    """Puts all evidenced units that have not shipped back in flight: what proved them is of a life that ended."""
+    rows = tx.all(sql.revoke_all_evidence)
+    _log(tx, "revoked", rows, now)
+    return sum(r.units for r in rows)
+
+
 def release(tx: Tx, order_id: str, units: Mapping[tuple[str, str], int] | None, reason: str, now: datetime) -> None:
     """Drops never-sent units at once: all of the order, or `units` by (line id, component sku)."""
     if units is None:

@@ -81,7 +81,8 @@ def see(tx: Tx, seen: Sequence[Seen], now: datetime) -> list[str]:
     """Notes what entries showed. An entry met for the first time gets its baseline: E = the number seen.
 
     An entry that was deleted and made anew starts again from its number, and no raise counts until the master was
-    read after that: orders of the old one may still be unknown. Returns the SKUs met for the first time.
+    read after that: orders of the old one may still be unknown. So does one that is read for the first time since the
+    database was restored from a backup. Returns the SKUs met for the first time.
     """
     if not seen:
         return []
@@ -119,7 +120,7 @@ def see(tx: Tx, seen: Sequence[Seen], now: datetime) -> list[str]:
         if (s.sku, s.channel) in new
     ]
     record(tx, baselines, now, priority=Priority.LOWER, reason="entry first seen")
-    _begin_anew(tx, [r for r in rows if r.reborn], now)
+    _begin_anew(tx, [r for r in rows if r.reborn or r.restored], now)
     return sorted({sku for sku, _ in new})
 
 
@@ -129,9 +130,11 @@ def _begin_anew(tx: Tx, rows: Sequence[Any], now: datetime) -> None:
         tx.run(sql.lock_entry, sku=r.sku, channel=r.channel)
         # A statement of its own: it sees what was committed while the lock was waited for.
         expected = int(tx.value(sql.expected_at, sku=r.sku, channel=r.channel, at=r.q_at))
+        # What a backup did not know is no drift, of which many together stop raises.
+        kind = "baseline" if r.restored else "drift"
         fact = EntryFact(
-            sku=r.sku, channel=r.channel, kind="drift", quantity=r.q - expected, source="storefront",
-            resource=r.remote_id, line="", seq=0, remote_at=r.q_at,
+            sku=r.sku, channel=r.channel, kind=kind, quantity=r.q - expected, source="storefront",
+            resource=r.remote_id, line="", seq=r.q_seq, remote_at=r.q_at,
         )  # fmt: skip
         record(tx, [fact], now, priority=Priority.LOWER, reason="entry made anew")
         tx.run(sql.begin_anew, sku=r.sku, channel=r.channel, at=r.q_at)

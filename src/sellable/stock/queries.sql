@@ -131,6 +131,28 @@ UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_uni
 FROM before b WHERE (d.order_id, d.line_id, d.sku, d.slot) = (b.order_id, b.line_id, b.sku, b.slot)
 RETURNING d.order_id, d.line_id, d.sku, b.evidenced_units AS units, d.location, d.evidence_seq;
 
+-- name: revoke_all_evidence
+-- Puts every evidenced unit that has not shipped back in flight.
+WITH before AS (
+    SELECT order_id, line_id, sku, slot, evidenced_units FROM demand
+    WHERE evidenced_units > 0 AND NOT finished AND NOT settled FOR UPDATE)
+UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_units = 0, evidence_seq = NULL,
+    doubt_seq = NULL
+FROM before b WHERE (d.order_id, d.line_id, d.sku, d.slot) = (b.order_id, b.line_id, b.sku, b.slot)
+RETURNING d.order_id, d.line_id, d.sku, b.evidenced_units AS units, d.location, d.evidence_seq;
+
+-- name: forget_baselines
+-- Until it is read, nobody knows what an entry shows: no raise, no refill, and what happened so far counts with that
+-- reading. Answers the SKUs.
+UPDATE entry SET parked = 'base', parked_seq = %(seq)s, last_t = NULL, looked_q = NULL, looked_at = NULL, judged_at = NULL,
+    baseline_at = greatest(baseline_at, %(at)s)
+WHERE NOT gone RETURNING sku;
+
+-- name: abandon_all_sweeps
+-- Sets of another life prove nothing.
+UPDATE sweep SET state = 'abandoned', cause = 'restored', finished_at = coalesce(finished_at, %(at)s)
+WHERE state IN ('running', 'proving');
+
 -- name: release_order
 -- Drops every unit of an order that no master was ever told of.
 UPDATE demand SET open_units = 0, finished = true, settled = true
@@ -175,6 +197,7 @@ WHERE sku = ANY (%(skus)s::text[]) AND NOT finished AND NOT settled AND evidence
 -- name: worth_doubting
 -- SKUs of a set, among those for which these sales (by SKU, order, location) stand in the way of a raise, that show no
 -- less than now when the set is believed and the units of these sales count as in flight.
+-- planned anew
 WITH pair AS (
     SELECT sku, order_id, location FROM unnest(%(sku)s::text[], %(order_id)s::text[], %(location)s::text[])
         AS t (sku, order_id, location)
@@ -272,14 +295,15 @@ WITH waiting AS (
 UPDATE entry e SET e = e.e + s.units FROM sums s WHERE (e.sku, e.channel) = (s.sku, s.channel);
 
 -- name: see_entries
--- Notes what entries showed; an older look never replaces a newer one.
+-- Notes what entries showed; an older look never replaces a newer one. After a restore a first look, which makes the new
+-- baseline, waits until it is known what became of a write that is open.
 WITH input AS (
     SELECT * FROM unnest(%(sku)s::text[], %(channel)s::text[], %(remote_id)s::text[], %(version)s::bigint[],
         %(quantity)s::bigint[], %(reserved)s::bigint[], %(typed)s::text[], %(backorder)s::bool[], %(last_op)s::text[],
         %(at)s::timestamptz[], %(seq)s::bigint[])
         AS t (sku, channel, remote_id, version, quantity, reserved, typed, backorder, last_op, at, seq)
 ), before AS (
-    SELECT e.sku, e.channel, e.q_reserved, e.remote_id FROM entry e JOIN input USING (sku, channel)),
+    SELECT e.sku, e.channel, e.q_reserved, e.remote_id, e.q_seq FROM entry e JOIN input USING (sku, channel)),
 put AS (
     INSERT INTO entry AS e (sku, channel, remote_id, version, typed, backorder, e, q, q_reserved, q_at, q_seq, last_op,
         baseline_at)
@@ -293,8 +317,11 @@ put AS (
         looked_at = CASE WHEN EXISTS (SELECT 1 FROM desired w WHERE (w.sku, w.channel) = (e.sku, e.channel)
             AND w.op IS NOT NULL) OR (e.parked = 'judge' AND e.looked_at IS NOT NULL) THEN e.looked_at ELSE excluded.q_at END
     WHERE e.q_seq < excluded.q_seq AND (e.version <= excluded.version OR e.remote_id <> excluded.remote_id)
-    RETURNING e.sku, e.channel, e.remote_id, e.q, e.q_at, e.q_reserved)
-SELECT p.sku, p.channel, p.remote_id, p.q, p.q_at, b.sku IS NULL AS new, b.remote_id <> p.remote_id AS reborn,
+        AND NOT (EXISTS (SELECT FROM desired w WHERE (w.sku, w.channel) = (e.sku, e.channel) AND w.op IS NOT NULL)
+            AND e.q_seq < coalesce((SELECT value::bigint FROM remembered WHERE name = 'restored'), 0))
+    RETURNING e.sku, e.channel, e.remote_id, e.q, e.q_at, e.q_seq, e.q_reserved)
+SELECT p.sku, p.channel, p.remote_id, p.q, p.q_at, p.q_seq, b.sku IS NULL AS new, b.remote_id <> p.remote_id AS reborn,
+    coalesce(b.q_seq < (SELECT value::bigint FROM remembered WHERE name = 'restored'), false) AS restored,
     coalesce(b.q_reserved, 0) <> p.q_reserved AS carts_changed
 FROM put p LEFT JOIN before b USING (sku, channel);
 
@@ -370,18 +397,20 @@ FROM (
 WHERE (w.sweep, w.sku, w.location, w.part) = (hit.sweep, hit.sku, hit.location, hit.part);
 
 -- name: lower_late
--- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile.
+-- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile. Row by row, and no
+-- join that could be turned round: taken for a single row, a page of a new set would have it done anew for each of them.
 -- planned anew
-UPDATE sweep_row w SET value = least(w.value, seen.value), state = CASE WHEN w.state = 'available' THEN seen.state ELSE w.state END
-FROM (
-    SELECT m.sku, m.location, m.part, min(o.value) AS value,
-        coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), 'available') AS state
-    FROM sweep s CROSS JOIN sweep_row m CROSS JOIN LATERAL (
-        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, m.sku, m.location, m.part) LIMIT 1) AS o
-    WHERE s.last_a1 > %(a0)s AND s.id <> m.sweep AND m.sweep = %(sweep)s AND m.a0 = %(a0)s AND o.a0 > m.a0
-    GROUP BY 1, 2, 3) AS seen
-WHERE w.sweep = %(sweep)s AND (w.sku, w.location, w.part) = (seen.sku, seen.location, seen.part)
-    AND (seen.value < w.value OR (w.state = 'available' AND seen.state <> 'available'));
+UPDATE sweep_row w SET (value, state) = (
+    SELECT least(w.value, min(o.value)),
+        CASE WHEN w.state = 'available' THEN coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), w.state) ELSE w.state END
+    FROM sweep s CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
+    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0)
+WHERE w.sweep = %(sweep)s AND w.a0 = %(a0)s AND EXISTS (
+    SELECT FROM sweep s CROSS JOIN LATERAL (
+        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
+    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0
+        AND (o.value < w.value OR (w.state = 'available' AND o.state <> 'available')));
 
 -- name: sweep_head
 -- One sweep.
@@ -507,6 +536,7 @@ DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku = ANY (%(skus)s::text[]);
 
 -- name: forget_applied_rows
 -- Rows of a set that were believed need not be kept.
+-- planned anew
 DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku <> ALL (%(waiting)s::text[]);
 
 -- name: zero_skus
@@ -528,18 +558,21 @@ DELETE FROM suspect WHERE sku = ANY (%(skus)s::text[]);
 
 -- name: sweep_skus
 -- SKUs a set shows.
+-- planned anew
 SELECT DISTINCT sku FROM sweep_row WHERE sweep = %(sweep)s ORDER BY 1;
 
 -- name: forget_overtaken_rows
 -- What newer believed readings have overtaken waits for nothing any more.
-DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku IN (
+-- planned anew
+DELETE FROM sweep_row WHERE sweep = %(sweep)s AND sku = ANY (ARRAY(
     SELECT r.sku FROM sweep_row r CROSS JOIN LATERAL (
         SELECT a0 FROM observed o WHERE (o.sku, o.location, o.part) = (r.sku, r.location, r.part) LIMIT 1) AS o
-    WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0);
+    WHERE r.sweep = %(sweep)s AND o.a0 >= r.a0));
 
 -- name: risers
 -- SKUs that a set would let rise if it proved anything: those whose entries show least and that differ most, and those
 -- that wait for a proof the longest.
+-- planned anew
 SELECT sku, scarce FROM (
     SELECT n.sku, w.shows <= %(low_mark)s AS scarce,
         row_number() OVER (ORDER BY w.shows > %(low_mark)s, n.more + coalesce(c.units, 0) DESC, n.sku) AS worth,
@@ -718,8 +751,8 @@ ON CONFLICT (id) DO UPDATE SET units = excluded.units, expires_at = excluded.exp
 UPDATE hold SET ended_at = %(at)s WHERE id = %(id)s AND ended_at IS NULL RETURNING sku;
 
 -- name: birth
--- When this database was born.
-SELECT min(applied_at) FROM schema_migration;
+-- When this database was born, and when it was last restored from a backup.
+SELECT min(applied_at) AS born, (SELECT at FROM remembered WHERE name = 'restored') AS restored FROM schema_migration;
 
 -- name: relocate_demand
 -- An order's units are served from another location.

@@ -114,7 +114,7 @@ class Syncer:
 
     async def write_lowers_once(self) -> int:
         """Budget first, pick second: what is picked is the most dangerous at the moment of the call."""
-        (waiting,) = await self._store.ask(sql.any_work, raises=False)
+        (waiting,) = await self._store.ask(sql.any_work, raises=False, **writer.writable(self._layout))
         if not waiting.any_work or await self._store.read(self._frozen):
             return 0
         grant = await self._budgets.acquire(CREDENTIAL, "writes", Priority.STOP_SALE)
@@ -136,7 +136,7 @@ class Syncer:
         """One batch of raises; nothing while the master's numbers are too old, or ours are in doubt."""
         if self._stale or await self._store.read(self._frozen) or await self._store.read(self._stopped):
             return 0
-        keys = await self._store.write(_raises, self._clock.now(), RAISE_BATCH)
+        keys = await self._store.write(_raises, self._layout, self._clock.now(), RAISE_BATCH)
         if not keys:
             return 0
         seq = await self._store.write(operations.next_seq)
@@ -219,9 +219,9 @@ class Syncer:
         await self._store.write(masters.lower_overdue, self._clock.now())
 
 
-def _raises(tx: Tx, now: datetime, limit: int) -> list[tuple[str, str]]:
+def _raises(tx: Tx, layout: Layout, now: datetime, limit: int) -> list[tuple[str, str]]:
     """Claims keys that should rise for this process, by moving their due time on."""
-    rows = tx.all(sql.pick_work, now=now, raises=True, limit=limit)
+    rows = tx.all(sql.pick_work, now=now, raises=True, limit=limit, **writer.writable(layout))
     keys = [(r.sku, r.channel) for r in rows]
     if keys:
         later = now + timedelta(seconds=30)

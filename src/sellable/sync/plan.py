@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from sellable.domain.stock import Priority
 
 
@@ -28,6 +30,66 @@ def may_wait(*, target: int, e: int, low_mark: int, cause: int, not_in_the_numbe
     Example: E 10, three units allocated, a page says 7: T is 4 until the set is complete, then 7 again.
     """
     return e - target <= not_in_the_number_yet and target > low_mark and cause > Priority.ORDER_LOWER and target < e
+
+
+def allowed(d: int, mode: str) -> int:
+    """The part of a difference that a channel in this mode may write: all, what lowers, or nothing.
+
+    A mode nobody knows writes nothing. A refill raises, so "lowers" leaves it to whoever writes beside us.
+    """
+    match mode:
+        case "full":
+            return d
+        case "lowers":
+            return min(d, 0)
+        case _:
+            return 0
+
+
+RUNGS = {"shadow": 0, "lowers": 1, "full": 2}
+
+
+def climbs(before: str | None, mode: str) -> bool:
+    """Whether a channel may write more than before, so that its first pass is looked at. Nothing before: it begins."""
+    return RUNGS[mode] > RUNGS.get(before or "shadow", 0)
+
+
+class Brake(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the first pass in a mode may change; percentages of the channel, 100 for no limit."""
+
+    keys_percent: int
+    units_percent: int
+    keys_min: int
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing can stop a first pass."""
+        return self.keys_percent >= 100 and self.units_percent >= 100
+
+
+class FirstPass(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first pass in a mode would do on a channel of `keys` numbers that show `units`: change so many of them,
+    by so many units in all."""
+
+    keys: int
+    units: int
+    changed_keys: int
+    changed_units: int
+
+
+def too_much(found: FirstPass, brake: Brake) -> list[str]:
+    """Why a first pass must wait for a person; empty when it may go on.
+
+    Example: 100 numbers that show 1,000 units; 21 of them, or 201 units in all, are too much at 20 percent.
+    """
+    if found.changed_keys < max(brake.keys_min, 1):
+        return []
+    reasons = []
+    if brake.keys_percent < 100 and found.changed_keys * 100 > found.keys * brake.keys_percent:
+        reasons.append(f"{found.changed_keys} of {found.keys} numbers would change")
+    if brake.units_percent < 100 and found.changed_units * 100 > found.units * brake.units_percent:
+        reasons.append(f"{found.changed_units} units would move where {found.units} are shown")
+    return reasons
 
 
 def is_refill(*, target: int, last_target: int | None) -> bool:

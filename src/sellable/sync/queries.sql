@@ -102,9 +102,12 @@ ON CONFLICT (sku, channel) DO UPDATE SET t = excluded.t, low_t = least(w.low_t, 
 WHERE (w.t, w.d, w.terms) <> (excluded.t, excluded.d, excluded.terms) OR excluded.d <> 0;
 
 -- name: pick_work
--- The most dangerous differences that nobody works on; P3 and P4 age up so that nothing starves.
+-- The most dangerous differences that nobody works on; P3 and P4 age up so that nothing starves. Only what the mode of
+-- its channel may write, and nothing of a channel whose first pass is not let go.
 SELECT sku, channel, d, priority FROM desired
 WHERE d <> 0 AND op IS NULL AND due_at <= %(now)s AND %(raises)s = (d > 0 AND priority > 2)
+    AND channel <> ALL (%(silent)s::text[]) AND (d < 0 OR channel <> ALL (%(falling)s::text[]))
+    AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open')
     AND NOT (%(raises)s AND EXISTS (SELECT 1 FROM entry e WHERE (e.sku, e.channel) = (desired.sku, desired.channel)
         AND e.parked IS NOT NULL))
 ORDER BY CASE WHEN priority = 3 AND since <= %(now)s - interval '60 seconds' THEN 2
@@ -140,6 +143,7 @@ WHERE (w.sku, w.channel) = (t.sku, t.channel) AND w.op IS NULL;
 -- Locks exactly these keys if nobody works on them.
 SELECT sku, channel, d, priority FROM desired WHERE op IS NULL AND (sku, channel) IN (
     SELECT sku, channel FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel))
+    AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open')
 ORDER BY sku, channel FOR UPDATE SKIP LOCKED;
 
 -- name: payload_now
@@ -189,6 +193,7 @@ WITH place AS (
 )
 SELECT p.sku, c.channel FROM product p CROSS JOIN (SELECT DISTINCT channel FROM place) AS c
 WHERE p.sku > %(after)s AND p.sellable AND NOT p.service AND p.fault = ''
+    AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = c.channel AND g.gate <> 'open')
     AND NOT EXISTS (SELECT FROM entry e WHERE (e.sku, e.channel) = (p.sku, c.channel) AND NOT e.gone)
     AND (NOT p.kit OR EXISTS (SELECT FROM recipe r WHERE r.sku = p.sku))
     AND NOT EXISTS (
@@ -202,9 +207,11 @@ WHERE p.sku > %(after)s AND p.sellable AND NOT p.service AND p.fault = ''
 ORDER BY p.sku, c.channel LIMIT %(limit)s;
 
 -- name: any_work
--- Whether any difference of this kind waits for a call.
+-- Whether any difference of this kind that may be written waits for a call.
 SELECT EXISTS (SELECT 1 FROM desired WHERE d <> 0 AND op IS NULL AND due_at <= app_now()
-    AND %(raises)s = (d > 0 AND priority > 2)) AS any_work;
+    AND %(raises)s = (d > 0 AND priority > 2)
+    AND channel <> ALL (%(silent)s::text[]) AND (d < 0 OR channel <> ALL (%(falling)s::text[]))
+    AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open')) AS any_work;
 
 -- name: entries_written
 -- Writes of ours were confirmed: versions and numbers of the storefront, and the T each was made for.

@@ -6,6 +6,7 @@ late. Orders changed since a mark are swept as the net under both. One rule: the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,12 +15,21 @@ from typing import Any
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import EntryReading, OrderPage, RawMessage, Readings, StorefrontOrders, StorefrontStock
+from sellable.connectors.port import (
+    EntryReading,
+    OrderPage,
+    RawMessage,
+    Readings,
+    StorefrontOrders,
+    StorefrontStock,
+    VendorError,
+)
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
 from sellable.domain.stock import Priority
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.feeds import FeedContext, FeedResult
+from sellable.runtime.http import HttpError
 from sellable.runtime.inbox import ROUTINE, URGENT, USUAL, Arrival, InboxRow
 from sellable.runtime.operations import next_seq
 from sellable.runtime.queries import queries
@@ -28,6 +38,7 @@ from sellable.stock import entries
 from sellable.sync import writer
 from sellable.sync.masters import back, newest_of
 
+log = logging.getLogger(__name__)
 sql = queries("sellable.sync")
 SOURCE = "commercetools"
 TRAIL_SECONDS = 60
@@ -385,7 +396,13 @@ class Judge:
         for row in rows:
             if await self._store.write(self._judge, row, before, now, asked=False):
                 continue
-            if await self._find_orders(row, now):
+            try:
+                found = await self._find_orders(row, now)
+            except (VendorError, HttpError) as error:
+                # Nothing is adopted on no answer; the key is judged next time, and the others now.
+                log.warning("orders of a SKU that fell cannot be asked for: %s", type(error).__name__)
+                continue
+            if found:
                 await self._store.write(_look_again, row)
             else:
                 await self._store.write(self._judge, row, before, now, asked=True)

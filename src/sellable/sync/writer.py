@@ -140,7 +140,7 @@ def pick(
     read a moment ago (not before causal `read_seq`); each sends at most what the reading allows, and parks the rest.
     """
     if only is None:
-        rows = tx.all(sql.pick_work, now=now, raises=False, limit=limit)
+        rows = tx.all(sql.pick_work, now=now, raises=False, limit=limit, **writable(layout))
     else:
         # Somebody else's open operation keeps its key: at most one at a time.
         rows = tx.all(sql.lock_desired, sku=[s for s, _ in only], channel=[c for _, c in only])
@@ -156,7 +156,7 @@ def pick(
     parked: list[tuple[str, str]] = []
     halted = any(number.d > 0 for number in found.values()) and stopped(tx)
     for key, number in found.items():
-        amount = number.d
+        amount = plan.allowed(number.d, layout.channels[key[1]].mode)
         if amount > 0 and (halted or number.entry.parked is not None):
             amount = 0
         elif amount > 0 and not plan.is_refill(target=number.explanation.target, last_target=number.entry.last_t):
@@ -179,6 +179,11 @@ def pick(
         old = {key[0] for key in idle if key in found and found[key].d != noted[key]}
         dirty.mark(tx, old, Priority.RAISE, "planned before the last write", now)
     return _intend(tx, found, amounts, keys, ids, owner, now)
+
+
+def writable(layout: Layout) -> dict[str, list[str]]:
+    """Channels that write nothing, and channels that write only what lowers, as the queries of work want them."""
+    return {"silent": layout.in_mode("shadow"), "falling": layout.in_mode("lowers")}
 
 
 def _raise_amount(number: numbers.Number, parked: list[tuple[str, str]], *, stale: bool) -> int:
@@ -377,6 +382,7 @@ def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime, 
     p = dict(tx.value(sql.payload_now, id=op.id))
     found = [n for n in numbers.compute(tx, [p["sku"]], layout, now) if n.channel == p["channel"]]
     amount, target = (found[0].d, found[0].explanation.target) if found else (0, p["t"])
+    amount = plan.allowed(amount, layout.channels[p["channel"]].mode if found else "shadow")
     if amount > 0:
         amount = 0 if found[0].entry.parked or stopped(tx) else max(0, min(amount, target - read))
     p["chain"] = [*p["chain"], {"marker": p["marker"] or op.id, "d": p["d"]}]

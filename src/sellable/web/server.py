@@ -14,13 +14,16 @@ from typing import Any
 import msgspec
 import psycopg
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from sellable.runtime import telemetry
 from sellable.web.console import pages
-from sellable.web.console.doors import Console
+from sellable.web.console.doors import Console, Page, Visit, routes
+from sellable.web.console.render import HEADERS, failed
 
 BODY_BYTES_MAX = 1024 * 1024
 """Larger webhook bodies are refused; the vendors' own limits are far below."""
@@ -53,6 +56,22 @@ class Face:
     metrics_token: str | None = None
     """What /metrics asks for as a bearer token; None: nothing; empty: nobody is let in."""
     console: Console
+
+
+class _Headed(Starlette):
+    """What browsers must not do with an answer stands on every one, also where something went wrong."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await super().__call__(scope, receive, headed)
 
 
 def application(face: Face) -> Starlette:
@@ -96,20 +115,20 @@ def application(face: Face) -> Starlette:
             return JSONResponse({"error": "not authorised"}, status_code=401, headers={"www-authenticate": "Bearer"})
         return PlainTextResponse(telemetry.exposition(), media_type="text/plain; version=0.0.4")
 
-    async def status(request: Request) -> Response:
+    async def status(_: Visit) -> Response:
         try:
             found = await face.status()
         except psycopg.Error as error:
             return JSONResponse({"error": f"the database does not answer ({type(error).__name__})"}, status_code=503)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
-    app = Starlette(
+    app = _Headed(
         routes=[
-            Route("/status.json", status),
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", metrics),
             Route("/webhooks/{source}/{token}", webhook, methods=["POST"]),
+            *routes(face.console, [Page(path="/status.json", answer=status, role="viewer")], failed),
             *pages.routes_of(face.console),
         ]
     )

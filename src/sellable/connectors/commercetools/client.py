@@ -297,6 +297,15 @@ class Commercetools:
         await self._channel_keys((), lane)
         return await self._orders(where, "lastModifiedAt", lane)
 
+    async def orders_open(self, cursor: tuple[str, str] | None, *, lane: str) -> OrderPage:
+        """One call: orders that are open or confirmed, after a cursor of (createdAt, id)."""
+
+        def where(bind: predicates.Bind) -> list[str]:
+            return [f"orderState in {bind('Open', 'Confirmed')}", *predicates.after("createdAt", cursor, bind)]
+
+        await self._channel_keys((), lane)
+        return await self._orders(where, "createdAt", lane)
+
     async def orders_by_id(self, ids: Sequence[str], *, lane: str) -> OrderPage:
         """One call for at most 150 ids; missing orders are absent from the answer."""
         if not 0 < len(ids) <= KEYS_MAX:

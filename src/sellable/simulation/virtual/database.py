@@ -6,14 +6,13 @@ depends on nothing but what the run has written.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sellable.runtime.migrate import migrate
-from sellable.runtime.postgres import EmbeddedServer
+from sellable.runtime.postgres import EmbeddedServer, discard
 
 SETTINGS = {
     "autovacuum": "off",
@@ -38,4 +37,4 @@ def simulation_database(url: str = "") -> Iterator[str]:
             migrate(found)
             yield found
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)

@@ -5,7 +5,7 @@ One rule: a page is served only through `routes`, which asks the guard first.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
-from sellable.runtime.database import Store
+from sellable.runtime.database import Store, Tx
 from sellable.stock.numbers import Number
 from sellable.web.console.memo import Memo
 
@@ -43,8 +43,12 @@ class Person:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
+NOBODY = Person("", "viewer")
+"""Who is not signed in; only pages without a role see them."""
+
+
 class Guard(Protocol):
-    """Decides who gets in."""
+    """Decides who gets in. `request.state.visit` is the visit of nobody yet, for a refusal that is a page."""
 
     async def admit(self, request: Request, page: Page) -> Person | Response:
         """The person, or what to answer instead: the way to sign in, or a refusal."""
@@ -90,6 +94,16 @@ class Acts(Protocol):
         ...
 
 
+class Record(Protocol):
+    """Puts what a person did on the record, in the transaction of the act itself."""
+
+    def __call__(
+        self, tx: Tx, actor: str, action: str, subject: str, *,
+        before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """`actor` is the person's name, `subject` what it was done to, like "case:C-000123"."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Console:
     """What the pages may use; the assembly hands it in."""
@@ -98,6 +112,7 @@ class Console:
     clock: Clock
     settings: Settings
     guard: Guard
+    record: Record
     overview: Callable[[], Awaitable[dict[str, Any]]]
     explain: Callable[[str, datetime | None], Awaitable[dict[str, Any]]]
     """(sku, at) -> what `sellable explain` prints as JSON; `at` None is now."""
@@ -131,8 +146,16 @@ class Page:
     methods: Sequence[str] = ("GET",)
 
 
+class Door(Route):
+    """A page as a route; what has none of these around it is not behind the guard."""
+
+    def __init__(self, page: Page, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        super().__init__(page.path, endpoint, methods=list(page.methods))
+        self.page = page
+
+
 class OpenToReaders:
-    """The guard of an installation without people: everybody may look, nobody may act."""
+    """The guard of an installation that everybody may look at: nobody may act."""
 
     async def admit(self, request: Request, page: Page) -> Person | Response:
         """A nameless reader."""
@@ -141,16 +164,16 @@ class OpenToReaders:
         return reader if allowed and request.method in ("GET", "HEAD") else Response("not allowed", status_code=403)
 
 
-def routes(console: Console, pages: Sequence[Page], failed: Callable[[Visit, Exception], Response]) -> list[Route]:
+def routes(console: Console, pages: Sequence[Page], failed: Callable[[Visit, Exception], Response]) -> list[Door]:
     """The pages as routes, each behind the guard; `failed` answers when the database does not."""
-    return [Route(page.path, _guarded(console, page, failed), methods=list(page.methods)) for page in pages]
+    return [Door(page, _guarded(console, page, failed)) for page in pages]
 
 
 def _guarded(
     console: Console, page: Page, failed: Callable[[Visit, Exception], Response]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        visit = Visit(request=request, person=Person("", "viewer"), console=console)
+        visit = request.state.visit = Visit(request=request, person=NOBODY, console=console)
         try:
             admitted = await console.guard.admit(request, page)
             if isinstance(admitted, Response):
@@ -166,7 +189,7 @@ def _guarded(
 
 
 async def form(request: Request) -> FormData:
-    """The fields of a form, which is urlencoded. The guard has bounded its body."""
+    """The fields of a form, which is urlencoded. The guard has read it, within bounds."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return FormData()
     try:

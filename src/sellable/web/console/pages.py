@@ -10,8 +10,9 @@ from starlette.staticfiles import StaticFiles
 from sellable.web.console import find, live, overview, sku, stock, vendors
 from sellable.web.console.doors import Console, routes
 from sellable.web.console.render import failed
+from sellable.web.people import pages as people
 
-PAGES = [*overview.PAGES, *stock.PAGES, *sku.PAGES, *vendors.PAGES, *find.PAGES]
+PAGES = [*overview.PAGES, *stock.PAGES, *sku.PAGES, *vendors.PAGES, *find.PAGES, *people.PAGES]
 STATIC = Path(__file__).with_name("static")
 
 

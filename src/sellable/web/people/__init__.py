@@ -1,0 +1,1 @@
+"""Who may sign in, how, and the guard that every page asks."""
