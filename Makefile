@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup lint test test-url demo bench soak soak-core pins fuzz coverage sbom audit
+.PHONY: setup lint test test-url docs demo bench soak soak-core pins fuzz coverage sbom audit
 
 setup: $(STAMP)
 
@@ -31,6 +31,10 @@ test: setup lint
 test-url: setup
 	@test -n "$(DATABASE_URL)" || { echo "set DATABASE_URL" >&2; exit 2; }
 	DATABASE_URL="$(DATABASE_URL)" $(BIN)/pytest $(PARALLEL)
+
+# The documents as a site in dist/site; a broken link, anchor or a page nobody can reach ends it.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 demo: setup
 	$(BIN)/sellable demo $(if $(FOR),--for $(FOR))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
 from typing import Any
 
 import httpx2
 import psycopg
 
 from bench.stage import Bench, Figure, spread, stock
-from sellable.app import acts, status
+from sellable.app import status
 from sellable.app.console import console_of
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
@@ -89,7 +88,7 @@ def _face(store: Store, settings: Settings) -> Face:
     async def ready() -> bool:
         return True
 
-    console = console_of(settings, store, clock, OpenToReaders(), partial(acts.on_record, settings, clock), overview)
+    console = console_of(settings, store, clock, OpenToReaders(), overview)
     return Face(webhooks={}, status=overview, ready=ready, alive=list, console=console)
 
 

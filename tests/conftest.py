@@ -39,9 +39,9 @@ def database_url() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """A new database on a server, dropped afterwards."""
-    name = f"sellable_test_{os.getpid()}"
+def fresh_database(server_url: str, suffix: str = "") -> Iterator[str]:
+    """A new database on a server, dropped afterwards; a second one of this process needs a suffix."""
+    name = f"sellable_test_{os.getpid()}{suffix}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
         try:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from sellable.desk.owners import Owners
 from sellable.runtime import audit
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
-from sellable.sandbox.shop import Shop
+from sellable.sandbox.shop import SECRET, Shop
+from sellable.stock import buffers
+from sellable.stock.buffers import Which
 
 START = "2026-01-01T00:00:00+00:00"
 NOWHERE = "http://127.0.0.1:9"
@@ -48,6 +51,13 @@ def ask(config: Path, *words: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, [*words, "--config", str(config)])
     assert result.exit_code == code, (result.output, result.exception)
     return result.output
+
+
+def ask_error(config: Path, *words: str, code: int) -> str:
+    """What a command says on standard error, its lines as one."""
+    result = CliRunner().invoke(app, [*words, "--config", str(config)])
+    assert result.exit_code == code, (result.output, result.exception)
+    return " ".join(result.stderr.split())
 
 
 def told(config: Path, *words: str, code: int = 0) -> Any:
@@ -95,6 +105,49 @@ def test_writes_are_frozen_and_resumed_on_the_record(config: Path) -> None:
     assert [r["action"] for r in records] == ["writes.freeze", "writes.resume"]
     assert records[0]["actor"].startswith("cli:")
     assert told(config, "audit", "verify") == {"ok": True, "breaks": []}
+
+
+def test_people_and_tokens_are_kept_on_the_record(config: Path) -> None:
+    assert ask(config, "people", "list").startswith("nobody yet")
+    link = told(config, "people", "add", "Ada", "--role", "admin")["link"]
+    assert link.startswith("/welcome/"), "the port is not known beforehand"
+    config.write_text(config.read_text().replace("127.0.0.1:0", "0.0.0.0:8080").replace("open = true", "open = false"))
+    other = ask(config, "people", "link", "ada").splitlines()
+    assert other[0].startswith("http://127.0.0.1:8080/welcome/")
+    assert other[0] != link
+    assert [(row["name"], row["role"], row["state"]) for row in told(config, "people", "list")] == [
+        ("Ada", "admin", "invited")
+    ]
+    assert "is no role" in ask_error(config, "people", "add", "Eve", "--role", "root", code=2)
+    assert "already" in ask_error(config, "people", "add", "ADA", code=2)
+    assert "nobody called" in ask_error(config, "people", "role", "Eve", "viewer", code=1)
+    assert told(config, "people", "role", "Ada", "operator") == {"name": "Ada", "changed": True}
+    assert ask(config, "people", "role", "Ada", "operator") == "Ada is operator already\n"
+    token = ask(config, "people", "token", "add", "Ada", "till", "--scope", "operate").strip()
+    assert token.startswith("sellable_")
+    listed = told(config, "people", "token", "list")
+    assert [(row["name"], row["label"], row["scope"], row["used_at"]) for row in listed] == [
+        ("Ada", "till", "operate", None)
+    ]
+    assert "till" in ask(config, "people", "token", "list")
+    assert told(config, "people", "token", "revoke", str(listed[0]["id"]))["revoked"] is True
+    assert "no token" in ask_error(config, "people", "token", "revoke", str(listed[0]["id"]), code=1)
+    assert ask(config, "people", "token", "list") == "no tokens\n"
+    assert "is no scope" in ask_error(config, "people", "token", "add", "Ada", "x", "--scope", "all", code=2)
+    assert told(config, "people", "disable", "Ada") == {"name": "Ada", "changed": True}
+    assert "disabled" in ask(config, "people", "list")
+    assert "enable them first" in ask_error(config, "people", "link", "Ada", code=2)
+    assert ask(config, "people", "enable", "Ada") == "Ada may sign in again\n"
+    records = told(config, "audit", "report", "--correlation", "person:Ada")["records"]
+    acts = ("person.add", "person.link", "person.role", "token.add", "token.revoke", "person.disable", "person.enable")
+    assert [r["action"] for r in records] == list(acts)
+    assert all(r["actor"].startswith("cli:") for r in records)
+    assert records[2]["after"] == {"role": "operator"}
+    assert not any(word.rsplit("/", 1)[-1] in json.dumps(records) for word in (link, other[0], token))
+
+
+def test_what_all_may_read_listens_on_this_machine_only(config: Path) -> None:
+    assert "listen on 127.0.0.1" in ask_error(config, "run", "--listen", "0.0.0.0:0", code=2)
 
 
 def test_what_setup_changes_at_a_vendor_is_on_the_record_and_a_dry_run_changes_nothing(
@@ -282,3 +335,15 @@ def test_the_installed_command_answers() -> None:
     done = subprocess.run([sys.executable, "-m", "sellable", "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
     assert "commercetools" in done.stdout
+
+
+def test_settings_are_shown_with_who_says_them(config: Path, store: Store) -> None:
+    store.write_now(buffers.put, Which(sku="MUG", channel=""), 3, "maria", datetime.now(UTC))
+    found = told(config, "config", "show")
+    assert found["settings"]["service.log_level"]["source"] == "default"
+    assert found["settings"]["cin7_core.key"] == {"value": "(hidden)", "source": "file"}
+    (hand,) = found["console"]
+    assert (hand["sku"], hand["location"], hand["channel"], hand["units"], hand["by"]) == ("MUG", "", "", 3, "maria")
+    text = ask(config, "config", "show")
+    assert "console: maria" in text
+    assert SECRET not in text

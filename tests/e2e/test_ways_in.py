@@ -64,6 +64,7 @@ class House:
     app: Starlette
     port: int
     store: Store
+    first_link: Callable[[str], Awaitable[str | None]]
 
     async def ask(self, attempt: Try) -> int:
         """The status of the answer; 0 when the connection was closed without one."""
@@ -103,7 +104,8 @@ async def running(store: Store, **changes: Any) -> AsyncIterator[House]:
     while not face.started:  # noqa: ASYNC110 - the server rings no bell
         await asyncio.sleep(0.005)
     try:
-        yield House(app=app, port=face.servers[0].sockets[0].getsockname()[1], store=service.store)
+        port = face.servers[0].sockets[0].getsockname()[1]
+        yield House(app=app, port=port, store=service.store, first_link=service.first_link)
     finally:
         face.should_exit = True
         await serving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Iterator
 
@@ -94,3 +95,13 @@ def test_a_paused_life_goes_on_where_it_stood(loop: VirtualLoop) -> None:
 
     loop.run_until_complete(story())
     assert heard == [1.0, 61.5]
+
+
+def test_a_wait_for_less_than_a_clock_tells_ends_later_than_it_began(loop: VirtualLoop) -> None:
+    async def waits() -> bool:
+        await asyncio.sleep(1.991008)
+        until = math.nextafter(loop.time(), math.inf)
+        await asyncio.sleep(until - loop.time())
+        return loop.time() >= until
+
+    assert loop.run_until_complete(waits())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import httpx2
@@ -13,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from tests.suites.test_explain import PLAIN, Trade, shop_settings
 
-from sellable.app import acts, status
+from sellable.app import status
 from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
 from sellable.runtime.clock import Clock
@@ -164,8 +163,7 @@ class Stage:
 
     def console(self) -> Console:
         """What the pages are handed."""
-        record = partial(acts.on_record, self.settings, self.clock)
-        return console_of(self.settings, self.store, self.clock, self.guard, record, self.overview)
+        return console_of(self.settings, self.store, self.clock, self.guard, self.overview)
 
     def face(self) -> Face:
         """The web face around it."""

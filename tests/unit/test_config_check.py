@@ -126,6 +126,20 @@ def test_sections_that_cannot_work(tmp_path: Path, sections: str, line: int | No
 
 SWITCHED = [
     # (a default, what replaces it, key, message)
+    ("# session_hours = 12.0", "session_hours = 0", "console.session_hours", "with 0.0 this would never happen"),
+    (
+        '# public_url = ""\n# Whether',
+        'public_url = "console.example"\n# Whether',
+        "console.public_url",
+        "is no address",
+    ),
+    (
+        '# public_url = ""\n# Whether',
+        'public_url = "http://console.example"\n# Whether',
+        "console.public_url",
+        "http would carry passwords in the open",
+    ),
+    ("# proxies = []", 'proxies = ["proxy.example"]', "console.proxies[0]", '"proxy.example" is no address'),
     ("# sweep_seconds = 300.0", "sweep_seconds = 0", "cin7_core.sweep_seconds", "with 0.0 this would never happen"),
     ("# hot_poll_seconds = 2.0", "hot_poll_seconds = -1", "commercetools.hot_poll_seconds", "with -1.0 this would"),
     ("# hot_poll_seconds = 2.0", "hot_poll_seconds = nan", "commercetools.hot_poll_seconds", "with nan this would"),
@@ -163,7 +177,26 @@ def test_values_that_cannot_work(tmp_path: Path, default: str, line: str, key: s
     assert default in EXAMPLE
     found = {p.key: p for p in problems_of(tmp_path, EXAMPLE.replace(default, line, 1))}
     assert message in found[key].message
-    assert found[key].line == EXAMPLE.splitlines().index(default) + 1
+    assert found[key].line == EXAMPLE[: EXAMPLE.index(default)].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("listen", "refused"),
+    [
+        *(("127.0.0.1:8080", False), ("localhost:0", False), ("[::1]:8080", False), ("127.9.9.9:1", False)),
+        *(("0.0.0.0:8080", True), ("[::]:8080", True), ("10.0.0.5:8080", True), ("localhost.example:80", True)),
+    ],
+)
+def test_open_to_all_is_for_this_machine_only(tmp_path: Path, listen: str, refused: bool) -> None:
+    text = EXAMPLE.replace("# open = false", "open = true").replace("# listen = ", f'listen = "{listen}" # ')
+    found = problems_of(tmp_path, text)
+    assert [problem.key for problem in found] == (["console.open"] if refused else [])
+
+
+def test_open_to_all_is_not_put_behind_a_proxy(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("# open = false", "open = true")
+    found = problems_of(tmp_path, text.replace("# proxies = []", 'proxies = ["127.0.0.1"]'))
+    assert [problem.key for problem in found] == ["console.open"]
 
 
 def test_http_and_no_lag_are_fine_for_a_simulator(tmp_path: Path) -> None:
@@ -223,7 +256,7 @@ def test_nothing_starts_without_a_key_for_what_arrives(tmp_path: Path) -> None:
     [
         ("correct horse battery staple", "is no key: it is not base64"),
         ("c2hvcnQ=", "is no key: it holds 5 bytes where a key has 32"),
-        (KEY[:-2], "is no key: it is not base64"),
+        pytest.param(KEY[:-2], "is no key: it is not base64", id="cut off"),
     ],
 )
 @pytest.mark.parametrize("name", ["payload_key", "payload_key_before"])

@@ -22,7 +22,7 @@ from sellable.runtime.migrate import FOLDER
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-GENERATED = {"settings.md", "cases.md", "commands.md"}
+GENERATED = {"settings.md", "cases.md", "commands.md", "http.md"}
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 ROLES = ("ops", "ecommerce", "finance", "integration-engineer")
 TASK_PAGES = [*(DOCS / "start").glob("*.md"), *(DOCS / "operating").glob("*.md")]

@@ -13,18 +13,30 @@ from sellable.config.load import bare, is_struct, item_of, read, sentence
 from sellable.config.secrets import is_secret, new_key
 from sellable.desk import kinds
 from sellable.desk.kinds import KINDS
+from sellable.web import reference as http
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
 @pytest.mark.parametrize(
     ("name", "module", "text"),
-    [("settings.md", "sellable.config.reference", reference.page), ("cases.md", "sellable.desk.kinds", kinds.page)],
+    [
+        ("settings.md", "sellable.config.reference", reference.page),
+        ("cases.md", "sellable.desk.kinds", kinds.page),
+        ("http.md", "sellable.web.reference", http.page),
+    ],
 )
 def test_a_page_is_fresh(name: str, module: str, text: object) -> None:
     assert callable(text)
     written = (DOCS / name).read_text("utf-8")
     assert written == text(), f"run: python -m {module} > docs/reference/{name}"
+
+
+def test_every_route_says_what_it_answers() -> None:
+    """A handler without a docstring would leave its row empty."""
+    rows = [line.split(" | ") for line in http.page().splitlines() if line.startswith("| `")]
+    assert len(rows) >= 6
+    assert [cells[0] for cells in rows if not cells[-1].strip(" |")] == []
 
 
 def every_field(cls: type[msgspec.Struct]) -> list[tuple[str, msgspec.structs.FieldInfo]]:

@@ -63,7 +63,7 @@ class House:
             console=Console(
                 store=cast(Store, None), clock=Clock(), settings=cast(Settings, None), guard=OpenToReaders(),
                 record=cast(Any, None), overview=self.status, explain=cast(Any, None), numbers=cast(Any, None),
-                acts=cast(Any, None), title="Shop",
+                acts=cast(Any, None), work=cast(Any, None), title="Shop",
             ),
         )  # fmt: skip
 

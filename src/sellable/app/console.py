@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sellable.app import acts, answers
 from sellable.app.layout import layout_of
 from sellable.app.wiring import stale
+from sellable.app.work import work_of
 from sellable.config.settings import Channel, Pool, Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.queries import queries
 from sellable.stock import numbers
-from sellable.web.console.doors import Badge, Console, Guard, Record, Standing
+from sellable.web.console.doors import Badge, Console, Guard, Standing
 
 sql = queries("sellable.app")
 ALL_UNITS = 1_000_000
@@ -73,7 +75,6 @@ def console_of(
     store: Store,
     clock: Clock,
     guard: Guard,
-    record: Record,
     overview: Callable[[], Awaitable[dict[str, Any]]],
 ) -> Console:
     """The console of one process."""
@@ -89,8 +90,9 @@ def console_of(
         return await store.read(standing, settings)
 
     return Console(
-        store=store, clock=clock, settings=settings, guard=guard, record=record, overview=overview, explain=explain,
-        numbers=computed, acts=StockActs(store, settings, clock), standing=around,
+        store=store, clock=clock, settings=settings, guard=guard, record=partial(acts.on_record, settings, clock),
+        overview=overview, explain=explain,
+        numbers=computed, acts=StockActs(store, settings, clock), work=work_of(settings, clock), standing=around,
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ SELECT max(finished_at) FROM sweep WHERE master = %(master)s AND scope = '' AND 
 
 -- name: cases_of_order
 -- Cases about one order.
-SELECT ref, kind, state, owner, count, last_at FROM cases WHERE subject = %(subject)s ORDER BY last_at;
+SELECT ref, kind, title, state, owner, count, first_at, last_at FROM cases WHERE subject = %(subject)s ORDER BY last_at;
 
 
 -- name: set_switch

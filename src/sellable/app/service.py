@@ -225,8 +225,7 @@ class Service:
             ready=self.ready,
             alive=self.silent,
             console=console_of(
-                self.settings, self.store, self.clock, PeopleGuard(self.store, self.clock, self.settings), self.record,
-                self.overview,
+                self.settings, self.store, self.clock, PeopleGuard(self.store, self.clock, self.settings), self.overview
             ),
         )  # fmt: skip
 

@@ -19,6 +19,7 @@ from sellable.web.people.book import Book, Missing, NotDone
 from sellable.web.people.pages import link_to
 
 T = TypeVar("T")
+ANY_ADDRESS = ("", "0.0.0.0", "[::]")  # noqa: S104 - nothing listens by it.
 
 app = typer.Typer(help="People who may sign in at the console, and tokens for programs.", no_args_is_help=True)
 tokens = typer.Typer(help="Tokens that programs show instead of a password.", no_args_is_help=True)
@@ -30,7 +31,7 @@ Role = Annotated[str, typer.Argument(help="viewer, operator, approver or admin; 
 
 @app.command("list")
 def listing(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """Everybody, with their role, state and when they were last at the console."""
+    """Everybody, with their role, state and when they were last at the console. Exit code 0, also when nobody is."""
     with opened(config) as (_, store, _clock):
         rows, _ = store.read_now(book.listing)
     if json:
@@ -116,7 +117,7 @@ def add_token(
 
 @tokens.command("list")
 def list_tokens(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
-    """Tokens that are not revoked: whose, what for, until when, last used."""
+    """Tokens that are not revoked: whose, what for, until when, last used. Exit code 0, also when there are none."""
     with opened(config) as (_, store, _clock):
         _, rows = store.read_now(book.listing)
     if json:
@@ -145,11 +146,17 @@ def revoke_token(
 
 def _show_link(config: Any, name: str, doing: Callable[[Book, Tx], str], *, json: bool) -> None:
     settings = load(config)
-    address = link_to(settings.console.public_url, f"http://{settings.service.listen}", _act(config, doing))
+    address = link_to(settings.console.public_url, _here(settings.service.listen), _act(config, doing))
     hours = settings.console.link_hours
     if json:
         return emit({"name": name, "link": address, "hours": hours})
     return out.print(f"{address}\nfor {name}, once, within {hours:g} hours")
+
+
+def _here(listen: str) -> str:
+    """The address of a console that listens there, from this machine; "" for a port nobody knows beforehand."""
+    host, _, port = listen.rpartition(":")
+    return "" if port == "0" else f"http://{host if host not in ANY_ADDRESS else '127.0.0.1'}:{port}"
 
 
 def _act(config: Any, doing: Callable[[Book, Tx], T]) -> T:

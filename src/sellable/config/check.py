@@ -287,6 +287,9 @@ def _console(settings: Settings) -> Found:
         says = f"everybody who reaches {settings.service.listen} could read without signing in"
         mend = "Leave `open` out, or listen on 127.0.0.1; `sellable people add` lets people sign in."
         yield "console.open", says, mend
+    if console.open and (console.public_url or console.proxies):
+        says = "everybody behind the proxy could read without signing in"
+        yield "console.open", says, "Leave `open` out, or `public_url` and `proxies`."
     if console.public_url and (scheme_and_host[0] not in ("http", "https") or not scheme_and_host[1]):
         yield "console.public_url", "is no address", "Write https://, the host and the path."
     elif scheme_and_host[0] == "http" and not is_loopback(scheme_and_host[1]):

@@ -44,9 +44,7 @@ class Service(_Settings, frozen=True, kw_only=True):
         str, _says("Folder of the embedded database; where it is relative, beside the settings file.")
     ] = ".sellable"
     database_url: Annotated[str, _hides("PostgreSQL to use, or empty for the embedded one.")] = ""
-    listen: Annotated[str, _says("Address and port of webhooks, health, metrics and the status page.")] = (
-        "127.0.0.1:8080"
-    )
+    listen: Annotated[str, _says("Address and port of webhooks, health, metrics and the console.")] = "127.0.0.1:8080"
     log: Annotated[Literal["json", "console"], _says("Format of the log on standard error.")] = "json"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _says("Least severe level that is logged.")] = (
         "info"

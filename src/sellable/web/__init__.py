@@ -1,1 +1,1 @@
-"""The door for others: webhooks in, health, metrics and the status page out."""
+"""The door for others: webhooks in, health, metrics and the console out."""

@@ -78,6 +78,10 @@ def application(face: Face) -> Starlette:
     """The ASGI application."""
 
     async def webhook(request: Request) -> Response:
+        """Takes in a webhook: `source` is commercetools or cin7, `token` the path token of its settings, and the secret
+        comes in the header that the source sends. 200 once it is stored; 401 with either word wrong, 404 another
+        source, 400 not understood, 408 slower than 10 s, 413 larger than 1 MiB, 503 when it cannot be stored.
+        """
         source = request.path_params["source"]
         accept = face.webhooks.get(source)
         if accept is None:
@@ -103,19 +107,25 @@ def application(face: Face) -> Starlette:
         return JSONResponse({"stored": new})
 
     async def health(request: Request) -> Response:
+        """Whether every background loop runs; 503 with their names when one does not: restart the process."""
         dead = face.alive()
         return JSONResponse({"alive": not dead, "silent": dead}, status_code=503 if dead else 200)
 
     async def ready(request: Request) -> Response:
+        """Whether the database answers; 503 when not: take the process out of the balancer."""
         ok = await face.ready()
         return JSONResponse({"ready": ok}, status_code=200 if ok else 503)
 
     async def metrics(request: Request) -> Response:
+        """Prometheus' text format, of this process; 401 without the bearer token when `metrics_open` is false."""
         if not _may_read_metrics(request, face.metrics_token):
             return JSONResponse({"error": "not authorised"}, status_code=401, headers={"www-authenticate": "Bearer"})
         return PlainTextResponse(telemetry.exposition(), media_type="text/plain; version=0.0.4")
 
     async def status(_: Visit) -> Response:
+        """What `sellable status --json` says, with budgets, of the whole installation, to viewers and their tokens;
+        503 without a database.
+        """
         try:
             found = await face.status()
         except psycopg.Error as error:

@@ -146,7 +146,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """As always, but on a whole microsecond, never sooner, and the timer belongs to the life that sets it."""
-        when = math.ceil(when * TICKS) / TICKS
+        ticks = math.ceil(when * TICKS)
+        # The product above is rounded too: without this a wait for a rounding error would end at once, for ever.
+        when = ticks / TICKS if ticks / TICKS >= when else (ticks + 1) / TICKS
         context = context or contextvars.copy_context()
         life = context.get(_life)
         if life is None:

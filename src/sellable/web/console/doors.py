@@ -22,6 +22,7 @@ from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
 from sellable.stock.numbers import Number
 from sellable.web.console.memo import Memo
+from sellable.web.console.work import Work
 
 Role = Literal["viewer", "operator", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -99,7 +100,7 @@ class Record(Protocol):
 
     def __call__(
         self, tx: Tx, actor: str, action: str, subject: str, *,
-        before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None,
+        before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None, correlation: str | None = None,
     ) -> None:  # fmt: skip
         """`actor` is the person's name, `subject` what it was done to, like "case:C-000123"."""
 
@@ -119,6 +120,7 @@ class Console:
     numbers: Callable[[Sequence[str]], Awaitable[Sequence[Number]]]
     """SKUs -> the number of each of their entries, as explained."""
     acts: Acts
+    work: Work
     memo: Memo = field(default_factory=Memo)
     heard: dict[str, datetime] = field(default_factory=dict)
     """Source -> when its newest webhook was stored by this process."""
@@ -185,6 +187,8 @@ def _guarded(
         except psycopg.Error as error:
             return failed(visit, error)
 
+    # What the page says of itself is what the reference of HTTP says.
+    answer.__doc__ = page.answer.__doc__
     return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -26,7 +27,10 @@ HEADERS = {
 }
 """On every answer. With no-referrer browsers would not say either which page a form came from."""
 
-MENU = [("/", "Overview"), ("/stock", "Stock"), ("/vendors", "Vendors"), ("/people", "People")]
+MENU = [
+    ("/", "Overview"), ("/stock", "Stock"), ("/orders", "Orders"), ("/exceptions", "Exceptions"),
+    ("/vendors", "Vendors"), ("/settings", "Settings"), ("/people", "People"),
+]  # fmt: skip
 
 templates = Environment(
     loader=PackageLoader("sellable.web.console", "templates"),
@@ -65,6 +69,11 @@ def duration(seconds: float | None) -> str:
 def latency(milliseconds: int) -> str:
     """Milliseconds in the unit a person would use."""
     return f"{milliseconds} ms" if milliseconds < 1000 else duration(milliseconds / 1000)
+
+
+def money(amount: int, digits: int, currency: str) -> str:
+    """Minor units as people write them, with the currency; never through a float."""
+    return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency}"
 
 
 def units(number: int) -> str:
@@ -127,5 +136,6 @@ def address(path: str, **query: object) -> str:
 templates.globals |= {"address": address, "seconds_ago": seconds_ago}
 templates.filters |= {
     "duration": duration, "units": units, "absolute": absolute, "ago": ago, "signed": signed,
-    "sku_path": sku_path, "instant": instant, "latency": latency, "order_path": order_path,
+    "sku_path": sku_path, "instant": instant, "latency": latency, "order_path": order_path, "money": money,
+    "subject_path": subject_path,
 }  # fmt: skip

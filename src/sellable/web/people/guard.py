@@ -30,6 +30,7 @@ COOKIE = "sellable"
 SECURE_COOKIE = "__Host-sellable"
 """Browsers take this name only over TLS, for this host alone."""
 READING = ("GET", "HEAD")
+PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 NOTE_SECONDS = 60.0
 """That something was used is written down no more often."""
 BODY_BYTES_MAX = 1024 * 1024
@@ -56,7 +57,7 @@ class PeopleGuard:
         if by_form and not same_origin(request, self._settings):
             return refusal(request, person, 403, "This did not come from a page of this console.")
         if page.role is not None:
-            if person is None and self._readers and reads and is_loopback(request):
+            if person is None and self._readers and page.role == ROLES[0] and is_loopback(request) and reads:
                 return await self._readers.admit(request, page)
             if person is None:
                 return _signed_out(request)
@@ -103,7 +104,7 @@ def bearer_of(request: Request) -> str | None:
 
 def session_of(request: Request) -> str:
     """The word of the session a browser holds; "" without one."""
-    plain = request.cookies.get(COOKIE, "") if is_loopback(request) else ""
+    plain = request.cookies.get(COOKIE, "") if stays_here(request) else ""
     return request.cookies.get(SECURE_COOKIE, "") or plain
 
 
@@ -122,12 +123,20 @@ def same_origin(request: Request, settings: Settings) -> bool:
     return False
 
 
-def is_loopback(request: Request) -> bool:
-    """Whether this came over the machine's own loopback, to a name of it: a page elsewhere may not borrow one."""
-    server, named = request.scope.get("server"), request.headers.get("host", "")
+def stays_here(request: Request) -> bool:
+    """Whether the browser spoke to its own machine (a container's or tunnel's port on it too): nobody listens in."""
     with suppress(ValueError):
-        return server is not None and is_local(server[0]) and is_local(urlsplit(f"//{named}").hostname or "")
+        return is_local(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
     return False
+
+
+def is_loopback(request: Request) -> bool:
+    """Whether this came over our own loopback, to a name of it: a page elsewhere may not have its name lead here.
+
+    What says that it was passed on comes from elsewhere.
+    """
+    server, passed_on = request.scope.get("server"), any(name in request.headers for name in PASSED_ON)
+    return server is not None and is_local(server[0]) and stays_here(request) and not passed_on
 
 
 def wants_page(request: Request) -> bool:

@@ -88,20 +88,16 @@ def _sign_in_form(visit: Visit, wanted: str, *, status_code: int = 200, trouble:
 
 def _with_session(answer: Response, request: Request, word: str) -> Response:
     """The session in a cookie that scripts cannot read and other sites cannot use."""
-    secure = not _plain_loopback(request)
+    secure = not guard.stays_here(request) or request.headers.get("origin", "").startswith("https:")
     answer.set_cookie(
         guard.SECURE_COOKIE if secure else guard.COOKIE, word, httponly=True, secure=secure, samesite="lax", path="/"
     )
     return answer
 
 
-def _plain_loopback(request: Request) -> bool:
-    return guard.is_loopback(request) and not request.headers.get("origin", "").startswith("https:")
-
-
 def _encrypted(request: Request) -> bool:
-    """Whether the browser reached us over TLS, as far as it says, or never left the machine."""
-    return guard.is_loopback(request) or not request.headers.get("origin", "").startswith("http:")
+    """Whether the browser reached us over TLS, as far as it says, or never left its machine."""
+    return guard.stays_here(request) or not request.headers.get("origin", "").startswith("http:")
 
 
 def address_of(request: Request) -> str:
@@ -111,9 +107,9 @@ def address_of(request: Request) -> str:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, CLIENT_BITS), strict=False))
-    return str(address)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, CLIENT_BITS), strict=False))
 
 
 def _spoken(seconds: int) -> str:
@@ -253,7 +249,9 @@ async def _done(visit: Visit, name: str, doing: Callable[[Tx, Book], dict[str, s
     if not told:
         return RedirectResponse("/people", status_code=303)
     if "link" in told:
-        told["link"] = link_to(visit.console.settings.console.public_url, str(visit.request.base_url), told["link"])
+        # Where a proxy ends the encryption only the browser knows the address it used.
+        base = visit.request.headers.get("origin") or str(visit.request.base_url)
+        told["link"] = link_to(visit.console.settings.console.public_url, base, told["link"])
     return await show(visit, told={**told, "about": name})
 
 

@@ -47,6 +47,11 @@ function show(name, html) {
   const fresh = document.createElement("template");
   fresh.innerHTML = `<!--live:${name}-->${html}<!--/live-->`;
   tell(fresh.content);
+  for (const kept of part.querySelectorAll("details[open][id], input:checked[id]")) {
+    // What a person opened or chose stays so.
+    const same = fresh.content.getElementById(kept.id);
+    if (same) same[kept.tagName === "DETAILS" ? "open" : "checked"] = true;
+  }
   if (fresh.innerHTML === part.innerHTML) return;
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
   const again = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.getAttribute("href"));
