@@ -195,6 +195,17 @@ def test_calls_stand_under_the_duty_they_were_made_for(store: Store) -> None:
     }
 
 
+def test_values_of_a_story_are_said_in_words() -> None:
+    euros = {"digits": 2, "currency": "EUR"}
+    for name, value, words in (
+        ("gross", 119, "1.19 EUR"), ("lines", [["ARMCHAIR", 2, 0]], "ARMCHAIR 2 0"),
+        ("parts", [[1, "Berlin"]], "1 Berlin"),
+        ("parcels", ["T-1", "T-2"], "T-1, T-2"), ("found", False, ""), ("found", True, "yes"), ("units", 0, "0"),
+        ("totals", [{"net": 100, "by_rule": {"DE 19%": 19}}], "net 1.00 EUR, by rule DE 19% 19"),
+    ):  # fmt: skip
+        assert orders._said(name, value, euros) == words, name
+
+
 def test_an_order_nobody_knows_and_two_of_one_number(store: Store) -> None:
     book(store, ("o1", "same", "held", 2), ("o2", "same", "held", 1))
     web = Web(store)
