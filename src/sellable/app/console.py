@@ -12,7 +12,7 @@ from sellable.app import acts, answers
 from sellable.app.layout import layout_of
 from sellable.app.wiring import stale
 from sellable.app.work import work_of
-from sellable.config.settings import Pool, Settings
+from sellable.config.settings import Channel, Pool, Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.ids import Ids
@@ -71,7 +71,11 @@ def covering(pools: Sequence[Pool]) -> list[str]:
 
 
 def console_of(
-    settings: Settings, store: Store, clock: Clock, guard: Guard, overview: Callable[[], Awaitable[dict[str, Any]]]
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    guard: Guard,
+    overview: Callable[[], Awaitable[dict[str, Any]]],
 ) -> Console:
     """The console of one process."""
 
@@ -101,10 +105,24 @@ def standing(tx: ReadTx, settings: Settings) -> Standing:
     """Where one is, and how many cases are open."""
     row = tx.one(sql.standing)
     assert row is not None
-    badges = [Badge("demo", says="The vendors are simulators.")] if _simulated(settings) else [Badge("live")]
+    badges = [Badge("demo", says="The vendors are simulators.")] if _simulated(settings) else []
+    badges += modes_of(settings.channels) or ([] if badges else [Badge("live")])
     if row.frozen:
         badges.append(Badge("writes frozen", "bad", "No number of the storefront is written until a person resumes."))
     return Standing(badges=tuple(badges), open_cases=row.open_cases, frozen=bool(row.frozen))
+
+
+def modes_of(channels: Sequence[Channel]) -> list[Badge]:
+    """A badge for each mode below full; it names its channels where others are further."""
+    found = []
+    for mode, word, says in (
+        ("shadow", "shadow", "Computed and compared, never written."),
+        ("lowers", "lowers only", "Only decreases are written."),
+    ):
+        keys = [channel.key or "no channel" for channel in channels if channel.mode == mode]
+        if keys:
+            found.append(Badge(word if len(keys) == len(channels) else f"{word}: {', '.join(keys)}", "warn", says))
+    return found
 
 
 def _simulated(settings: Settings) -> bool:

@@ -58,7 +58,9 @@ async def show(visit: Visit) -> Response:
     return page(
         visit, "overview.html", following=True, headline=headline(status), differences=differences, read=read,
         credentials=credentials_of(status.get("budgets", [])), feeds=[f for f in feeds if f["failures"]],
-        orders=status["orders"], first_run=not differences["keys"], decrease_seconds=DECREASE_SECONDS,
+        orders=status["orders"],
+        channels=[c for c in status.get("channels", []) if (c["mode"], c["gate"]) != ("full", "open")],
+        first_run=not differences["keys"], decrease_seconds=DECREASE_SECONDS,
         exceptions=any(href == "/exceptions" for href, _ in MENU),
         nothing_read=not any(f["last_success_seconds"] is not None for f in feeds),
     )  # fmt: skip

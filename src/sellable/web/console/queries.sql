@@ -122,7 +122,7 @@ WITH minute AS (
     FROM orders WHERE captured_at > %(now)s::timestamptz - interval '1 hour' AND captured_at <= %(now)s::timestamptz
     GROUP BY 1
 ), step AS (
-    SELECT 59 - floor(extract(epoch FROM %(now)s::timestamptz - at) / 60)::int AS n, sum(by) AS by FROM (
+    SELECT greatest(0, 59 - floor(extract(epoch FROM %(now)s::timestamptz - at) / 60)::int) AS n, sum(by) AS by FROM (
         SELECT greatest(created_at, %(now)s::timestamptz - interval '1 hour') AS at, 1 AS by FROM write
         UNION ALL SELECT settled_at, -1 FROM write WHERE settled_at IS NOT NULL
     ) AS steps GROUP BY 1
@@ -132,7 +132,7 @@ SELECT m.until, coalesce(t.orders, 0) AS orders, f.slow AS slow,
 FROM minute m LEFT JOIN taken t USING (n) LEFT JOIN finished f USING (n) LEFT JOIN step s USING (n) ORDER BY m.n;
 
 -- name: latency
--- From the change of a number to its confirmed write, of the newest writes of the last hour, in milliseconds.
+-- From deciding a write to its confirmation, of the newest writes of the last hour, in milliseconds.
 SELECT count(*) AS writes, percentile_disc(0.5) WITHIN GROUP (ORDER BY took) AS half,
     percentile_disc(0.99) WITHIN GROUP (ORDER BY took) AS slow
 FROM (SELECT (extract(epoch FROM settled_at - created_at) * 1000)::bigint AS took FROM operation
