@@ -159,8 +159,9 @@ class Stage(World):
             deeds = [
                 group.create_task(deed)
                 for deed in (
-                    self._delivered(), self._authorised(LOST), self._authorised(HELD), self._cancelled(), self._truck(), self._new_entry(), self._hints(),
-                    self._registered(), self._set_up(), self._asked(),
+                    *(self._delivered(), self._authorised(LOST), self._authorised(HELD), self._cancelled()),
+                    *(self._truck(), self._new_entry(), self._hints(), self._registered(), self._set_up()),
+                    self._asked(),
                 )
             ]  # fmt: skip
         return [words for task in deeds if (words := task.result())]

@@ -57,7 +57,7 @@ def test_dying_after_each_class_of_effect_loses_and_doubles_nothing(group: int, 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("again", (1, 5))
+@pytest.mark.parametrize("again", [1, 5])
 def test_dying_again_while_recovering_loses_and_doubles_nothing(again: int, database: str) -> None:
     """A sample: what matters most outside, each followed by a second death."""
     deaths = Deaths(frozenset(label for label in ALL if label.startswith("call cin7_core")), again=again)
