@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench.stage import Bench, Figure, Skipped, bench, machine
 
-NAMES = ("webhook", "orders", "storefront", "stockout", "writes", "sweep", "growth", "kills", "numbers")
+NAMES = ("webhook", "orders", "storefront", "stockout", "writes", "sweep", "growth", "kills", "numbers", "console")
+NAMES += ("console_orders",)
 PAGE = """# Figures of one machine
 
 Made by `{command}` on {day}; nothing of it is asserted in a test. `bench/` says how each is measured.

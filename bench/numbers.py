@@ -49,7 +49,7 @@ def measure(bench: Bench) -> list[Figure]:
         ),
         Figure(
             what=f"numbers of {BATCH} SKUs on 3 channels", found=spread(twenty), wanted="p99 < 20 ms",
-            how=f"one read transaction from {SKUS:,} SKUs, {TIMES} times, one at a time; there is no HTTP route yet",
+            how=f"one read transaction from {SKUS:,} SKUs, {TIMES} times, one at a time",
         ),
         Figure(
             what="explain a SKU", found=spread(explained), how=f"every term and the newest facts, {TIMES} times",

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from sellable.desk.owners import Owners
 from sellable.runtime import audit
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
-from sellable.sandbox.shop import Shop
+from sellable.sandbox.shop import SECRET, Shop
+from sellable.stock import buffers
+from sellable.stock.buffers import Which
 
 START = "2026-01-01T00:00:00+00:00"
 NOWHERE = "http://127.0.0.1:9"
@@ -332,3 +335,15 @@ def test_the_installed_command_answers() -> None:
     done = subprocess.run([sys.executable, "-m", "sellable", "--help"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0
     assert "commercetools" in done.stdout
+
+
+def test_settings_are_shown_with_who_says_them(config: Path, store: Store) -> None:
+    store.write_now(buffers.put, Which(sku="MUG", channel=""), 3, "maria", datetime.now(UTC))
+    found = told(config, "config", "show")
+    assert found["settings"]["service.log_level"]["source"] == "default"
+    assert found["settings"]["cin7_core.key"] == {"value": "(hidden)", "source": "file"}
+    (hand,) = found["console"]
+    assert (hand["sku"], hand["location"], hand["channel"], hand["units"], hand["by"]) == ("MUG", "", "", 3, "maria")
+    text = ask(config, "config", "show")
+    assert "console: maria" in text
+    assert SECRET not in text

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from tests.e2e.world import CHANNELS, NO_BRAKE, World, run, settings_of
+import httpx2
+import pytest
+from tests.e2e.world import CHANNELS, CIN7, CT, NO_BRAKE, World, run, settings_of
 
-from sellable.app import cutover, ladder
+from sellable.app import compose, cutover, discovery, doctor, ladder
+from sellable.app.check import checked
 from sellable.app.service import outside_of
+from sellable.config.secrets import new_key
 from sellable.runtime.database import Store
 from sellable.runtime.ids import Ids
 
@@ -59,3 +64,86 @@ def test_the_dry_run_of_a_cutover_tells_every_open_order(store: Store) -> None:
         assert fate.reason.startswith("its sale SO-")
 
     run(story, store)
+
+
+async def examined(world: World, **settings: Any) -> dict[str, Any]:
+    found = settings_of(world.start, **settings)
+    outside = outside_of(found, world.store, world.clock, Ids(world.clock), world.http, "doctor")
+    return {check.name: check async for check in doctor.examine(found, world.store, outside)}
+
+
+def test_the_doctor_finds_the_small_shop_in_order_but_for_its_set_up(store: Store) -> None:
+    async def story(world: World) -> None:
+        await world.buy({"GHOST": 1}, mode="None")
+        found = await examined(world)
+        assert {name for name, check in found.items() if check.result == "fail"} == set()
+        assert {name for name, check in found.items() if check.result == "warn"} == {"set-up", "inventory modes"}
+        assert "commercetools answers" in found
+        assert "Cin7 Core answers" in found
+        strange = await examined(world, cin7_core={"key": "wrong", "read_key": "wrong"})
+        assert strange["Cin7 Core answers"].result == "fail"
+        assert "commercetools answers" in strange, "one vendor's refusal hides nothing of the other"
+
+    run(story, store, start=False)
+
+
+@pytest.mark.parametrize(("switches", "restocks"), [({"restocks_on_cancel": True}, "yes"), ({}, "no")])
+def test_an_experiment_answers_and_leaves_nothing_behind(store: Store, switches: dict[str, Any], restocks: str) -> None:
+    async def story(world: World) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=14)
+        settings = settings_of(world.start)
+        outside = outside_of(settings, world.store, world.clock, Ids(world.clock), world.http, "doctor")
+        before = await counts(world)
+        found = {c.name: c for c in await doctor.try_out(settings, world.store, outside, "ARMCHAIR", "t1")}
+        assert found["Does cancelling put stock back?"].setting == f'[commercetools] restocks_on_cancel = "{restocks}"'
+        assert found["Does an order lower the entry?"].evidence.startswith("yes")
+        assert found["Do differences and late decrements add up?"].evidence.startswith("yes")
+        assert found["Is one update with several actions all or nothing?"].evidence.startswith("yes")
+        assert found["traces"].result == "ok"
+        assert await counts(world) == before
+        assert await world.shown("ARMCHAIR") == 14
+        await world.throughout_sweeps(2, lambda: nothing_happened(world), "the service passes the experiment over")
+
+    run(story, store, ct=switches)
+
+
+async def counts(world: World) -> dict[str, int]:
+    paths = ("orders", "carts", "inventory", "channels")
+    return {path: (await world.ct("GET", f"/{path}?limit=1&withTotal=true"))["total"] for path in paths}
+
+
+async def nothing_happened(world: World) -> bool:
+    status = await world.service.overview()
+    return not status["orders"] and status["cases"].keys() <= {"catalogue_mismatch"} and await world.sales() == []
+
+
+def test_what_init_finds_at_both_vendors_makes_settings_that_can_work(store: Store, tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        credentials = settings_of(world.start)
+        found = await discovery.discover(credentials, world.clock, httpx2.AsyncClient(mounts=world._mounts))
+        assert found.channels == ["web-eu", "web-uk"]
+        answers = {
+            "owner": "ops",
+            "commercetools": {
+                "project": "shop",
+                "client_id": "ours",
+                "client_secret": "x",
+                "api_url": CT,
+                "auth_url": CT,
+            },
+            "cin7_core": {"account_id": "acc", "key": "x", "read_key": "", "base_url": f"{CIN7}/ExternalApi/v2/"},
+            "pools": {"web-eu": ["Berlin", "Hamburg"], "web-uk": ["Berlin"]},
+            "customers": {"EUR": "Web EUR"},
+        }
+        for name in (compose.PAYLOAD_KEY, compose.REDACTION_KEY):
+            (tmp_path / name).write_text(new_key())
+        file = tmp_path / "sellable.toml"
+        file.write_text(compose.settings_file(answers, found, world.start))
+        settings = checked(file)
+        assert [(rule.bin, rule.state) for rule in settings.states if rule.location == "berlin"] == [
+            ("*", "available"), ("RETURNS", "inspection"),
+        ]  # fmt: skip
+        assert [(tax.rate, tax.rule) for tax in settings.taxes] == [("0.19", "DE 19%")]
+        assert settings.carriers == {"Parcel": "DHL"}
+
+    run(story, store, start=False)

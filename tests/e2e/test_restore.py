@@ -21,7 +21,11 @@ DEAF = [
     {"name": "down", "match": "^GET .*saleList", "effect": "status", "when": "before", "status": 500},
 ]
 """Sales are made, but nobody is told, and nobody can look."""
-UNHEARD = [{"name": "unheard", "match": "^POST /shop/graphql", "effect": "reset", "when": "after"}]
+UNHEARD = [
+    {"name": "unheard", "match": "^POST /shop/graphql", "effect": "reset", "when": "after"},
+    {"name": "unseen", "match": "^GET /shop/inventory", "effect": "status", "when": "before", "status": 500},
+]
+"""Writes are made, but nobody is told, and nobody can look."""
 WAREHOUSE = {"auto": True, "pick_after_seconds": 20, "ship_after_seconds": 40, "carrier": "DHL"}
 OPEN = Query(
     package="test", name="open", purpose="test",

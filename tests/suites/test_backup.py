@@ -81,6 +81,11 @@ def test_a_backup_is_never_written_over_another(filled: str, file: Path) -> None
         backup.write(filled, file, AT)
 
 
+def test_a_backup_that_cannot_be_written_says_so(filled: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupRefused, match="cannot be written: No such file"):
+        backup.write(filled, tmp_path / "nowhere" / "night.backup", AT)
+
+
 def test_an_empty_database_has_no_backup_but_takes_one(database_url: str, file: Path, tmp_path: Path) -> None:
     with fresh_database(database_url, "_empty") as empty:
         with pytest.raises(BackupRefused, match="nothing to back up"):
@@ -152,6 +157,14 @@ def altered(manifest: dict[str, Any]) -> None:
     manifest["tables"]["inbox"]["sha256"] = "0" * 64
 
 
+def other_columns(manifest: dict[str, Any]) -> None:
+    manifest["tables"]["inbox"]["columns"][0] = "nowhere"
+
+
+def fewer_rows(manifest: dict[str, Any]) -> None:
+    manifest["tables"]["inbox"]["rows"] = 7
+
+
 def later_format(manifest: dict[str, Any]) -> None:
     manifest["format"] = 2
 
@@ -162,6 +175,9 @@ SPOILT = {
     "of a newer program": (manifest_with(newer), "newer program"),
     "of another schema": (manifest_with(foreign), "not the one this program knows"),
     "altered": (manifest_with(altered), "table inbox does not agree with its checksum"),
+    "of other columns": (manifest_with(other_columns), "table inbox does not fit"),
+    "of another number of rows": (manifest_with(fewer_rows), r"1 row\(s\) of 7"),
+    "gone": (Path.unlink, "cannot be read"),
     "of a later format": (manifest_with(later_format), "format 2"),
 }
 

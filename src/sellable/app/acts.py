@@ -40,10 +40,10 @@ def record(
 
 def on_record(
     settings: Settings, clock: Clock, tx: Tx, actor: str, action: str, subject: str, *,
-    before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None, correlation: str | None = None,
 ) -> None:  # fmt: skip
     """`record` for those who are handed the first two beforehand."""
-    record(tx, settings, clock, actor, action, subject, before=before, after=after)
+    record(tx, settings, clock, actor, action, subject, before=before, after=after, correlation=correlation)
 
 
 def freeze(tx: Tx, settings: Settings, clock: Clock, actor: str, frozen: bool) -> bool:

@@ -12,13 +12,15 @@ from sellable.app.wiring import stale
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.orders import rules
-from sellable.runtime import operations
+from sellable.runtime import calls, operations
 from sellable.runtime.database import ReadTx
 from sellable.runtime.queries import queries
 from sellable.stock import catalogue, entries, numbers
 
 sql = queries("sellable.app")
 FACTS = 20
+STEPS_MAX = 500
+"""Calls and operations of one order beyond these are left out of its story."""
 
 
 def explain(tx: ReadTx, settings: Settings, sku: str, channel: str | None, at: datetime | None, now: datetime) -> Any:
@@ -102,6 +104,8 @@ def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
         }
         for p in tx.all(book.sql.read_parts, order_id=row.order_id)
     ]  # fmt: skip
+    owed = operations.of_order(tx, f"order:{row.order_id}", STEPS_MAX)
+    made = calls.calls_of(tx, [row.order_id, *(op.id for op in owed)], STEPS_MAX)
     return {
         "order_id": row.order_id,
         "number": row.number,
@@ -118,14 +122,18 @@ def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
         "lines": _rows(tx.all(book.sql.lines_of, order_id=row.order_id)),
         "parts": parts,
         "shipments": _rows(tx.all(book.sql.shipments_of, order_id=row.order_id)),
-        "operations": [
-            {"id": op.id, "kind": op.kind, "state": op.state, "sends": op.sends, "cause": op.cause}
-            for op in operations.open_in_lane(tx, f"order:{row.order_id}")
-        ],
+        "operations": _operations(owed),
+        "calls": [{**call, "seconds": round(call["seconds"], 3)} for call in _rows(made)],
         "cases": _rows(tx.all(sql.cases_of_order, subject=f"order:{row.order_id}")),
         "story": _rows(tx.all(book.sql.events_of, order_id=row.order_id)),
         "units": _rows(tx.all(entries.sql.demand_events_of_order, order_id=row.order_id)),
     }
+
+
+def _operations(owed: list[Any]) -> list[dict[str, Any]]:
+    """All that was owed for an order, settled or not; what it carried is left out, since that may be personal."""
+    names = ("id", "system", "kind", "state", "sends", "attempts", "cause", "created_at", "settled_at", "due_at")
+    return [{name: row[name] for name in names} for row in _rows(owed)]
 
 
 def _rows(rows: list[Any]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from sellable.app import acts
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import masters_of
 from sellable.config.settings import Channel, Settings
-from sellable.runtime import telemetry
+from sellable.runtime import feeds, telemetry
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.queries import queries
@@ -47,6 +47,10 @@ def notice(tx: Tx, settings: Settings, desk: CaseDesk, now: datetime) -> None:
             tx.run(sql.step_on, channel=channel.key, mode=channel.mode, gate=gate, now=now)
         if gate == "open":
             desk.clear_cases(tx, [KIND], subject(channel.key), now)
+        elif row is None or row.gate != "checking":
+            # Counted on a list of the master that began after this: the next one need not be waited for.
+            for master in masters_of(settings):
+                feeds.poke(tx, f"{master}.stock")
     tx.run(sql.drop_rungs, channels=[channel.key for channel in settings.channels])
 
 

@@ -38,7 +38,7 @@ SELECT max(finished_at) FROM sweep WHERE master = %(master)s AND scope = '' AND 
 
 -- name: cases_of_order
 -- Cases about one order.
-SELECT ref, kind, state, owner, count, last_at FROM cases WHERE subject = %(subject)s ORDER BY last_at;
+SELECT ref, kind, title, state, owner, count, first_at, last_at FROM cases WHERE subject = %(subject)s ORDER BY last_at;
 
 
 -- name: set_switch
@@ -175,6 +175,16 @@ SELECT p.sku FROM product p WHERE p.sellable AND NOT p.service AND p.seen_at >= 
 -- Bundles with an entry that nobody knows the components of.
 SELECT p.sku FROM product p WHERE p.kit AND EXISTS (SELECT FROM entry e WHERE e.sku = p.sku AND NOT e.gone)
     AND NOT EXISTS (SELECT FROM recipe r WHERE r.sku = p.sku) ORDER BY 1;
+
+-- name: standing
+-- What the frame of every page says.
+SELECT coalesce((SELECT value FROM switch WHERE name = 'writes_frozen'), false) AS frozen,
+    (SELECT count(*) FROM cases WHERE state <> 'resolved') AS open_cases;
+
+-- name: holds_named
+-- Holds in force of one name: a hold itself, or all that a stop holds.
+SELECT id FROM hold WHERE ended_at IS NULL AND sku = %(sku)s
+    AND (id = %(name)s::text OR starts_with(id, %(name)s::text || ':')) ORDER BY id;
 
 -- name: recovery_open
 -- Whether raises wait for what a restored database has to read again.

@@ -23,6 +23,7 @@ import msgspec
 import psycopg
 
 from sellable.app import acts, ladder, recovery, status, watching
+from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of, masters_of
 from sellable.app.wiring import (
@@ -72,7 +73,7 @@ from sellable.stock.availability import Layout
 from sellable.sync import masters, storefront
 from sellable.sync.loop import Syncer
 from sellable.sync.storefront import Judge, Shop
-from sellable.web.console.doors import Console, Record
+from sellable.web.console.doors import Record
 from sellable.web.people import book as people
 from sellable.web.people.guard import PeopleGuard
 from sellable.web.people.pages import link_to
@@ -223,10 +224,8 @@ class Service:
             status=self.overview,
             ready=self.ready,
             alive=self.silent,
-            console=Console(
-                store=self.store, clock=self.clock, settings=self.settings,
-                guard=PeopleGuard(self.store, self.clock, self.settings),
-                record=self.record, overview=self.overview,
+            console=console_of(
+                self.settings, self.store, self.clock, PeopleGuard(self.store, self.clock, self.settings), self.overview
             ),
         )  # fmt: skip
 
@@ -246,7 +245,7 @@ class Service:
         found = await self.store.read(status.overview, self.clock.now())
         found["budgets"] = [
             {
-                "credential": u.credential, "lane": u.lane, "used": u.used, "calls": u.calls,
+                "credential": u.credential, "lane": u.lane, "share": u.share, "used": u.used, "calls": u.calls,
                 "window_seconds": u.window_seconds, "waiting": u.waiting, "tokens": round(u.tokens, 2),
                 "cooling": u.cooldown_until is not None and u.cooldown_until > self.clock.now(),
             }

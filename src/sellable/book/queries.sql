@@ -322,3 +322,62 @@ WHERE order_id = %(order_id)s AND shipment_id <> %(shipment_id)s AND NOT told AN
 -- Units that live parts of an order have not shipped yet.
 SELECT coalesce(sum(greatest(0, l.units - l.shipped)), 0)::bigint FROM part_line l
 JOIN order_part p USING (order_id, part) WHERE l.order_id = %(order_id)s AND p.state NOT IN ('voided', 'dropped');
+
+-- name: list_orders
+-- A page of orders of some stages (or all), newest first, beginning after (placed_at, order_id).
+SELECT order_id, number, stage, stage_since, placed_at, total, currency, digits, hold_cause FROM orders
+WHERE (%(stages)s::text[] IS NULL OR stage = ANY (%(stages)s::text[]))
+    AND (placed_at, order_id) < (%(after_at)s::timestamptz, %(after_id)s::text)
+ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s::int;
+
+-- name: list_longest
+-- A page of orders of one stage, those first that are in it longest, beginning after (stage_since, order_id).
+SELECT order_id, number, stage, stage_since, placed_at, total, currency, digits, hold_cause FROM orders
+WHERE stage = %(stage)s AND (stage_since, order_id) > (%(after_at)s::timestamptz, %(after_id)s::text)
+ORDER BY stage_since, order_id LIMIT %(limit)s::int;
+
+-- name: list_split
+-- A page of orders that became more than one sale, newest plan first, beginning after (at, order_id).
+SELECT o.order_id, o.number, o.stage, o.stage_since, o.placed_at, o.total, o.currency, o.digits, o.hold_cause, p.at
+FROM order_part p JOIN orders o USING (order_id)
+WHERE p.part = 2 AND (p.at, p.order_id) < (%(after_at)s::timestamptz, %(after_id)s::text)
+ORDER BY p.at DESC, p.order_id DESC LIMIT %(limit)s::int;
+
+-- name: search_orders
+-- Orders by their id, the beginning of their number, or the number of a sale; of some stages, or all.
+SELECT order_id, number, stage, stage_since, placed_at, total, currency, digits, hold_cause FROM orders
+WHERE order_id IN (
+    SELECT %(text)s::text
+    UNION ALL (SELECT order_id FROM orders WHERE number ~>=~ %(text)s::text AND number ~<~ %(beyond)s::text
+        ORDER BY number USING ~<~ LIMIT 500)
+    UNION ALL SELECT order_id FROM order_part WHERE sale_number <> '' AND sale_number = %(text)s::text
+) AND (%(stages)s::text[] IS NULL OR stage = ANY (%(stages)s::text[]))
+    AND (NOT %(split)s OR EXISTS (SELECT FROM order_part p WHERE p.order_id = orders.order_id AND p.part = 2))
+    AND (placed_at, order_id) < (%(after_at)s::timestamptz, %(after_id)s::text)
+ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s::int;
+
+-- name: parts_of_orders
+-- How many sales these orders became or will become, and where from.
+SELECT order_id, count(*)::int AS parts, array_agg(location ORDER BY part) AS locations FROM order_part
+WHERE order_id = ANY (%(ids)s::text[]) GROUP BY order_id;
+
+-- name: list_strays
+-- A page of drafts at the back office that are not the recorded sale of their part, oldest first; of a text, or all.
+SELECT s.sale_id, s.order_id, s.part, s.since, s.owed, o.number FROM stray s LEFT JOIN orders o USING (order_id)
+WHERE (s.since, s.sale_id) > (%(after_at)s::timestamptz, %(after_id)s::text)
+    AND (%(text)s = '' OR %(text)s IN (s.sale_id, s.order_id, o.number))
+ORDER BY s.since, s.sale_id LIMIT %(limit)s::int;
+
+-- name: count_stages
+-- How many orders are in each of these stages, counted no further than a bound, and since when the oldest is.
+SELECT stage, (SELECT count(*) FROM (SELECT FROM orders o WHERE o.stage = s.stage LIMIT %(bound)s::int) AS few)::int AS n,
+    (SELECT min(stage_since) FROM orders o WHERE o.stage = s.stage) AS oldest
+FROM unnest(%(stages)s::text[]) AS s (stage);
+
+-- name: count_strays
+-- How many strays there are whose voiding is not owed yet.
+SELECT count(*)::int FROM (SELECT FROM stray WHERE NOT owed LIMIT 1000) AS few;
+
+-- name: any_order
+-- Whether the book has an order at all.
+SELECT EXISTS (SELECT FROM orders);

@@ -14,7 +14,9 @@ from sellable.cli import (
     config,
     cutover,
     demo,
+    doctor,
     explain,
+    init,
     orders,
     people,
     replay,
@@ -37,12 +39,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("migrate")(run.migrate)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("status")(run.status)
+app.command("doctor")(doctor.examine)
 app.command("explain")(explain.explain)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)

@@ -8,9 +8,10 @@ import typer
 from rich.table import Table
 
 from sellable.app.check import checked, predicted
-from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, out
-from sellable.config import reference
+from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, opened, out
+from sellable.config import reference, sources
 from sellable.config.secrets import new_key
+from sellable.stock import buffers
 
 app = typer.Typer(help="The settings file.", no_args_is_help=True)
 
@@ -38,6 +39,43 @@ def check(
             over = "over budget" if r["over"] else ""
             table.add_row(r["flow"], r["budget"], f"{r['calls_per_hour']:,.0f}", share, over)
         out.print(table)
+        out.print("buffers set in the console come on top: `sellable config show` names them")
+    return None
+
+
+@app.command()
+def show(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
+    """Print every setting, and whether file, environment, default or console says it; secrets stay hidden.
+
+    What was set in the console is in the database, which is asked.
+    """
+    with opened(config) as (settings, store, _clock):
+        by_hand = store.read_now(buffers.by_hand)
+    found = list(sources.values(settings))
+    sections = [
+        (f"{name}[{n}]", dict(zip(columns, row, strict=True)))
+        for name, columns, rows in sources.lists(settings)
+        for n, row in enumerate(rows)
+    ]
+    if json:
+        return emit({
+            "settings": {v.key: {"value": v.value, "source": v.source} for v in found},
+            "lists": dict(sections),
+            "console": [{**b.which.key(), "units": b.units, "by": b.actor, "at": b.at.isoformat()} for b in by_hand],
+        })  # fmt: skip
+    table = Table("setting", "value", "from", box=None)
+    for v in found:
+        table.add_row(v.key, "" if v.value is None else str(v.value), v.source)
+    for key, row in sections:
+        table.add_row(
+            key, ", ".join(f"{name} {value}" for name, value in row.items() if value not in (None, "")), "file"
+        )
+    for b in by_hand:
+        where = b.which.key()
+        sku, place = where["sku"] or "every SKU", where["location"] or "whole pool"
+        said = f"{b.units} of {sku}, {place}, channel {where['channel']}"
+        table.add_row("buffer", said, f"console: {b.actor}, {b.at:%Y-%m-%d %H:%M}")
+    out.print(table)
     return None
 
 

@@ -121,7 +121,8 @@ def _print(o: Mapping[str, Any]) -> None:
     for c in o["cases"]:
         out.print(f"case {c['ref']} {c['kind']}: {c['state']}, {c['owner']}, seen {c['count']}")
     for step in o["operations"]:
-        out.print(f"owed: {step['kind']} {step['state']}, sent {step['sends']} time(s) {step['cause'] or ''}")
+        if step["settled_at"] is None:
+            out.print(f"owed: {step['kind']} {step['state']}, sent {step['sends']} time(s) {step['cause'] or ''}")
     for event in o["story"]:
         detail = "  ".join(f"{k}={v}" for k, v in event["detail"].items())
         out.print(f"  {event['at'][:19]}  {event['what']}  {detail}")

@@ -62,9 +62,10 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     bound = _bind(listen)
+    web = application(service.face())
     server = _Server(
         uvicorn.Config(
-            application(service.face()), log_config=None, access_log=False, lifespan="off",
+            web, log_config=None, access_log=False, lifespan="off",
             proxy_headers=bool(settings.console.proxies), forwarded_allow_ips=list(settings.console.proxies),
         )
     )  # fmt: skip
@@ -77,7 +78,7 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
         # On standard output alone: whoever reads the log later must not become the first admin.
         typer.echo(msgspec.json.encode({"first_admin": link}).decode())
     await stop.wait()
-    server.should_exit = True
+    web.state.closing = server.should_exit = True
     await serving
     await _drain(service)
 

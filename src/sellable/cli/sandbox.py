@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from sellable.cli.common import Json, emit, fail, out
-from sellable.sandbox.shop import Shop
+from sellable.sandbox.shop import ACCOUNT, ORDER_KEY, READ_KEY, SECRET, SERVICE_CLIENT, Shop, toml
 from sellable.simulation.demo import STAFF
 from sellable.simulation.faults import FAULTS, clear, put
 from sellable.simulation.processes import stand
@@ -36,6 +36,7 @@ def serve(
 ) -> None:
     """Serve both simulators with a made-up shop until Ctrl-C, and write the sellable.toml that fits them.
 
+    Also writes answers.toml with its secrets beside it, so that `sellable init` can be tried as on a live account.
     Exit code 0 when stopped so.
     """
 
@@ -49,10 +50,27 @@ def serve(
             out.print(f"commercetools  {found.storefront.url}\nCin7 Core      {found.back_office.url}")
             clock = f"SELLABLE_CLOCK={found.clock.text()} " if speed != 1 else ""
             out.print(f"settings       {found.config}\n{clock}sellable run --config {found.config}", soft_wrap=True)
+            answers = _write_answers(folder.resolve(), found.storefront.url, found.back_office.url)
+            out.print(f"or, as on a live account:\n{clock}sellable init my-shop --answers {answers}", soft_wrap=True)
             await stop.wait()
 
     folder.mkdir(parents=True, exist_ok=True)
     asyncio.run(go())
+
+
+def _write_answers(folder: Path, storefront: str, back_office: str) -> Path:
+    """What a person would answer `sellable init`, secrets in files."""
+    for name, secret in (("ct.secret", SECRET), ("cin7.key", ORDER_KEY), ("cin7.read-key", READ_KEY)):
+        (folder / name).write_text(secret + "\n")
+    lines = [
+        "[commercetools]", 'project = "sandbox-home"', f"client_id = {toml(SERVICE_CLIENT)}",
+        f"client_secret = {toml(f'file:{folder}/ct.secret')}", f"api_url = {toml(storefront)}", "",
+        "[cin7_core]", f"account_id = {toml(ACCOUNT)}", f"key = {toml(f'file:{folder}/cin7.key')}",
+        f"read_key = {toml(f'file:{folder}/cin7.read-key')}", f"base_url = {toml(f'{back_office}/ExternalApi/v2/')}",
+        "", "[customers]", 'EUR = "Web EUR"', 'GBP = "Web GBP"', "",
+    ]  # fmt: skip
+    (folder / "answers.toml").write_text("\n".join(lines))
+    return folder / "answers.toml"
 
 
 @faults.command("list")

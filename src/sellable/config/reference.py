@@ -36,7 +36,7 @@ EXAMPLE = s.Settings(
     orders=s.Orders(start_at=datetime(2026, 1, 1, tzinfo=UTC)),
     commercetools=s.Commercetools(
         project="my-shop",
-        client_id="env:CT_CLIENT_ID",
+        client_id="the-id-of-your-api-client",
         client_secret="env:CT_CLIENT_SECRET",  # noqa: S106 - a reference, no secret.
         restocks_on_cancel="unknown",
     ),

@@ -65,10 +65,15 @@ class Case:
     alerted_at: datetime | None
     alerted_count: int
 
+    @property
+    def deadline(self) -> datetime | None:
+        """When a live case is older than its kind allows."""
+        kind = KINDS.get(self.kind)
+        return self.first_at + timedelta(hours=kind.age_hours) if kind and self.state in LIVE else None
+
     def overdue(self, now: datetime) -> bool:
         """Whether a live case is older than its kind's age limit."""
-        kind = KINDS.get(self.kind)
-        return self.state in LIVE and kind is not None and now - self.first_at > timedelta(hours=kind.age_hours)
+        return self.deadline is not None and now > self.deadline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +173,14 @@ def clear(tx: Tx, kinds: Collection[str], subject: str, now: datetime) -> None:
             _end(tx, case, SYSTEM, "the trouble ended", now)
 
 
+def comment(tx: Tx, ref: str, actor: str, text: str, now: datetime) -> None:
+    """Say something about a case, resolved or not. Raises CaseMissing, ValueError without a word."""
+    if not text.strip():
+        raise ValueError("a comment has words")
+    lock(tx, ref)
+    note(tx, ref, actor, "commented", now, text.strip())
+
+
 def prune(tx: Tx, before: datetime) -> int:
     """Removes cases resolved before a moment, with their history; the facts they were about stay. Returns how many."""
     return tx.run(sql.prune_cases, before=before)
@@ -217,6 +230,29 @@ def listing(
         offset=offset,
     )
     return [_case(row) for row in rows]
+
+
+def resolved(
+    tx: ReadTx, *, kind: str | None = None, owner: str | None = None, limit: int = 100, offset: int = 0
+) -> list[Case]:
+    """Cases that are over, newest first."""
+    return [_case(row) for row in tx.all(sql.resolved_cases, kind=kind, owner=owner, limit=limit, offset=offset)]
+
+
+def last_resolved(tx: ReadTx) -> datetime | None:
+    """When a case was last resolved; None when none ever was."""
+    at: datetime | None = tx.value(sql.last_resolved)
+    return at
+
+
+def owners_of_live(tx: ReadTx) -> dict[str, int]:
+    """Who owns live cases, and how many."""
+    return {row.owner: row.cases for row in tx.all(sql.live_owners)}
+
+
+def parked_counts(tx: ReadTx, refs: Collection[str]) -> dict[str, int]:
+    """How much is parked behind each of these cases; missing references are left out."""
+    return {row.ref: row.n for row in tx.all(sql.parked_counts, refs=list(refs))}
 
 
 def counts(tx: ReadTx) -> dict[str, int]:

@@ -139,3 +139,24 @@ FROM (SELECT min(coalesce(a.told_count, 0)) AS least
     FROM unnest(%(transports)s::text[]) AS t (name)
     LEFT JOIN case_alert a ON a.case_id = %(case_id)s AND a.transport = t.name) AS told
 WHERE id = %(case_id)s AND told.least > alerted_count;
+
+-- name: resolved_cases
+-- Cases that are resolved, newest first.
+SELECT * FROM cases WHERE state = 'resolved' AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+    AND (%(owner)s::text IS NULL OR owner = %(owner)s)
+ORDER BY resolved_at DESC, id DESC LIMIT %(limit)s::int OFFSET %(offset)s::int;
+
+-- name: last_resolved
+-- When a case was last resolved.
+SELECT max(resolved_at) FROM cases WHERE state = 'resolved';
+
+-- name: live_owners
+-- Who owns live cases, and how many.
+SELECT owner, count(*)::int AS cases FROM cases WHERE state <> 'resolved' GROUP BY owner ORDER BY owner;
+
+-- name: parked_counts
+-- How much is parked behind each of these cases.
+SELECT c.ref, (SELECT count(*) FROM inbox i WHERE i.case_ref = c.ref AND i.state = 'quarantined')::int
+    + (SELECT count(*) FROM case_link l JOIN operation o ON 'operation:' || o.id = l.thing
+        WHERE l.case_id = c.id AND o.state = 'held')::int AS n
+FROM cases c WHERE c.ref = ANY (%(refs)s::text[]);

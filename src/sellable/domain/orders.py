@@ -10,6 +10,9 @@ import msgspec
 
 from sellable.domain.money import Rounding, TaxCalculation, Taxed
 
+EXPERIMENT = "sellable-doctor-"
+"""Numbers of orders that an experiment makes and deletes begin so: nobody ships, exports or counts them."""
+
 
 class InventoryMode(StrEnum):
     """What the storefront itself does to its stock number when a line is ordered (InventoryMode in its API)."""

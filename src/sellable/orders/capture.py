@@ -14,7 +14,7 @@ import msgspec
 
 from sellable.book import book
 from sellable.connectors.port import SaleDraft
-from sellable.domain.orders import InventoryMode, Line, Order, OrderState
+from sellable.domain.orders import EXPERIMENT, InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import cancel, rules, sales, totals
 from sellable.orders.context import BACK_OFFICE, Context, lane_of
@@ -36,7 +36,9 @@ def on_order(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
 
 
 def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
-    """Takes an order at some version: new, newer than known, or known already."""
+    """Takes an order at some version: new, newer than known, or known already. Experiments are no orders."""
+    if (order.number or "").startswith(EXPERIMENT):
+        return
     row = book.lock(tx, order.order_id)
     if row is None and not book.add(tx, order, "waiting", now):
         row = book.lock(tx, order.order_id)

@@ -77,19 +77,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def write(url: str, path: Path, now: datetime) -> Manifest:
     """Write everything to `path`, readable by its owner only; a service may go on working meanwhile.
 
-    Raises BackupRefused when the file exists or the database holds nothing of ours.
+    Raises BackupRefused when the file exists or cannot be written, or the database holds nothing of ours.
     """
     if path.exists():
         raise BackupRefused(f"{path} exists; a backup is never written over another")
     partial = path.with_name(f"{path.name}.part")
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
                 manifest = _write_all(url, archive, now)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise BackupRefused(f"{path} cannot be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
     return manifest
@@ -151,7 +153,7 @@ def _list(columns: tuple[str, ...]) -> compose.Composed:
 
 def verify(path: Path) -> Manifest:
     """What the file holds, once every byte of it was compared with its checksum. Raises BackupRefused."""
-    with _opened(path) as (archive, manifest):
+    with _proved(path), _opened(path) as (archive, manifest):
         for name, table in manifest.tables.items():
             digest = hashlib.sha256()
             with archive.open(f"tables/{name}") as member:
@@ -232,9 +234,13 @@ def _drop(connection: psycopg.Connection) -> None:
 def _read_table(connection: psycopg.Connection, archive: zipfile.ZipFile, name: str, table: Table) -> None:
     statement = compose.SQL("COPY {} ({}) FROM STDIN").format(compose.Identifier(name), _list(table.columns))
     cursor = connection.cursor()
-    with archive.open(f"tables/{name}") as member, cursor.copy(statement) as copy:
-        for block in _blocks(member):
-            copy.write(block)
+    try:
+        with archive.open(f"tables/{name}") as member, cursor.copy(statement) as copy:
+            for block in _blocks(member):
+                copy.write(block)
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
+        # Without PostgreSQL's words, which quote the row and with it people.
+        raise BackupRefused(f"table {name} does not fit ({error.sqlstate}); nothing was changed") from None
     if cursor.rowcount != table.rows:
         raise BackupRefused(f"table {name}: {cursor.rowcount} row(s) of {table.rows}; nothing was changed")
 
@@ -246,11 +252,21 @@ def _blocks(member: IO[bytes]) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
+    with _proved(path):
+        archive = zipfile.ZipFile(path)
+        manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+        if manifest.format != FORMAT:
+            raise BackupRefused(f"{path}: format {manifest.format} is none this program knows")
+    with archive:
+        yield archive, manifest
+
+
+@contextlib.contextmanager
+def _proved(path: Path) -> Iterator[None]:
+    """Whatever is wrong with the file is said as a refusal; for nothing but reading it."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
-            if manifest.format != FORMAT:
-                raise BackupRefused(f"{path}: format {manifest.format} is none this program knows")
-            yield archive, manifest
+        yield
     except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, msgspec.DecodeError) as error:
         raise BackupRefused(f"{path} is no whole backup: {error}") from error
+    except OSError as error:
+        raise BackupRefused(f"{path} cannot be read: {error.strerror}") from error

@@ -294,6 +294,11 @@ def open_in_lane(tx: ReadTx, lane: str) -> list[Operation]:
     return [_operation(row) for row in tx.all(sql.operations_open_in_lane, lane=lane)]
 
 
+def of_order(tx: ReadTx, lane: str, limit: int) -> list[Row]:
+    """Rows of an order's lane, settled ones included, in its order."""
+    return tx.all(sql.operations_of_order, lane=lane, limit=limit)
+
+
 def strays(tx: ReadTx, served: Sequence[tuple[str, str]]) -> list[Operation]:
     """Open operations of the served systems that name a budget lane which is not, so would wait for ever."""
     systems, budgets = [system for system, _ in served], [budget for _, budget in served]

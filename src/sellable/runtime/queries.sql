@@ -232,6 +232,10 @@ SELECT * FROM operation WHERE id = %(id)s;
 -- What is not settled in a lane, in its order.
 SELECT * FROM operation WHERE lane = %(lane)s AND state IN ('intent', 'unknown', 'held') ORDER BY created_seq;
 
+-- name: operations_of_order
+-- All that was ever owed for an order and is not forgotten, in its order.
+SELECT * FROM operation WHERE lane = %(lane)s AND lane LIKE 'order:%%' ORDER BY created_seq LIMIT %(limit)s::int;
+
 -- name: stray_operations
 -- Open operations of served systems whose budget lane nobody would ever serve.
 SELECT * FROM operation AS o

@@ -101,6 +101,14 @@ class Layout(msgspec.Struct, frozen=True):
     buffers: tuple[BufferRule, ...] = ()
     stale_buffer: int = 0
 
+    def with_buffers(self, rules: Sequence[BufferRule]) -> Layout:
+        """The same with these rules; each takes the place of all that name the same SKU, location and channel."""
+        if not rules:
+            return self
+        by_key = {(rule.sku, rule.location, rule.channel): rule for rule in rules}
+        kept = (b for b in self.buffers if (b.sku, b.location, b.channel) not in by_key)
+        return msgspec.structs.replace(self, buffers=(*kept, *by_key.values()))
+
     def in_mode(self, *modes: str) -> list[str]:
         """Channels in one of these modes, in the order of their keys."""
         return sorted(key for key, rule in self.channels.items() if rule.mode in modes)

@@ -14,7 +14,7 @@ from sellable.domain.stock import Priority
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.queries import queries
 from sellable.stock import dirty
-from sellable.stock.availability import Demand, Explanation, Hold, Layout, Reading, SkuFacts, target
+from sellable.stock.availability import BufferRule, Demand, Explanation, Hold, Layout, Reading, SkuFacts, target
 
 sql = queries("sellable.stock")
 
@@ -75,6 +75,7 @@ class Sight(msgspec.Struct, frozen=True, array_like=True):
     readings: list[tuple[str, Reading]]
     demand: list[tuple[str, Demand]]
     holds: list[tuple[str, Hold]]
+    buffers: list[tuple[int, str, str, str | None]]
 
     def recipes(self) -> dict[str, dict[str, int]]:
         """Component -> units, for those of the SKUs that are kits."""
@@ -82,6 +83,11 @@ class Sight(msgspec.Struct, frozen=True, array_like=True):
         for sku, component, units in self.recipe_rows:
             found[sku][component] = units
         return dict(found)
+
+    def layout(self, layout: Layout, supposing: Sequence[BufferRule] = ()) -> Layout:
+        """The shape of the shop with the buffers that were set by hand, and then those of `supposing`."""
+        by_hand = [BufferRule(units=n, sku=sku, location=place, channel=key) for n, sku, place, key in self.buffers]
+        return layout.with_buffers([*by_hand, *supposing])
 
     def facts(self) -> dict[str, SkuFacts]:
         """By SKU, for those anything is known of."""
@@ -121,9 +127,22 @@ def recipes_of(tx: ReadTx, skus: Sequence[str]) -> dict[str, dict[str, int]]:
     return dict(found)
 
 
-def compute(tx: ReadTx, skus: Sequence[str], layout: Layout, now: datetime, *, stale: bool = False) -> list[Number]:
-    """The numbers of every known entry of these SKUs; T's inputs and E are from one snapshot in any transaction."""
+def compute(
+    tx: ReadTx,
+    skus: Sequence[str],
+    layout: Layout,
+    now: datetime,
+    *,
+    stale: bool = False,
+    supposing: Sequence[BufferRule] = (),
+) -> list[Number]:
+    """The numbers of every known entry of these SKUs; T's inputs and E are from one snapshot in any transaction.
+
+    Buffers set by hand are among these inputs, so that all processes use the same; `supposing` are further ones, for
+    asking what would be.
+    """
     sight = sight_of(tx, skus, now)
+    layout = sight.layout(layout, supposing)
     recipes, facts = sight.recipes(), sight.facts()
     by_sku: dict[str, list[Entry]] = defaultdict(list)
     for entry in sight.entries:

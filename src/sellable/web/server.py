@@ -103,6 +103,7 @@ def application(face: Face) -> Starlette:
             # Not stored is not accepted: the sender tries again.
             return _refuse(source, 503, "cannot store")
         accepted.labels(source, "stored").inc()
+        face.console.heard[source] = face.console.clock.now()
         return JSONResponse({"stored": new})
 
     async def health(request: Request) -> Response:

@@ -207,6 +207,19 @@ class Cin7Core:
         answer = await self._read("me", {}, lane)
         return document(answer.body, wire.Me, vendor=TITLE)
 
+    async def probe(self, *, lane: str) -> tuple[wire.Me, Answer]:
+        """One call: what `me` answers with its whole answer, for the vendor's clock and its word on the limit."""
+        answer = await self._read("me", {}, lane)
+        return document(answer.body, wire.Me, vendor=TITLE), answer
+
+    async def carriers(self, *, lane: str) -> list[wire.CarrierRow]:
+        """A call a page: carriers that sales may name."""
+        return await self._walk("ref/carrier", "CarrierList", wire.CarrierRow, lane)
+
+    async def customers(self, name: str, *, lane: str) -> list[wire.CustomerRow]:
+        """A call a page: cards of customers whose name begins so (the filter matches prefixes; observed)."""
+        return await self._walk("customer", "CustomerList", wire.CustomerRow, lane, {"Name": name})
+
     async def locations(self, *, lane: str) -> list[wire.LocationRow]:
         """A call a page: locations with their bins (which come again as rows with a parent, left out here)."""
         rows = await self._walk("ref/location", "LocationList", wire.LocationRow, lane)

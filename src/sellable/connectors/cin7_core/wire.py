@@ -203,11 +203,26 @@ class TaxRuleRow(_Document, frozen=True, kw_only=True):
     is_tax_for_sale: bool | None = None
 
 
+class CarrierRow(_Document, frozen=True, kw_only=True):
+    """A row of ref/carrier."""
+
+    description: Text = None
+
+
+class CustomerRow(_Document, frozen=True, kw_only=True):
+    """A row of customer: the card that web orders are booked on."""
+
+    name: Text = None
+    status: Text = None
+    currency: Text = None
+
+
 class BinRow(_Document, frozen=True, kw_only=True):
-    """A bin inside a location."""
+    """A bin inside a location; a staging one is left out of availability by the vendor itself."""
 
     name: Text = None
     is_deprecated: bool | None = None
+    is_staging: bool | None = None
 
 
 class LocationRow(_Document, frozen=True, kw_only=True):

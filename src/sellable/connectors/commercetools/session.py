@@ -70,6 +70,8 @@ class Session:
         self._base = f"{settings.api_url.rstrip('/')}/{quote(settings.project, safe='')}"
         self._token: tuple[str, datetime] | None = None
         self._signing_in = asyncio.Lock()
+        self.granted: tuple[str, ...] = ()
+        """Scopes of the newest token."""
         self.latest: datetime | None = None
         """When the last answer came, by our clock."""
 
@@ -175,6 +177,7 @@ class Session:
         if error is not None:
             raise error
         token = document(answer.body, wire.Token, vendor=VENDOR)
+        self.granted = tuple(token.scope.split())
         life = timedelta(seconds=min(max(token.expires_in, 0), TOKEN_SECONDS_MAX))
         return token.access_token, answer.answered_at + life - min(TOKEN_MARGIN, life / 10)
 

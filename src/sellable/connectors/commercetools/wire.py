@@ -456,10 +456,11 @@ class Problems(_Document, frozen=True, kw_only=True):
 
 
 class Token(_Document, frozen=True, kw_only=True, rename=None):
-    """An access token and its life in seconds."""
+    """An access token, its life in seconds and what it opens, separated by blanks."""
 
     access_token: str
     expires_in: int
+    scope: str = ""
 
 
 class ProjectedVariant(_Document, frozen=True, kw_only=True):
@@ -525,3 +526,33 @@ class Project(_Document, frozen=True, kw_only=True):
 
     version: int
     messages: MessagesConfiguration = MessagesConfiguration()
+    countries: list[str] = []
+    currencies: list[str] = []
+
+
+class Store(_Document, frozen=True, kw_only=True):
+    """A store and the supply channels its carts may use."""
+
+    key: str
+    supply_channels: list[Reference] = []
+
+
+class CategoryRate(_Document, frozen=True, kw_only=True):
+    """A rate of a tax category; `amount` is a fraction."""
+
+    name: str
+    amount: Decimal
+    included_in_price: bool
+    country: str
+
+
+class TaxCategory(_Document, frozen=True, kw_only=True):
+    """A tax category with its rates."""
+
+    rates: list[CategoryRate] = []
+
+
+class ShippingMethod(_Document, frozen=True, kw_only=True):
+    """A shipping method."""
+
+    name: str

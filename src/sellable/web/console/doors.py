@@ -6,7 +6,8 @@ One rule: a page is served only through `routes`, which asks the guard first.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,9 @@ from starlette.routing import Route
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
+from sellable.stock.numbers import Number
+from sellable.web.console.memo import Memo
+from sellable.web.console.work import Work
 
 Role = Literal["viewer", "operator", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -52,12 +56,51 @@ class Guard(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Badge:
+    """Where one is, in a word: demo, shadow, lowers only, live, writes frozen. `tone` is '' or 'warn' or 'bad'."""
+
+    word: str
+    tone: str = ""
+    says: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the frame around every page says: badges, and how many cases wait for somebody."""
+
+    badges: tuple[Badge, ...] = ()
+    open_cases: int = 0
+    frozen: bool = False
+
+
+async def nothing_special() -> Standing:
+    """The frame of a console that is told nothing."""
+    return Standing()
+
+
+class Acts(Protocol):
+    """What a person may do to stock from the pages; each is in the audit under their name."""
+
+    async def stop_selling(self, actor: str, sku: str, reason: str) -> str:
+        """Hold every unit of a SKU back in all pools; returns the name under which all of it ends."""
+        ...
+
+    async def sell_again(self, actor: str, sku: str, stop: str) -> int:
+        """End what `stop_selling` began, or one hold by its id; how many holds ended."""
+        ...
+
+    async def freeze(self, actor: str, frozen: bool) -> bool:
+        """Freeze or resume all writes of stock; False when it is so already."""
+        ...
+
+
 class Record(Protocol):
     """Puts what a person did on the record, in the transaction of the act itself."""
 
     def __call__(
         self, tx: Tx, actor: str, action: str, subject: str, *,
-        before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None,
+        before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None, correlation: str | None = None,
     ) -> None:  # fmt: skip
         """`actor` is the person's name, `subject` what it was done to, like "case:C-000123"."""
 
@@ -72,6 +115,16 @@ class Console:
     guard: Guard
     record: Record
     overview: Callable[[], Awaitable[dict[str, Any]]]
+    explain: Callable[[str, datetime | None], Awaitable[dict[str, Any]]]
+    """(sku, at) -> what `sellable explain` prints as JSON; `at` None is now."""
+    numbers: Callable[[Sequence[str]], Awaitable[Sequence[Number]]]
+    """SKUs -> the number of each of their entries, as explained."""
+    acts: Acts
+    work: Work
+    memo: Memo = field(default_factory=Memo)
+    heard: dict[str, datetime] = field(default_factory=dict)
+    """Source -> when its newest webhook was stored by this process."""
+    standing: Callable[[], Awaitable[Standing]] = nothing_special
     title: str = "sellable"
 
 
@@ -82,6 +135,7 @@ class Visit:
     request: Request
     person: Person
     console: Console
+    standing: Standing = field(default_factory=Standing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +180,9 @@ def _guarded(
             admitted = await console.guard.admit(request, page)
             if isinstance(admitted, Response):
                 return admitted
-            visit = Visit(request=request, person=admitted, console=console)
+            visit = replace(visit, person=admitted)
+            if page.role is not None:
+                visit = replace(visit, standing=await console.standing())
             return await page.answer(visit)
         except psycopg.Error as error:
             return failed(visit, error)

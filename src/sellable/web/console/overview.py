@@ -1,21 +1,67 @@
-"""Is the storefront right? One sentence on top, then numbers."""
+"""Is the storefront right? One sentence on top, then the numbers that could make it wrong, each a link to its why."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
 
+from sellable.runtime.database import ReadTx, Row
+from sellable.runtime.queries import queries
+from sellable.web.console.chart import Chart, chart_of
 from sellable.web.console.doors import Page, Visit
-from sellable.web.console.render import duration, page
+from sellable.web.console.freshness import sets_too_old
+from sellable.web.console.lanes import credentials_of
+from sellable.web.console.render import MENU, duration, order_path, page, sku_path, subject_path
+
+sql = queries("sellable.web.console")
+
+NEWS = 12
+SEVERITIES = {1: ("bad", "critical"), 2: ("bad", "serious"), 3: ("warn", "moderate"), 4: ("", "minor")}
+"""Severity of a case -> tone and word."""
+DECREASE_SECONDS = 30.0
+"""An unsynced decrease that is older than this is a warning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """Something that just happened, and where more is said of it."""
+
+    at: datetime
+    what: str
+    name: str
+    href: str
+    words: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    severities: Sequence[tuple[str, str, int, datetime]]
+    last_resolved: datetime | None
+    oversold: int
+    inherent: int
+    latency: Row
+    chart: Chart
+    too_old: Sequence[tuple[str, datetime]]
+    news: Sequence[News]
 
 
 async def show(visit: Visit) -> Response:
     """The overview."""
     status = await visit.console.overview()
-    makers = (_channels, _orders, _differences, _cases, _budgets, _feeds, _owed)
-    return page(visit, "overview.html", headline=headline(status), sections=[make(status) for make in makers])
+    read = await visit.console.store.read(_read, visit)
+    differences, feeds = status["differences"], status["feeds"]
+    return page(
+        visit, "overview.html", following=True, headline=headline(status), differences=differences, read=read,
+        credentials=credentials_of(status.get("budgets", [])), feeds=[f for f in feeds if f["failures"]],
+        orders=status["orders"], first_run=not differences["keys"], decrease_seconds=DECREASE_SECONDS,
+        exceptions=any(href == "/exceptions" for href, _ in MENU),
+        nothing_read=not any(f["last_success_seconds"] is not None for f in feeds),
+    )  # fmt: skip
 
 
 PAGES = [Page(path="/", answer=show, role="viewer")]
@@ -24,6 +70,8 @@ PAGES = [Page(path="/", answer=show, role="viewer")]
 def headline(status: Mapping[str, Any]) -> str:
     """One sentence with the number in it."""
     d = status["differences"]
+    if not d["keys"]:
+        return "No number is known yet: the storefront's entries are being read"
     waiting = d["lowers"] + d["raises"] + d["writing"] + d["dirty"]
     settled = max(0, d["keys"] - waiting)
     text = f"{settled:,} of {d['keys']:,} numbers right"
@@ -34,88 +82,41 @@ def headline(status: Mapping[str, Any]) -> str:
     return text + (f"; {cases} open case{'s' if cases != 1 else ''}" if cases else "; no exceptions")
 
 
-def _section(title: str, columns: Sequence[tuple[str, bool]], rows: Sequence[Any], empty: str) -> dict[str, Any]:
-    return {"title": title, "columns": columns, "rows": rows, "empty": empty}
+def _read(tx: ReadTx, visit: Visit) -> _Read:
+    now = visit.console.clock.now()
+    oversold, latency = tx.one(sql.oversold), tx.one(sql.latency, now=now)
+    assert oversold is not None
+    return _Read(
+        severities=[(*SEVERITIES[row.severity], row.n, row.oldest) for row in tx.all(sql.severities)],
+        last_resolved=tx.value(sql.last_resolved),
+        oversold=max(0, oversold.units - oversold.inherent), inherent=oversold.inherent, latency=latency,
+        chart=chart_of(tx.all(sql.minutes, now=now)), too_old=sets_too_old(tx, visit.console.settings, now),
+        news=news_of(tx, now),
+    )  # fmt: skip
 
 
-def _row(*cells: object, tone: str = "") -> dict[str, Any]:
-    return {"cells": [f"{c:,}" if isinstance(c, int) else c for c in cells], "tone": tone}
-
-
-def _channels(status: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [
-        _row(
-            c["channel"] or "(no channel)", c["mode"], "" if c["gate"] == "open" else c["gate"],
-            c["lowers"], c["raises"], tone="warn" if c["gate"] == "stopped" else "",
+def news_of(tx: ReadTx, now: datetime) -> list[News]:
+    """The newest of all that happened, newest first."""
+    orders = [
+        News(at=r.at, what="order", name=r.number or r.order_id, href=order_path(r.order_id), words=r.what)
+        for r in tx.all(sql.news_of_orders, limit=NEWS)
+    ]
+    numbers = [
+        News(
+            at=r.at, what="number", name=r.sku, href=sku_path(r.sku),
+            words=f"from {r.before:,} to {r.after:,} on {r.channel or 'no channel'}",
         )
-        for c in status.get("channels", [])
+        for r in tx.all(sql.news_of_numbers, now=now, limit=NEWS)
     ]  # fmt: skip
-    columns = [("channel", False), ("mode", False), ("first pass", False), ("too high", True), ("too low", True)]
-    return _section("Channels", columns, rows, "No channel was seen yet.")
-
-
-def _orders(status: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [
-        _row(stage, o["count"], duration(o["oldest_seconds"]), tone="warn" if stage == "held" else "")
-        for stage, o in status["orders"].items()
-    ]
-    columns = [("stage", False), ("orders", True), ("oldest", True)]
-    return _section("Orders", columns, rows, "No order has arrived yet.")
-
-
-def _differences(status: Mapping[str, Any]) -> dict[str, Any]:
-    d = status["differences"]
-    rows = [
-        _row("decreases waiting", d["lowers"], duration(d["oldest_lower_seconds"]) if d["lowers"] else ""),
-        _row("increases waiting", d["raises"], ""),
-        _row("being written", d["writing"], ""),
-        _row("to be looked at", d["dirty"], ""),
-        _row("increases waiting for proof", d["parked"], ""),
-    ]
-    return _section("Differences", [("", False), ("numbers", True), ("oldest", True)], rows, "")
-
-
-def _cases(status: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [_row(kind, c["open"], c["count"], tone="warn") for kind, c in status["cases"].items()]
-    return _section("Cases", [("kind", False), ("open", True), ("seen", True)], rows, "No exceptions.")
-
-
-def _budgets(status: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [
-        _row(
-            b["credential"],
-            b["lane"],
-            b["used"],
-            f"{b['calls']} / {b['window_seconds']:g} s",
-            b["waiting"],
-            "cooling down" if b["cooling"] else "",
-            tone="bad" if b["cooling"] else "",
+    cases = [
+        News(
+            at=r.at, what="case", name=r.ref, href=f"/exceptions/{r.ref}", words=f"{r.what}: {r.title}",
+            tone=SEVERITIES[r.severity][0] if r.what == "opened" else "",
         )
-        for b in status.get("budgets", [])
+        for r in tx.all(sql.news_of_cases, limit=NEWS)
+    ]  # fmt: skip
+    people = [
+        News(at=r.at, what="person", name=r.actor, href=subject_path(r.subject), words=f"{r.action} {r.subject}")
+        for r in tx.all(sql.news_of_people, limit=NEWS)
     ]
-    columns = [("vendor", False), ("lane", False), ("used", True), ("limit", True), ("waiting", True), ("", False)]
-    return _section("Budgets", columns, rows, "No call was made yet.")
-
-
-def _feeds(status: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [
-        _row(
-            f["name"],
-            duration(f["last_success_seconds"]),
-            f["failures"],
-            f["last_error"] or "",
-            tone="bad" if f["failures"] else "",
-        )
-        for f in status["feeds"]
-    ]
-    columns = [("feed", False), ("last read", True), ("failures", True), ("", False)]
-    return _section("What we read", columns, rows, "Nothing is read yet.")
-
-
-def _owed(status: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [
-        _row(o["system"], o["kind"], o["state"], o["count"], duration(o["oldest_seconds"]))
-        for o in status["operations"]
-    ]
-    columns = [("system", False), ("operation", False), ("state", False), ("open", True), ("oldest", True)]
-    return _section("What we owe", columns, rows, "Nothing is owed.")
+    return sorted([*orders, *numbers, *cases, *people], key=lambda one: one.at, reverse=True)[:NEWS]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from sellable.web.console.doors import Visit
@@ -23,7 +27,10 @@ HEADERS = {
 }
 """On every answer. With no-referrer browsers would not say either which page a form came from."""
 
-MENU = [("/", "Overview"), ("/people", "People")]
+MENU = [
+    ("/", "Overview"), ("/stock", "Stock"), ("/orders", "Orders"), ("/exceptions", "Exceptions"),
+    ("/vendors", "Vendors"), ("/settings", "Settings"), ("/people", "People"),
+]  # fmt: skip
 
 templates = Environment(
     loader=PackageLoader("sellable.web.console", "templates"),
@@ -38,8 +45,9 @@ def page(visit: Visit, template: str, *, status_code: int = 200, **values: Any) 
     """A template filled for one person."""
     now = visit.console.clock.now()
     text = templates.get_template(template).render(
-        title=visit.console.title, menu=MENU, person=visit.person, path=visit.request.url.path, now=now, **values
-    )
+        title=visit.console.title, menu=MENU, person=visit.person, standing=visit.standing,
+        path=visit.request.url.path, now=now, **values,
+    )  # fmt: skip
     return HTMLResponse(text, status_code=status_code)
 
 
@@ -58,9 +66,19 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s"
 
 
+def latency(milliseconds: int) -> str:
+    """Milliseconds in the unit a person would use."""
+    return f"{milliseconds} ms" if milliseconds < 1000 else duration(milliseconds / 1000)
+
+
+def money(amount: int, digits: int, currency: str) -> str:
+    """Minor units as people write them, with the currency; never through a float."""
+    return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency}"
+
+
 def units(number: int) -> str:
-    """A quantity with thousands apart."""
-    return f"{number:,}"
+    """A quantity with thousands apart, and a real minus."""
+    return f"{number:,}".replace("-", "\u2212")
 
 
 def absolute(at: datetime) -> str:
@@ -68,4 +86,56 @@ def absolute(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-templates.filters |= {"duration": duration, "units": units, "absolute": absolute}
+@pass_context
+def ago(context: Context, at: datetime) -> Markup:
+    """An instant as people say it, with the exact one and its zone on hover."""
+    seconds = (context["now"] - at).total_seconds()
+    words = f"in {duration(-seconds)}" if seconds < -1 else f"{duration(abs(seconds))} ago"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), absolute(at), words)
+
+
+@pass_context
+def seconds_ago(context: Context, seconds: float) -> datetime:
+    """The instant so long before the page."""
+    at: datetime = context["now"] - timedelta(seconds=seconds)
+    return at.replace(microsecond=0)
+
+
+def instant(text: str) -> datetime:
+    """An instant that came as text."""
+    return datetime.fromisoformat(text)
+
+
+def signed(number: int) -> str:
+    """A difference, with a real minus."""
+    return f"+{number:,}" if number > 0 else f"\u2212{-number:,}" if number < 0 else "0"
+
+
+def sku_path(sku: str) -> str:
+    """Where a SKU's page is; a SKU may be any text."""
+    return "/stock/" + quote(sku, safe="")
+
+
+def order_path(order_id: str) -> str:
+    """Where an order's page is."""
+    return "/orders/" + quote(order_id, safe="")
+
+
+def subject_path(subject: str) -> str:
+    """Where the page of a subject like sku:ABC or order:123 is; '' for what has none."""
+    kind, _, name = subject.partition(":")
+    return {"sku": sku_path(name), "order": order_path(name), "case": f"/exceptions/{name}"}.get(kind, "")
+
+
+def address(path: str, **query: object) -> str:
+    """A path with those of its values that say something."""
+    said = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(said)}" if said else path
+
+
+templates.globals |= {"address": address, "seconds_ago": seconds_ago}
+templates.filters |= {
+    "duration": duration, "units": units, "absolute": absolute, "ago": ago, "signed": signed,
+    "sku_path": sku_path, "instant": instant, "latency": latency, "order_path": order_path, "money": money,
+    "subject_path": subject_path,
+}  # fmt: skip

@@ -1,0 +1,106 @@
+"""The console's pages of orders, exceptions and settings, at a million orders."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import psycopg
+
+from bench.stage import Bench, Figure, spread
+from sellable.app.console import console_of
+from sellable.config.settings import Settings
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import Store
+from sellable.sandbox.shop import Shop
+from sellable.web.console.doors import OpenToReaders
+from sellable.web.server import Face, application
+
+ORDERS, CASES, TIMES = 1_000_000, 5_000, 40
+LISTS = ("/orders?", "/exceptions?")
+ROWS = (
+    """INSERT INTO orders (order_id, number, version, state, stage, stage_since, placed_at, captured_at, captured_seq,
+        modified_at, store, country, currency, digits, total, document)
+    SELECT 'id-' || n, 'W' || n, 1, 'Open', CASE WHEN n %% 500 = 0 THEN 'held' WHEN n %% 701 = 0 THEN 'waiting'
+        WHEN n %% 50 = 1 THEN 'cancelled' WHEN n > %(orders)s - 200 THEN 'exporting' ELSE 'shipped' END,
+        at, at, at, n, at, '', 'DE', 'EUR', 2, 11900, '{}'
+    FROM generate_series(1, %(orders)s) AS n,
+        LATERAL (SELECT app_now() - (%(orders)s - n) * interval '20 seconds' AS at) AS t""",
+    """INSERT INTO order_line (order_id, line_id, sku, channel, mode, ordered, shipped)
+    SELECT 'id-' || n, 'l', 'SKU-' || n %% 10000, 'web-eu', 'ReserveOnOrder', 1, 1
+    FROM generate_series(1, %(orders)s) AS n""",
+    """INSERT INTO order_part (order_id, part, location, ref, state, sale_number, draft, expected, at)
+    SELECT 'id-' || n, p, 'Berlin', 'shop:id-' || n || ':' || p, 'shipped', 'SO-' || n || '-' || p, '{}', '{}',
+        app_now() - (%(orders)s - n) * interval '20 seconds'
+    FROM generate_series(1, %(orders)s) AS n, generate_series(1, CASE WHEN n %% 25 = 0 THEN 2 ELSE 1 END) AS p""",
+    """INSERT INTO operation (id, system, kind, lane, budget, priority, payload, correlation, state, sends,
+        outcome_sends, attempts, due_at, created_at, created_seq, settled_at, settled_seq)
+    SELECT 'op-' || n, 'cin7_core', 'sale.create', 'order:id-' || n, 'orders', 1, '{}', 'id-' || n, 'done', 1, 1, 1,
+        app_now(), app_now(), n, app_now(), n FROM generate_series(1, %(orders)s) AS n""",
+    """INSERT INTO call_log (at, correlation, system, operation, path, status, seconds, request, answer)
+    SELECT app_now(), 'id-' || n, 'cin7_core', 'POST sale', 'sale', 200, 0.3, '{"Total": 119}', '{}'
+    FROM generate_series(1, %(orders)s) AS n""",
+    """INSERT INTO cases (kind, subject, owner, severity, first_at, last_at, title, evidence, next_step)
+    SELECT 'drift', 'sku:SKU-' || n, 'ops', 2, app_now(), app_now(), 'A number drifted', '[]', ''
+    FROM generate_series(1, %(cases)s) AS n""",
+)
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Each page through the whole application, the database beside it, one at a time."""
+    settings = bench.settings(Shop.demo(1, 100))
+    with bench.database() as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for statement in ROWS:
+                connection.execute(statement, {"orders": ORDERS, "cases": CASES})
+            connection.execute("VACUUM ANALYZE")
+        store = Store(url, Clock(), threads=2)
+        found = asyncio.run(_pages(settings, store))
+        store.close()
+    return [
+        Figure(
+            what=f"console: {name}", found=spread(seconds), wanted="worst < 200 ms",
+            how=f"{path}, {TIMES} times, {ORDERS:,} orders with a line, a sale, an operation and a call each",
+        )
+        for name, path, seconds in found
+    ]  # fmt: skip
+
+
+async def _pages(settings: Settings, store: Store) -> list[tuple[str, str, list[float]]]:
+    async def nothing() -> dict[str, Any]:
+        return {}
+
+    async def ready() -> bool:
+        return True
+
+    console = console_of(settings, store, Clock(), OpenToReaders(), nothing)
+    face = Face(webhooks={}, status=nothing, ready=ready, alive=list, console=console)
+    middle = quote(f"{(console.clock.now() - timedelta(seconds=20 * ORDERS / 2)).isoformat()}~id-1")
+    pages = [
+        ("orders, newest", "/orders"),
+        ("orders, far back", f"/orders?after={middle}"),
+        ("orders held, longest first", "/orders?show=held"),
+        ("orders cancelled", "/orders?show=cancelled"),
+        ("orders split", "/orders?show=split"),
+        ("orders by number", "/orders?q=W99"),
+        ("order by sale", "/orders?q=SO-777-1"),
+        ("one order", "/orders/id-777777"),
+        (f"{CASES:,} exceptions", "/exceptions"),
+        ("one exception", "/exceptions/C-000777"),
+        ("settings", "/settings"),
+    ]
+    transport = httpx2.ASGITransport(application(face))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://us.test") as client:
+        return [(name, path, [await _once(client, path) for _ in range(TIMES + 1)][1:]) for name, path in pages]
+
+
+async def _once(client: httpx2.AsyncClient, path: str) -> float:
+    began = time.perf_counter()
+    answer = await client.get(path)
+    assert answer.status_code == 200, (path, answer.text)
+    assert "data-row" in answer.text or not path.startswith(LISTS), f"{path} shows nothing"
+    return time.perf_counter() - began
