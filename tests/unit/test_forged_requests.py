@@ -233,7 +233,7 @@ def test_what_the_assembly_makes_is_pinned_and_knows_no_proxy(store: Store, monk
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     given = msgspec.structs.replace(with_shop(), cin7_core=with_office().cin7_core)
     clock = Clock()
-    outside = assembly._outside(given, store, clock, Ids(clock), None, "test")
+    outside = assembly.outside_of(given, store, clock, Ids(clock), None, "test")
     assert isinstance(outside.client._transport, PinnedTransport)
     assert outside.client._mounts == {}
     asyncio.run(outside.client.aclose())

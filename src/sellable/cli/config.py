@@ -47,7 +47,7 @@ def check(
 def show(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     """Print every setting, and whether file, environment, default or console says it; secrets stay hidden.
 
-    What was set in the console is in the database, which is asked.
+    What was set in the console is in the database, which is asked. Exit codes: 0 shown.
     """
     with opened(config) as (settings, store, _clock):
         by_hand = store.read_now(buffers.by_hand)

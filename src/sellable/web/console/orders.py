@@ -340,13 +340,13 @@ def _body(value: Any) -> str:
 def _said(name: str, value: Any, order: Mapping[str, Any]) -> str:
     """A value of the story in words: amounts as money, lists and tables without their brackets."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{inner} {_said(inner, each, order)}" for inner, each in value.items())
+        return ", ".join(f"{inner.replace('_', ' ')} {_said(inner, each, order)}" for inner, each in value.items())
     if isinstance(value, list):
         flat = not any(isinstance(each, list | dict) for each in value)
         return (" " if flat and len(value) > 1 and name == "" else ", ").join(_said("", each, order) for each in value)
     if isinstance(value, int) and not isinstance(value, bool) and name in AMOUNTS:
         return money(value, order["digits"], order["currency"])
-    return "" if value in (None, False) else "yes" if value is True else str(value)
+    return "" if value is None or value is False else "yes" if value is True else str(value)
 
 
 PAGES = [
