@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup lint test test-url docs demo bench soak soak-core pins fuzz coverage sbom audit
+.PHONY: setup lint test test-url docs demo bench soak soak-core soak-points pins fuzz coverage sbom audit
 
 setup: $(STAMP)
 
@@ -55,6 +55,11 @@ soak: setup
 # The long forms: every pair of transactions stopped everywhere (hours), 200 times as many examples of each property.
 soak-core: setup
 	RACES=all PROPERTIES=200 $(BIN)/pytest tests/races tests/properties --timeout 0
+
+# Each call site alone with each fault, each death alone and then once more: hours.
+soak-points: setup
+	FAULT_MATRIX=1 FAULT_MATRIX_TIMES=1,3 CRASH_POINTS=1 $(BIN)/pytest tests/simulation/test_fault_matrix.py \
+		tests/simulation/test_crash_points.py --timeout 0
 
 # Coverage-guided fuzzing of every decoder, a minute each; FUZZ="cin7_stock ct_order" picks, SECONDS=600 lasts longer.
 fuzz: .venv/.proof

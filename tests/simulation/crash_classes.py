@@ -117,6 +117,8 @@ CLASSES: dict[str, tuple[str, ...]] = {
         "commit runtime.operations.claim entry.create",
     ),
     "round about": (
+        "commit app.ladder.judge",
+        "commit app.recovery.look",
         "commit app.desk.CaseDesk.watch_ages",
         "commit app.service._seal",
         "commit desk.alerts._claim",

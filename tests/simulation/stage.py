@@ -25,6 +25,8 @@ from sellable.connectors.cin7_core import registration
 from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.cin7_core.webhooks import TYPES
+from sellable.connectors.commercetools import survey
+from sellable.connectors.commercetools.client import Commercetools
 from sellable.connectors.port import VendorError
 from sellable.runtime import budgets, feeds, wanted
 from sellable.runtime.database import Tx
@@ -297,11 +299,18 @@ class Stage(World):
         return words or ("" if {action for _, action in steps} == {"none"} else f"setup still wants {steps}")
 
     async def _asked(self) -> str:
+        """What a first day and a doctor only read."""
         cin7 = self._back_office_client()
-        for name, ask in (("me", cin7.me), ("locations", cin7.locations), ("tax rules", cin7.tax_rules)):
-            if words := await self._again(name, partial(ask, lane="repair")):
-                return words
-        return ""
+        ct = Commercetools(HttpPort(self._client(), self.clock, None), None, self._settings.commercetools)
+        asks: dict[str, Callable[[], Awaitable[Any]]] = {
+            "me": partial(cin7.me, lane="repair"), "locations": partial(cin7.locations, lane="repair"),
+            "tax rules": partial(cin7.tax_rules, lane="repair"), "a probe": partial(cin7.probe, lane="repair"),
+            "carriers": partial(cin7.carriers, lane="repair"),
+            "customers": partial(cin7.customers, "Web", lane="repair"),
+            "open orders": partial(ct.orders_open, None, lane="repair"), "a survey": partial(survey.look, ct),
+        }  # fmt: skip
+        found = [await self._again(name, ask) for name, ask in asks.items()]
+        return "; ".join(words for words in found if words)
 
     # --- its course --------------------------------------------------------------------------------------------------
 
