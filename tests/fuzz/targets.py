@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
+from starlette.requests import Request
 from tests.e2e.world import settings_of
 from tests.fuzz import seeds
 
@@ -55,6 +56,10 @@ from sellable.sandbox.commercetools.predicate import matches
 from sellable.simulation import chaos, history
 from sellable.stock.catalogue import Known
 from sellable.sync import masters, storefront
+from sellable.web.console import orders as orders_page
+from sellable.web.console import sku as sku_page
+from sellable.web.people import guard
+from sellable.web.people import pages as people_pages
 
 Dial.PATIENCE_SECONDS = 0.01
 SCRATCH = Path(tempfile.gettempdir()) / "sellable-fuzz"
@@ -696,6 +701,24 @@ def canary(data: bytes) -> None:
 VENDOR = (VendorError, HttpError)
 VALUE = (ValueError,)
 
+
+def console_address(data: bytes) -> object:
+    """What stands in an address of the console: an instant of the past, and where a page of a list begins."""
+    text = data.decode("utf-8", "replace")
+    at, wrong = sku_page.instant(text, datetime(2026, 11, 27, tzinfo=UTC))
+    mark = orders_page.mark_of(text)
+    return [at and at.isoformat(), "\x00" in wrong and "", mark and [mark.at.isoformat(), mark.id]]
+
+
+def console_caller(data: bytes) -> object:
+    """Where a browser says that it comes from, and whom it spoke to."""
+    headers = [(name, data) for name in (b"origin", b"host")]
+    caller = data.decode("latin-1")
+    request = Request({"type": "http", "method": "POST", "headers": headers, "client": (caller, 1), "path": "/"})
+    given = settings_of(datetime(2026, 11, 27, tzinfo=UTC))
+    return [guard.same_origin(request, given), guard.stays_here(request), people_pages.address_of(request) == ""]
+
+
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
@@ -803,6 +826,16 @@ TARGETS: dict[str, Target] = {
             run=mail_server,
             seeds=(b"smtp://u:p%40@mail.example:587", b"smtps://[::1]:465"),
             expected=VALUE,
+        ),
+        Target(
+            name="console_address",
+            run=console_address,
+            seeds=(b"2026-11-21T10:00:00Z~o1", b"0001-01-01T00:00:00+14:00", b"1795000000", b"~"),
+        ),
+        Target(
+            name="console_caller",
+            run=console_caller,
+            seeds=(b"http://127.0.0.1:8080", b"[::1]:80", b"null", b"::ffff:10.0.0.1", b"https://[x"),
         ),
         Target(name="call_log", run=call_log, seeds=(*seeds.ORDERS, b"<html>", b'{"sku":1e308,"total":"x"}')),
         Target(

@@ -29,7 +29,29 @@ DECODERS = {
 OURS = {
     **dict.fromkeys(("app/wiring.py:private_hosts",), "addresses of settings that were checked"),
     **dict.fromkeys(
-        ("cli/explain.py:_instant", "cli/orders.py:_print", "cli/orders.py:listing"), "a person's terminal"
+        (
+            *("cli/explain.py:_instant", "cli/orders.py:_print", "cli/orders.py:listing", "cli/init.py:__init__"),
+            *("cli/init.py:_given", "runtime/backup.py:_opened"),
+        ),
+        "a person's terminal and files",
+    ),
+    **dict.fromkeys(
+        (
+            *(f"connectors/commercetools/experiment.py:{name}" for name in ("_call", "_change", "_clear")),
+            *(f"connectors/commercetools/experiment.py:{name}" for name in ("_prepare", "_read", "_remove")),
+            *(f"connectors/commercetools/survey.py:{name}" for name in ("every", "fraction_of", "look")),
+            "connectors/cin7_core/client.py:probe",
+        ),
+        "asked by `init` and `doctor` at a person's terminal, which say what they cannot read and store none of it",
+    ),
+    **dict.fromkeys(
+        (
+            *(f"web/console/orders.py:{name}" for name in ("_call", "_cases", "_duty", "_event", "_made_for")),
+            *(f"web/console/orders.py:{name}" for name in ("order_headline", "parcels", "timeline")),
+            *("web/console/render.py:instant", "web/console/render.py:money", "web/console/sku.py:_master_facts"),
+            *("web/console/sku.py:facts_of", "app/recovery.py:look"),
+        ),
+        "what our own answers and tables hold",
     ),
     **dict.fromkeys(
         (

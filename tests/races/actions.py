@@ -6,6 +6,7 @@ A new function that takes a `tx: Tx` first belongs into one of these, or the sui
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
@@ -31,7 +32,7 @@ from sellable.runtime.http import Exchange
 from sellable.runtime.inbox import Arrival
 from sellable.runtime.operations import Done, Later, NotApplied, Rejected, Unknown
 from sellable.runtime.seal import IN_THE_OPEN
-from sellable.stock import catalogue, entries, ledger, numbers
+from sellable.stock import buffers, catalogue, entries, ledger, numbers
 from sellable.sync import loop, masters, storefront, writer
 
 ACTIONS: list[Action] = []
@@ -534,7 +535,7 @@ def pick_lowers(tx: Tx, w: World) -> None:
 
 @action("raises chosen", again=True)
 def raises(tx: Tx, w: World) -> None:
-    loop._raises(tx, NOW + timedelta(hours=1), 5)
+    loop._raises(tx, w.layout, NOW + timedelta(hours=1), 5)
 
 
 @action("raises picked", again=True)
@@ -590,6 +591,17 @@ def read_before(tx: Tx, w: World) -> None:
 @action("units held")
 def hold_units(tx: Tx, w: World) -> None:
     numbers.hold(tx, hold_id="h1", sku=CHAIR, pool="eu", units=5, reason="photo", actor="ops", until=None, now=NOW)
+
+
+@action("buffer set")
+def buffer_set(tx: Tx, w: World) -> None:
+    buffers.put(tx, buffers.Which(sku=CHAIR, channel="web-eu"), 3, "ops", NOW)
+
+
+@action("buffer undone")
+def buffer_undone(tx: Tx, w: World) -> None:
+    with suppress(buffers.NotTheLast):
+        buffers.undo(tx, w.buffer_change, "ops", NOW)
 
 
 @action("hold released")
@@ -780,6 +792,11 @@ def counted(tx: Tx, w: World) -> None:
 @action("case acknowledged")
 def acknowledged(tx: Tx, w: World) -> None:
     cases.acknowledge(tx, w.cases["totals"], "ops", NOW)
+
+
+@action("case commented")
+def commented(tx: Tx, w: World) -> None:
+    cases.comment(tx, w.cases["totals"], "ops", "asked the carrier", NOW)
 
 
 @action("case assigned")

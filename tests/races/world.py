@@ -38,7 +38,7 @@ from sellable.runtime.inbox import Arrival, InboxRow
 from sellable.runtime.operations import Intent, Operation, next_seq
 from sellable.runtime.seal import IN_THE_OPEN, KeyAbsent
 from sellable.runtime.wanted import want
-from sellable.stock import catalogue, dirty, entries, ledger, numbers, observe
+from sellable.stock import buffers, catalogue, dirty, entries, ledger, numbers, observe
 from sellable.sync import creation, masters, storefront, writer
 from sellable.sync.loop import Syncer
 
@@ -79,6 +79,7 @@ class World:
     taken: list[wanted.Wanted] = field(default_factory=list)
     cases: dict[str, str] = field(default_factory=dict)
     alert: Any = None
+    buffer_change: int = 0
     epochs: dict[str, int] = field(default_factory=dict)
     dispatcher: Any = None
     syncer: Any = None
@@ -419,6 +420,8 @@ def _queues(tx: Tx, world: World) -> None:
     desk.exhausted(tx, found, "tried too often", NOW)
     world.cases["arrival"] = str(tx.value(query("SELECT ref FROM cases WHERE kind = 'poison_payload'")))
     world.cases["operation"] = str(tx.value(query("SELECT ref FROM cases WHERE kind = 'operation_exhausted'")))
+    buffers.put(tx, buffers.Which(sku=CHAIR, channel="web-eu"), 1, "ops", NOW)
+    world.buffer_change = int(tx.value(query("SELECT max(id) FROM buffer_change")))
     world.cases["totals"] = str(tx.value(query("SELECT ref FROM cases WHERE kind = 'totals_differ'")))
     claimed = operations.claim(tx, BACK_OFFICE, ["repair"], "world", 600.0, NOW, 1)
     (world.ops["stray"],) = claimed

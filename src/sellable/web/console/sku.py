@@ -108,10 +108,10 @@ def instant(text: str, now: datetime) -> tuple[datetime | None, str]:
         return None, ""
     try:
         at = datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
+        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         return None, f"{text[:40]} is no instant; write one like 2026-11-21T12:00:00."
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return (None, "") if at >= now else (at.astimezone(UTC), "")
+    return (None, "") if at >= now else (at, "")
 
 
 def slider(changes: Sequence[Row], at: datetime | None, now: datetime) -> Mapping[str, Any] | None:
