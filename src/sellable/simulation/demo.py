@@ -192,7 +192,7 @@ async def _judged(options: Options, found: Stand, watch: Watch, traffic: Traffic
     figures = {
         **summary(verdict, declared),
         "orders_waiting": {stage: count for stage, count in waiting.items() if count},
-        "cases": {kind: row["count"] for kind, row in status.get("cases", {}).items()},
+        "cases": {kind: row["open"] for kind, row in status.get("cases", {}).items()},
         "latency_ms": percentiles((1000 * s for s in verdict.late.get("sale", ())), 50, 90, 99),
         "traffic": dict(traffic.counts),
         "at_rest": at_rest,

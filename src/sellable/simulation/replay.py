@@ -265,7 +265,7 @@ def _figures(
         "orders_held": held,
         "orders_queued": queued,
         "orders_lost": missing - held - queued,
-        "cases": {kind: row["count"] for kind, row in status.get("cases", {}).items()},
+        "cases": {kind: row["open"] for kind, row in status.get("cases", {}).items()},
         "latency_ms": percentiles((1000 * seconds for seconds in verdict.late.get("sale", ())), 50, 90, 99),
         "events": dict(player.counts),
         "behind_seconds": round(player.behind_seconds, 1),
