@@ -37,7 +37,9 @@ async def serve(settings_file: str, url: str, mode: str) -> None:
         face = replace(face, webhooks={"commercetools": only_answer})
     bound = _bind("127.0.0.1:0")
     bound.listen(256)
-    server = uvicorn.Server(uvicorn.Config(application(face), log_config=None, access_log=False, lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(application(face), log_config=None, access_log=False, lifespan="off", timeout_keep_alive=60)
+    )
     host, port = bound.getsockname()[:2]
     sys.stdout.write(json.dumps({"ready": f"http://{host}:{port}"}) + "\n")
     sys.stdout.flush()
