@@ -491,6 +491,10 @@ def test_a_buffer_of_every_sku_wants_an_approver(shop: Store) -> None:
     assert operator.done("/settings/buffer", every) == {"done": "refused"}
     assert Web(shop, "approver").done("/settings/buffer", every)["done"] == "set"
     assert operator.done("/settings/buffer/undo", {"change": "1"}) == {"done": "refused"}
+    for units in range(1, 30):
+        fields = {"sku": TABLE, "location": "", "channel": "*", "units": str(units)}
+        assert operator.done("/settings/buffer", fields)["done"] == "set"
+    assert operator.done("/settings/buffer/undo", {"change": "1"}) == {"done": "refused"}, "also one that is long ago"
     assert shown(shop, operator)[(CHAIR, "web-eu")] == 7
 
 

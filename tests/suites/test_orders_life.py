@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.suites.orders_life import CHAIR, TABLE, Life, play, query, shipment
 
@@ -27,6 +28,20 @@ def test_an_order_arrives_once_and_its_number_is_known(store: Store) -> None:
         assert await life.steps() == ["sale.create", "sale.lines", "sale.authorise", "order.note", "sale.visible"]
         assert (await life.stage(), life.shop.sync, await life.shown()) == ("exported", ["sale-1"], 7)
         assert await life.contained() == {CHAIR: (0, 3)}
+
+    play(store, story)
+
+
+@pytest.mark.parametrize(("channel", "taken"), [("web-eu", True), ("sellable-doctor-1a2b", False)])
+def test_only_what_sells_from_its_own_channel_is_an_experiment(store: Store, channel: str, taken: bool) -> None:
+    """Whoever numbers an order of his so still gets his goods."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        order = life.order((CHAIR, 3))
+        lines = tuple(msgspec.structs.replace(line, channel=channel) for line in order.lines)
+        await life.take(msgspec.structs.replace(order, number="sellable-doctor-1a2b-1", lines=lines))
+        assert (await life.shown(), bool(await life.steps())) == ((7, True) if taken else (10, False))
 
     play(store, story)
 

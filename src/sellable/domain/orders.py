@@ -11,7 +11,7 @@ import msgspec
 from sellable.domain.money import Rounding, TaxCalculation, Taxed
 
 EXPERIMENT = "sellable-doctor-"
-"""Numbers of orders that an experiment makes and deletes begin so: nobody ships, exports or counts them."""
+"""Numbers of orders that an experiment makes and deletes begin so, and the key of the channel it made for them."""
 
 
 class InventoryMode(StrEnum):

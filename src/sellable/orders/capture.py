@@ -37,7 +37,7 @@ def on_order(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
 
 def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     """Takes an order at some version: new, newer than known, or known already. Experiments are no orders."""
-    if (order.number or "").startswith(EXPERIMENT):
+    if _is_experiment(order):
         return
     row = book.lock(tx, order.order_id)
     if row is None and not book.add(tx, order, "waiting", now):
@@ -46,6 +46,13 @@ def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         _first(tx, order, now, context)
     elif order.version > row.version:
         _changed(tx, row, order, now, context)
+
+
+def _is_experiment(order: Order) -> bool:
+    """Whether all of it sells from an experiment's own channel: a number alone could be anybody's, and would lose him
+    his order."""
+    ours = [(line.channel or "").startswith(EXPERIMENT) for line in order.lines]
+    return bool(ours) and all(ours) and (order.number or "").startswith(EXPERIMENT)
 
 
 def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:

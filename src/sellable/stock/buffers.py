@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sellable.domain.stock import Priority
-from sellable.runtime.database import ReadTx, Tx
+from sellable.runtime.database import ReadTx, Row, Tx
 from sellable.runtime.queries import queries
 from sellable.stock import dirty
 from sellable.stock.availability import BufferRule
@@ -75,13 +75,15 @@ def by_hand(tx: ReadTx) -> list[ByHand]:
 
 def changes(tx: ReadTx, limit: int) -> list[Change]:
     """The newest changes, newest first."""
-    return [
-        Change(
-            id=row.id, at=row.at, actor=row.actor, which=_which(row.sku, row.location, row.channel), before=row.before,
-            after=row.after, undoes=row.undoes, may_be_undone=row.newest,
-        )
-        for row in tx.all(sql.buffer_changes, id=None, limit=limit)
-    ]  # fmt: skip
+    return [_change(row) for row in tx.all(sql.buffer_changes, id=None, limit=limit)]
+
+
+def change(tx: ReadTx, change_id: int) -> Change:
+    """One change, however old. Raises LookupError."""
+    row = tx.one(sql.buffer_changes, id=change_id, limit=1)
+    if row is None:
+        raise LookupError(f"there is no change {change_id}")
+    return _change(row)
 
 
 def concerned(tx: ReadTx, which: Which) -> list[str]:
@@ -98,14 +100,11 @@ def put(tx: Tx, which: Which, units: int | None, actor: str, now: datetime) -> t
 def undo(tx: Tx, change_id: int, actor: str, now: datetime) -> tuple[Which, int | None, int | None]:
     """Take one change back; returns (which, before, now). Raises LookupError for no such change, NotTheLast."""
     tx.run(sql.lock_buffers)
-    row = tx.one(sql.buffer_changes, id=change_id, limit=1)
-    if row is None:
-        raise LookupError(f"there is no change {change_id}")
-    if not row.newest:
+    last = change(tx, change_id)
+    if not last.may_be_undone:
         raise NotTheLast(f"the buffer of change {change_id} was changed again since")
-    which = _which(row.sku, row.location, row.channel)
-    _put(tx, which, row.before, actor, now, undoes=change_id)
-    return which, row.after, row.before
+    _put(tx, last.which, last.before, actor, now, undoes=change_id)
+    return last.which, last.after, last.before
 
 
 def _put(
@@ -122,6 +121,13 @@ def _put(
     tx.value(sql.note_buffer_change, **key, at=now, actor=actor, before=before, after=units, undoes=undoes)
     dirty.mark(tx, concerned(tx, which), Priority.LOWER, "buffer", now)
     return before, True
+
+
+def _change(row: Row) -> Change:
+    return Change(
+        id=row.id, at=row.at, actor=row.actor, which=_which(row.sku, row.location, row.channel), before=row.before,
+        after=row.after, undoes=row.undoes, may_be_undone=row.newest,
+    )  # fmt: skip
 
 
 def _which(sku: str, location: str, channel: str) -> Which:

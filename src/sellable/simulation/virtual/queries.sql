@@ -60,14 +60,10 @@ UNION ALL SELECT 'cases', ref FROM cases AS c WHERE c::text ~ %(pattern)s
 UNION ALL SELECT 'explained', id::text FROM explained AS e WHERE e::text ~ %(pattern)s;
 
 -- name: unfinished
--- What must have ended once everything has come to rest: operations, arrivals, wishes, differences. A message that the
--- vendor garbled is a hint that a person owns; what it hinted at is judged by all else.
+-- What must have ended once everything has come to rest: operations, arrivals, wishes, differences.
 SELECT 'operation ' || kind || ' ' || state AS what, count(*) AS n FROM operation
 WHERE state IN ('intent', 'unknown', 'held') GROUP BY kind, state
-UNION ALL SELECT 'inbox ' || kind || ' ' || state, count(*) FROM inbox i
-    WHERE state <> 'done' AND NOT (kind = 'message' AND state = 'quarantined' AND EXISTS (
-        SELECT FROM cases c WHERE c.ref = i.case_ref AND c.kind = 'poison_payload' AND c.state <> 'resolved'))
-    GROUP BY kind, state
+UNION ALL SELECT 'inbox ' || kind || ' ' || state, count(*) FROM inbox WHERE state <> 'done' GROUP BY kind, state
 UNION ALL SELECT 'difference', count(*) FROM desired WHERE d <> 0 HAVING count(*) > 0
 ORDER BY 1;
 
