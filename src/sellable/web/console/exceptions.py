@@ -21,8 +21,8 @@ from sellable.desk.kinds import KINDS
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
 from sellable.web.console.doors import Page, Visit
-from sellable.web.console.forms import go, number, only, sent
-from sellable.web.console.render import address, duration, page, subject_path
+from sellable.web.console.forms import go, number, only, said, sent
+from sellable.web.console.render import SEVERITIES, address, duration, page, subject_path
 
 ROWS = 100
 BULK_MAX = 200
@@ -34,8 +34,6 @@ STATES: dict[str, tuple[str, ...]] = {
     "acknowledged": ("acknowledged",),
     "resolved": ("resolved",),
 }
-SEVERITIES = {1: ("bad", "now"), 2: ("warn", "today"), 3: ("", "this week"), 4: ("", "some day")}
-"""Tone and word of each severity."""
 SAID = {
     "assigned": ("good", "{n} assigned."),
     "acknowledged": ("good", "You have it: others see that somebody works on this."),
@@ -75,7 +73,7 @@ async def show_list(visit: Visit) -> Response:
         visit, "exceptions.html", headline=headline(kinds, found, last, now), cases=found[:ROWS], kinds=kinds,
         owners=owners, here=here, state=state, states=list(STATES), severities=SEVERITIES, table=KINDS, last=last,
         next_page=address("/exceptions", **here, page=start // ROWS + 1) if len(found) > ROWS else "",
-        paged=start > 0, said=said(visit), bulk=visit.person.may("approver"),
+        paged=start > 0, said=said(visit, SAID), bulk=visit.person.may("approver"),
     )  # fmt: skip
 
 
@@ -91,15 +89,6 @@ def headline(kinds: Mapping[str, int], found: Sequence[Case], last: datetime | N
     text = f"{total:,} thing{'s wait' if total != 1 else ' waits'} for a person"
     text += f", {urgent:,} of them at once" if urgent else ""
     return text + (f", {late:,} past the deadline" if late else "")
-
-
-def said(visit: Visit) -> tuple[str, str] | None:
-    """What is to be said about the act before, if any."""
-    tone_and_words = SAID.get(visit.request.query_params.get("done", ""))
-    if tone_and_words is None:
-        return None
-    tone, words = tone_and_words
-    return tone, words.format(n=f"{number(visit, 'n', 1_000_000):,}")
 
 
 # --- Many at once ----------------------------------------------------------------------------------------------------
@@ -130,7 +119,7 @@ async def ask_many(visit: Visit) -> Response:
 async def do_many(visit: Visit) -> Response:
     """Does it to all of them, or to none."""
     fields = await sent(visit)
-    act, owner, name = only(fields, "act"), only(fields, "owner"), visit.person.name
+    act, owner = only(fields, "act"), only(fields, "owner")
     refs = list(dict.fromkeys(fields.get("ref", [])))[:BULK_MAX]
 
     def write(tx: Tx) -> int:
@@ -144,7 +133,6 @@ async def do_many(visit: Visit) -> Response:
         return go("/exceptions", done="none")
     if act == "assign" and not owner:
         return go("/exceptions", done="owner")
-    assert name
     n = await visit.console.store.write(write)
     if act == "replay" and not n:
         return go("/exceptions", done="nothing")
@@ -184,7 +172,7 @@ async def show(visit: Visit) -> Response:
         visit, "case.html", case=case, kind=KINDS.get(case.kind), history=history, parked=parked, tried=tried,
         same=same, expected=sides(case.expected), actual=sides(case.actual), severities=SEVERITIES,
         evidence=[(thing, subject_path(thing)) for thing in case.evidence],
-        subject=subject_path(case.subject), said=said(visit), overdue=case.overdue(visit.console.clock.now()),
+        subject=subject_path(case.subject), said=said(visit, SAID), overdue=case.overdue(visit.console.clock.now()),
     )  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from starlette.responses import RedirectResponse
 from sellable.web.console.doors import Visit, form
 from sellable.web.console.render import address
 
+COUNT_MAX = 10_000_000
+
 
 async def sent(visit: Visit) -> dict[str, list[str]]:
     """The fields of a form, each with all its values; none when it is no form."""
@@ -24,6 +26,16 @@ def only(fields: Mapping[str, list[str]], name: str) -> str:
 def go(path: str, **parameters: object) -> RedirectResponse:
     """After a form: on to a page that can be loaded again without doing it twice."""
     return RedirectResponse(address(path, **parameters), status_code=303, headers={"cache-control": "no-store"})
+
+
+Said = Mapping[str, tuple[str, str]]
+"""Code in the address -> tone and words; {n} in them is how many."""
+
+
+def said(visit: Visit, words: Said) -> tuple[str, str] | None:
+    """What is to be said about the act before, if any."""
+    found = words.get(visit.request.query_params.get("done", ""))
+    return found and (found[0], found[1].format(n=f"{number(visit, 'n', COUNT_MAX):,}"))
 
 
 def number(visit: Visit, name: str, most: int) -> int:

@@ -67,8 +67,7 @@ async def changes(visit: Visit, answer: Answer) -> AsyncIterator[bytes]:
     sent: dict[str, str] = {}
     pulse: Any = None
     born = loop.time()
-    made = told = looked = float("-inf")
-    pause = LOOK_SECONDS
+    made = told = float("-inf")
     yield b"retry: 1000\n\n"
     while (now := loop.time()) < born + LIFE_SECONDS and not _closing(visit):
         try:
@@ -85,9 +84,7 @@ async def changes(visit: Visit, answer: Answer) -> AsyncIterator[bytes]:
         except psycopg.Error as error:
             yield _event("away", {"error": type(error).__name__})
             pulse = None
-        looked = loop.time()
-        pause = max(LOOK_SECONDS, SHARE * (looked - now))
-        await asyncio.sleep(min(pause, TICK_SECONDS))
+        await asyncio.sleep(min(max(LOOK_SECONDS, SHARE * (loop.time() - now)), TICK_SECONDS))
 
 
 async def _made(visit: Visit, answer: Answer) -> str:

@@ -9,19 +9,18 @@ from typing import Any
 
 from starlette.responses import Response
 
+from sellable.desk import cases
 from sellable.runtime.database import ReadTx, Row
 from sellable.runtime.queries import queries
 from sellable.web.console.chart import Chart, chart_of
 from sellable.web.console.doors import Page, Visit
 from sellable.web.console.freshness import sets_too_old
 from sellable.web.console.lanes import credentials_of
-from sellable.web.console.render import MENU, duration, order_path, page, sku_path, subject_path
+from sellable.web.console.render import SEVERITIES, duration, order_path, page, sku_path, subject_path
 
 sql = queries("sellable.web.console")
 
 NEWS = 12
-SEVERITIES = {1: ("bad", "critical"), 2: ("bad", "serious"), 3: ("warn", "moderate"), 4: ("", "minor")}
-"""Severity of a case -> tone and word."""
 DECREASE_SECONDS = 30.0
 """An unsynced decrease that is older than this is a warning."""
 
@@ -61,7 +60,6 @@ async def show(visit: Visit) -> Response:
         orders=status["orders"],
         channels=[c for c in status.get("channels", []) if (c["mode"], c["gate"]) != ("full", "open")],
         first_run=not differences["keys"], decrease_seconds=DECREASE_SECONDS,
-        exceptions=any(href == "/exceptions" for href, _ in MENU),
         nothing_read=not any(f["last_success_seconds"] is not None for f in feeds),
     )  # fmt: skip
 
@@ -80,8 +78,8 @@ def headline(status: Mapping[str, Any]) -> str:
     if waiting:
         oldest = d["oldest_lower_seconds"]
         text += f", {waiting:,} settling" + (f" (oldest decrease {duration(oldest)})" if oldest is not None else "")
-    cases = sum(c["open"] for c in status["cases"].values())
-    return text + (f"; {cases} open case{'s' if cases != 1 else ''}" if cases else "; no exceptions")
+    waits = sum(c["open"] for c in status["cases"].values())
+    return text + (f"; {waits} open case{'s' if waits != 1 else ''}" if waits else "; no exceptions")
 
 
 def _read(tx: ReadTx, visit: Visit) -> _Read:
@@ -90,7 +88,7 @@ def _read(tx: ReadTx, visit: Visit) -> _Read:
     assert oversold is not None
     return _Read(
         severities=[(*SEVERITIES[row.severity], row.n, row.oldest) for row in tx.all(sql.severities)],
-        last_resolved=tx.value(sql.last_resolved),
+        last_resolved=cases.last_resolved(tx),
         oversold=max(0, oversold.units - oversold.inherent), inherent=oversold.inherent, latency=latency,
         chart=chart_of(tx.all(sql.minutes, now=now)), too_old=sets_too_old(tx, visit.console.settings, now),
         news=news_of(tx, now),
@@ -110,7 +108,7 @@ def news_of(tx: ReadTx, now: datetime) -> list[News]:
         )
         for r in tx.all(sql.news_of_numbers, now=now, limit=NEWS)
     ]  # fmt: skip
-    cases = [
+    desk = [
         News(
             at=r.at, what="case", name=r.ref, href=f"/exceptions/{r.ref}", words=f"{r.what}: {r.title}",
             tone=SEVERITIES[r.severity][0] if r.what == "opened" else "",
@@ -121,4 +119,4 @@ def news_of(tx: ReadTx, now: datetime) -> list[News]:
         News(at=r.at, what="person", name=r.actor, href=subject_path(r.subject), words=f"{r.action} {r.subject}")
         for r in tx.all(sql.news_of_people, limit=NEWS)
     ]
-    return sorted([*orders, *numbers, *cases, *people], key=lambda one: one.at, reverse=True)[:NEWS]
+    return sorted([*orders, *numbers, *desk, *people], key=lambda one: one.at, reverse=True)[:NEWS]

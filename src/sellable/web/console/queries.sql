@@ -143,10 +143,6 @@ FROM (SELECT (extract(epoch FROM settled_at - created_at) * 1000)::bigint AS too
 -- Open cases by how much harm they do.
 SELECT severity, count(*) AS n, min(first_at) AS oldest FROM cases WHERE state <> 'resolved' GROUP BY 1 ORDER BY 1;
 
--- name: last_resolved
--- When the last case was resolved.
-SELECT max(resolved_at) FROM cases WHERE state = 'resolved';
-
 -- name: oversold
 -- Units that are sold and cannot be shipped, and how many of them others took or sold in the same seconds.
 SELECT coalesce(sum((actual ->> 'units')::bigint), 0)::bigint AS units,

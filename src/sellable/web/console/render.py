@@ -32,6 +32,9 @@ MENU = [
     ("/vendors", "Vendors"), ("/settings", "Settings"), ("/people", "People"),
 ]  # fmt: skip
 
+SEVERITIES = {1: ("bad", "now"), 2: ("warn", "today"), 3: ("", "this week"), 4: ("", "some day")}
+"""Severity of a case -> tone and word: how soon somebody must look."""
+
 templates = Environment(
     loader=PackageLoader("sellable.web.console", "templates"),
     autoescape=True,

@@ -21,7 +21,7 @@ from sellable.stock import buffers
 from sellable.stock.buffers import ALL_CHANNELS, ByHand, NotTheLast, Which
 from sellable.stock.numbers import Number
 from sellable.web.console.doors import Page, Role, Visit
-from sellable.web.console.forms import go, number, only, sent
+from sellable.web.console.forms import go, only, said, sent
 from sellable.web.console.render import page
 
 SKU_MAX = 200
@@ -66,7 +66,7 @@ async def show(visit: Visit) -> Response:
     ]
     return page(
         visit, "settings.html", headline=headline(groups, by_hand), buffers=rows, history=history, groups=groups,
-        lists=[each for each in sources.lists(settings) if each[0] != "buffers"], said=_said(visit),
+        lists=[each for each in sources.lists(settings) if each[0] != "buffers"], said=said(visit, SAID),
         **_choices(settings), may_change=visit.person.may("operator"), may_change_all=visit.person.may("approver"),
     )  # fmt: skip
 
@@ -236,14 +236,6 @@ def _choices(settings: Settings) -> dict[str, Any]:
         "channels": [channel.key for channel in settings.channels],
         "every": ALL_CHANNELS,
     }
-
-
-def _said(visit: Visit) -> tuple[str, str] | None:
-    tone_and_words = SAID.get(visit.request.query_params.get("done", ""))
-    if tone_and_words is None:
-        return None
-    tone, words = tone_and_words
-    return tone, words.format(n=f"{number(visit, 'n', 10_000_000):,}")
 
 
 PAGES = [

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from sellable.runtime.database import ReadTx, Row
 from sellable.runtime.queries import queries
-from sellable.web.console.doors import Page, Visit, form
+from sellable.web.console.doors import Page, Visit
+from sellable.web.console.forms import go, only, sent
 from sellable.web.console.freshness import sets_too_old
-from sellable.web.console.render import address, page, sku_path
+from sellable.web.console.render import page, sku_path
 from sellable.web.console.stock import clean
 from sellable.web.console.terms import Bar, Term, bars, number_rows, pool_rows
 
@@ -70,17 +71,17 @@ async def show(visit: Visit) -> Response:
 async def act(visit: Visit) -> Response:
     """Stop selling, or sell again; then the page, which says what was done and offers the way back."""
     sku = clean(visit.request.path_params["sku"])
-    fields = await form(visit.request)
+    fields = await sent(visit)
     acts, actor = visit.console.acts, visit.person.name
-    stop = str(fields.get("stop", ""))
-    if fields.get("act") == "stop":
-        reason = clean(str(fields.get("reason", ""))).strip()[:REASON_LENGTH_MAX] or "stopped by hand"
+    what, stop = only(fields, "act"), only(fields, "stop")
+    if what == "stop":
+        reason = clean(only(fields, "reason"))[:REASON_LENGTH_MAX] or "stopped by hand"
         stop = await acts.stop_selling(actor, sku, reason)
-        return RedirectResponse(address(sku_path(sku), done="stopped", stop=stop), status_code=303)
-    if fields.get("act") == "resume" and stop:
+        return go(sku_path(sku), done="stopped", stop=stop)
+    if what == "resume" and stop:
         ended = await acts.sell_again(actor, sku, clean(stop))
-        return RedirectResponse(address(sku_path(sku), done="resumed" if ended else "over"), status_code=303)
-    return RedirectResponse(sku_path(sku), status_code=303)
+        return go(sku_path(sku), done="resumed" if ended else "over")
+    return go(sku_path(sku))
 
 
 PAGES = [

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from sellable.runtime.database import ReadTx, Row
 from sellable.runtime.queries import queries
-from sellable.web.console.doors import Page, Visit, form
+from sellable.web.console.doors import Page, Visit
+from sellable.web.console.forms import go, only, sent
 from sellable.web.console.freshness import sets_too_old, title_of
 from sellable.web.console.lanes import Credential, credentials_of
-from sellable.web.console.render import address, duration, page
+from sellable.web.console.render import duration, page
 
 sql = queries("sellable.web.console")
 
@@ -56,13 +57,13 @@ async def show(visit: Visit) -> Response:
 
 async def act(visit: Visit) -> Response:
     """Freeze or resume the writes of stock."""
-    fields = await form(visit.request)
-    if fields.get("act") not in ("freeze", "resume"):
-        return RedirectResponse("/vendors", status_code=303)
-    freeze = fields.get("act") == "freeze"
+    what = only(await sent(visit), "act")
+    if what not in ("freeze", "resume"):
+        return go("/vendors")
+    freeze = what == "freeze"
     changed = await visit.console.acts.freeze(visit.person.name, freeze)
     done = ("frozen" if freeze else "resumed") if changed else "already"
-    return RedirectResponse(address("/vendors", done=done), status_code=303)
+    return go("/vendors", done=done)
 
 
 PAGES = [
