@@ -5,20 +5,25 @@ CONSOLE_PICTURES=folder keeps a picture of every page, light and dark.
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
 import pytest
-import uvicorn
-from tests.contracts.commercetools_peers import installed
+from tests.e2e.browser import (
+    PICTURES,
+    WIDTHS,
+    axe_of,
+    chromium,
+    complaining,
+    faults_of,
+    needs_chromium,
+    pictured,
+    served,
+)  # fmt: skip
 from tests.suites.console_stage import MARKUP, OPERATION, ORDER, As, Stage, made
 from tests.suites.test_explain import KITS, PLAIN
 
@@ -28,12 +33,7 @@ from sellable.runtime.seal import Seal
 from sellable.simulation.virtual.play import EMPTY
 from sellable.web.server import application
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = Path("/usr/bin/chromium")
-AXE = "axe-core@4.14.1"
-PICTURES = os.environ.get("CONSOLE_PICTURES", "")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
-WIDTHS = [1280, 390]
+pytestmark = needs_chromium
 PAGES = {
     "overview": "/", "stock": "/stock", "stock-differing": "/stock?show=differing", "stock-empty": "/stock?q=nobody",
     "sku": f"/stock/{PLAIN[1]}", "sku-bundle": f"/stock/{KITS[1]}", "vendors": "/vendors",
@@ -74,49 +74,27 @@ def stage(migrated_url: str) -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def address(stage: Stage) -> Iterator[str]:
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    bound.listen()
-    web = application(stage.face())
-    server = uvicorn.Server(uvicorn.Config(web, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    web.state.closing = server.should_exit = True
-    thread.join(10)
-    assert not thread.is_alive(), "open streams keep the process from stopping"
+    with served(application(stage.face())) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def browser(address: str) -> Iterator[Any]:
-    # After the shop: the browser's driver keeps a loop running in this thread, beside which no other can run.
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(params=WIDTHS)
 def tab(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Any]:
-    """A page whose complaints, and requests to others, fail the test."""
-    context = browser.new_context(
-        viewport={"width": request.param, "height": 900}, base_url=address,
-        permissions=["clipboard-read", "clipboard-write"],
-    )  # fmt: skip
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" and "404" not in m.text else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith((address, "data:")) else None)
-    yield SimpleNamespace(page=page, width=request.param)
-    context.close()
-    assert wrong == []
+    """A page that complains."""
+    size, leave = {"width": request.param, "height": 900}, ["clipboard-read", "clipboard-write"]
+    with complaining(browser, address, "404", viewport=size, permissions=leave) as page:
+        yield SimpleNamespace(page=page, width=request.param)
 
 
 @pytest.fixture(scope="module")
 def axe(request: pytest.FixtureRequest) -> str:
-    folder = installed(request.config.cache.mkdir("axe-core"), AXE)  # type: ignore[union-attr]
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+    return axe_of(request)
 
 
 def text(page: Any, selector: str) -> str:
@@ -131,25 +109,15 @@ def test_nothing_sticks_out_and_axe_finds_nothing_serious(tab: Any, axe: str) ->
     """Wide in light, narrow in dark; with pictures asked for, everything in both."""
     for scheme in ["light", "dark"] if PICTURES else ["light" if tab.width == WIDTHS[0] else "dark"]:
         tab.page.emulate_media(color_scheme=scheme)
-        look_at_all(tab, axe, scheme)
+        assert {name: wrong for name in PAGES if (wrong := seen(tab, name, axe, scheme))} == {}
 
 
-def look_at_all(tab: Any, axe: str, scheme: str) -> None:
-    page = tab.page
-    for name, path in PAGES.items():
-        page.goto(path)
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= tab.width, f"{name} is {wide} wide"
-        page.evaluate(axe)
-        found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})")
-        grave = [
-            (v["id"], [(n["html"][:120], n["failureSummary"]) for n in v["nodes"][:3]])
-            for v in found["violations"]
-            if v["impact"] in ("serious", "critical")
-        ]
-        assert grave == [], (name, grave)
-        if PICTURES:
-            page.screenshot(path=f"{PICTURES}/{name}-{tab.width}-{scheme}.png", full_page=True)
+def seen(tab: Any, name: str, axe: str, scheme: str) -> list[Any]:
+    """What is wrong with one page."""
+    tab.page.goto(PAGES[name])
+    wrong = faults_of(tab.page, tab.width, axe)
+    pictured(tab.page, f"{name}-{tab.width}-{scheme}")
+    return wrong
 
 
 def test_pages_still_fit_at_twice_the_size(browser: Any, address: str) -> None:
@@ -201,14 +169,12 @@ def test_the_sale_is_stopped_and_begun_again_by_keyboard(tab: Any) -> None:
     page.keyboard.press("Enter")
     page.locator("input[name=reason]").focus()
     page.keyboard.type("a broken leg")
-    if PICTURES:
-        page.screenshot(path=f"{PICTURES}/sku-stopping-{tab.width}-light.png", full_page=True)
+    pictured(page, f"sku-stopping-{tab.width}-light")
     page.keyboard.press("Enter")
     page.wait_for_url("**done=stopped**")
     assert "0 on web-eu" in text(page, "h1")
     assert "maria stopped the sale" in text(page, "#number")
-    if PICTURES:
-        page.screenshot(path=f"{PICTURES}/sku-stopped-{tab.width}-light.png", full_page=True)
+    pictured(page, f"sku-stopped-{tab.width}-light")
     page.get_by_role("button", name="Undo: sell again").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**done=resumed")
@@ -224,8 +190,7 @@ def test_writes_are_frozen_and_resumed_by_keyboard(tab: Any) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**done=frozen")
     assert "writes frozen" in text(page, "#standing")
-    if PICTURES:
-        page.screenshot(path=f"{PICTURES}/vendors-frozen-{tab.width}-light.png", full_page=True)
+    pictured(page, f"vendors-frozen-{tab.width}-light")
     page.get_by_role("button", name="Undo").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**done=resumed")
@@ -257,6 +222,7 @@ def test_a_change_reaches_an_open_page_within_a_second(tab: Any, stage: Stage) -
         words = f"seen-{tab.width}-{n}"
         stage.store.write_now(lambda tx, what=words: tx.run(STEP, what=what))
         page.wait_for_selector(f"text={words}", timeout=1000)
+        assert words in text(page, "main")
 
 
 def test_a_database_that_is_away_is_told_and_comes_back(tab: Any, stage: Stage) -> None:

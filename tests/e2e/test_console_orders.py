@@ -5,20 +5,15 @@ CONSOLE_PICTURES=folder keeps a picture of every page.
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
-import uvicorn
-from tests.contracts.commercetools_peers import installed
+from tests.e2e.browser import WIDTHS, axe_of, chromium, complaining, faults_of, needs_chromium, pictured, served
 from tests.suites.console_web import PARTS, Web, book, called, open_, park, stocked
 from tests.suites.orders_life import CHAIR, TABLE, Life, play, shipment
 
@@ -28,14 +23,9 @@ from sellable.runtime.seal import Seal
 from sellable.simulation.virtual.play import EMPTY
 from sellable.web.server import application
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = Path("/usr/bin/chromium")
-AXE = "axe-core@4.14.1"
-PICTURES = os.environ.get("CONSOLE_PICTURES", "")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
+pytestmark = needs_chromium
 REFUSED = " 422 "
 """A page that says why something is refused is no error of the page, but browsers say so."""
-WIDTHS = [1280, 390]
 
 
 async def _day(life: Life) -> None:
@@ -73,63 +63,34 @@ def shop(migrated_url: str) -> Iterator[Web]:
 
 @pytest.fixture(scope="module")
 def address(shop: Web) -> Iterator[str]:
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    bound.listen()
-    config = uvicorn.Config(application(shop.face()), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
+    with served(application(shop.face())) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def browser(address: str) -> Iterator[Any]:
-    # After the shop: the browser's driver keeps a loop running in this thread, beside which no other can run.
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def axe(request: pytest.FixtureRequest) -> str:
-    folder = installed(request.config.cache.mkdir("axe-core"), AXE)  # type: ignore[union-attr]
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+    return axe_of(request)
 
 
 @pytest.fixture(params=WIDTHS)
 def tab(request: pytest.FixtureRequest, browser: Any, address: str, axe: str) -> Iterator[Any]:
-    """A page whose complaints and calls elsewhere fail the test; `keep` looks at it. Wide is light, narrow is dark."""
+    """A page that complains; `keep` looks at it. Wide is light, narrow is dark."""
     width = request.param
     scheme = "light" if width == WIDTHS[0] else "dark"
-    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=address, color_scheme=scheme)
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" and REFUSED not in m.text else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith((address, "data:")) else None)
-    yield SimpleNamespace(page=page, width=width, keep=lambda name: _keep(page, name, width, axe))
-    context.close()
-    assert wrong == []
+    size = {"width": width, "height": 900}
+    with complaining(browser, address, REFUSED, viewport=size, color_scheme=scheme) as page:
+        yield SimpleNamespace(page=page, width=width, keep=lambda name: _keep(page, name, width, axe))
 
 
 def _keep(page: Any, name: str, width: int, axe: str) -> None:
-    """Nothing sticks out of the window, and axe finds nothing serious; a picture, if wanted."""
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= width, f"{name} is {wide} wide"
-    page.evaluate(axe)
-    found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})")
-    grave = [
-        (v["id"], [(n["html"][:120], n["failureSummary"]) for n in v["nodes"][:3]])
-        for v in found["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
-    assert grave == [], (name, grave)
-    if PICTURES:
-        page.screenshot(path=f"{PICTURES}/{name}-{width}.png", full_page=True)
+    assert faults_of(page, width, axe) == [], name
+    pictured(page, f"{name}-{width}")
 
 
 def _focused(page: Any) -> str:

@@ -188,7 +188,9 @@ def test_nothing_is_lost_or_doubled_whatever_dies(tmp_path: Path) -> None:
                 await killed(traffic, [*some, [one, two]])
                 await without_database(found)
 
-            await trade(found, watch, trouble, orders=8.0)
+            tie = (await trade(found, watch, trouble, orders=8.0)).tie
+            assert (tie.missing, tie.doubled) == ([], [])
+            assert len(tie.exported_once) + len(tie.cancelled) + len(tie.cancelled_too_late) == tie.captured
             await stopped(found)
 
     asyncio.run(story())

@@ -14,7 +14,7 @@ from itertools import count
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from tests.properties.machines import InTransaction, alone, fails, holds
+from tests.properties.machines import InTransaction, alone, found_out, holds
 
 from sellable.runtime.operations import next_seq
 from sellable.stock import availability, catalogue, demand, entries, numbers, observe
@@ -194,4 +194,4 @@ def test_mistakes_with_kits_are_found_out(monkeypatch: pytest.MonkeyPatch, mista
         monkeypatch.setattr(availability, "_relevant", lambda d, layout, pool: d.location in layout.pools[pool])
     else:
         monkeypatch.setattr(availability, "_shares_location", lambda layout, one, other: one == other)
-    fails(Bundles, 40, 20)
+    assert found_out(Bundles, 40, 20)

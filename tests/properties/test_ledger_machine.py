@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
-from tests.properties.machines import InTransaction, alone, fails, holds
+from tests.properties.machines import InTransaction, alone, found_out, holds
 
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.runtime.queries import Query
@@ -100,4 +100,4 @@ def test_a_ledger_that_tells_of_no_lie_is_found_out(monkeypatch: pytest.MonkeyPa
         return ledger.Posted(new=post(*args).new)
 
     monkeypatch.setattr(ledger, "post", believing)
-    fails(Ledger, 60, 25)
+    assert found_out(Ledger, 60, 25)

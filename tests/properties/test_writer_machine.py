@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.properties.machines import fails, holds
+from tests.properties.machines import found_out, holds
 from tests.suites.test_writer import Q_OPEN, Desk, Shop
 
 from sellable.runtime.database import Store, Tx
@@ -207,4 +207,4 @@ def test_mistakes_of_a_writer_are_found_out(
         monkeypatch.setattr(writer, "_next_copy", same)
     else:
         monkeypatch.setattr(writer, "numbers", SimpleNamespace(**vars(numbers) | {"compute": absolute}))
-    fails(machine, 60, 25)
+    assert found_out(machine, 60, 25)

@@ -29,16 +29,16 @@ def database() -> Iterator[str]:
         yield url
 
 
-def die(deaths: Deaths, url: str) -> None:
-    """Play the story with these deaths; everything is right at the end."""
+def broken_by(deaths: Deaths, url: str) -> list[str]:
+    """Play the story with these deaths; what is not right at the end."""
     with named(), deaths.watching():
         _, broken = tell(url, deaths, prepare=deaths.prepare)
-    assert not broken, f"{sorted(deaths.killed)}: " + "; ".join(str(each) for each in broken[:5])
+    return [f"{sorted(deaths.killed)}: {each}" for each in broken[:5]]
 
 
 def test_every_effect_of_the_story_has_its_class(database: str) -> None:
     deaths = Deaths()
-    die(deaths, database)
+    assert broken_by(deaths, database) == []
     assert sorted(deaths.seen) == sorted(ALL), "name the new effect in crash_classes.py, or give the story the old one"
 
 
@@ -49,11 +49,11 @@ def test_dying_after_each_class_of_effect_loses_and_doubles_nothing(group: int, 
     for _ in range(2):
         # A death here may make an effect there needless, so what was spared dies in another playing.
         deaths = Deaths(wanted)
-        die(deaths, database)
+        assert broken_by(deaths, database) == []
         wanted -= deaths.killed
         if not wanted:
-            return
-    raise AssertionError(f"never died after {sorted(wanted)}")
+            break
+    assert sorted(wanted) == [], "never died after these"
 
 
 @pytest.mark.timeout(600)
@@ -61,7 +61,7 @@ def test_dying_after_each_class_of_effect_loses_and_doubles_nothing(group: int, 
 def test_dying_again_while_recovering_loses_and_doubles_nothing(again: int, database: str) -> None:
     """A sample: what matters most outside, each followed by a second death."""
     deaths = Deaths(frozenset(label for label in ALL if label.startswith("call cin7_core")), again=again)
-    die(deaths, database)
+    assert broken_by(deaths, database) == []
     assert deaths.deaths > len(deaths.killed)
 
 
@@ -71,4 +71,4 @@ def test_dying_again_while_recovering_loses_and_doubles_nothing(again: int, data
     [(label, turn, again) for label in ALL for turn in (1, 2, 3) for again in (0, *AGAIN)] if LONG else [],
 )
 def test_one_class_alone(label: str, turn: int, again: int, database: str) -> None:
-    die(Deaths(frozenset({label}), turn=turn, again=again), database)
+    assert broken_by(Deaths(frozenset({label}), turn=turn, again=again), database) == []

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from tests.e2e.world import World
 
+from sellable.app import acts
 from sellable.app.service import Service
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.queries import Query
@@ -106,7 +107,10 @@ class House:
 
     @property
     def book(self) -> Book:
-        return Book(record=self.service.record, clock=self.service.clock, settings=self.service.settings)
+        return Book(
+            record=acts.recorder(self.service.settings, self.service.clock), clock=self.service.clock,
+            settings=self.service.settings,
+        )  # fmt: skip
 
     @property
     def doors(self) -> list[Door]:

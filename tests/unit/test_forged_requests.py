@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -240,7 +241,18 @@ def test_what_the_assembly_makes_is_pinned_and_knows_no_proxy(store: Store, monk
 
 
 def test_what_is_no_address_never_leaves_as_another_error() -> None:
+    """What is refused is refused by that name; what is left has a host to be looked up, and is judged then."""
     port = HttpPort(httpx2.AsyncClient(transport=World().make()), Clock(), None)
+    left = []
     for url in PAYLOADS:
         with contextlib.suppress(ForbiddenUrl):
             port.allow(url)
+            left.append(httpx2.URL(url).host)
+    assert 0 < len(left) < len(PAYLOADS)
+    assert [host for host in left if _is_address(host)] == []
+
+
+def _is_address(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sellable.config.settings import Settings
@@ -38,12 +38,13 @@ def record(
     audit.seal(tx, now)
 
 
-def on_record(
-    settings: Settings, clock: Clock, tx: Tx, actor: str, action: str, subject: str, *,
-    before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None, correlation: str | None = None,
-) -> None:  # fmt: skip
-    """`record` for those who are handed the first two beforehand."""
-    record(tx, settings, clock, actor, action, subject, before=before, after=after, correlation=correlation)
+def recorder(settings: Settings, clock: Clock) -> Callable[..., None]:
+    """`record` for those who are handed the settings and the clock beforehand: (tx, actor, action, subject, ...)."""
+
+    def put(tx: Tx, actor: str, action: str, subject: str, **more: Any) -> None:
+        record(tx, settings, clock, actor, action, subject, **more)
+
+    return put
 
 
 def freeze(tx: Tx, settings: Settings, clock: Clock, actor: str, frozen: bool) -> bool:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sellable.app import discovery
 from sellable.app.discovery import Discovery
@@ -81,7 +80,7 @@ def _head(answers: Mapping[str, Any], found: Discovery, start_at: datetime) -> I
     yield from _insecure(office["base_url"])
     if found.currency:
         yield f"base_currency = {quoted(found.currency)}"
-    if _is_zone(found.time_zone):
+    if discovery.is_zone(found.time_zone):
         yield f"time_zone = {quoted(found.time_zone)}"
     elif found.time_zone:
         yield f"# The company's zone is told as {quoted(found.time_zone)}: write its IANA name."
@@ -107,14 +106,6 @@ def _services(found: Discovery) -> Iterator[str]:
         near = [each for each in found.services if any(part in each.casefold() for part in parts)]
         yield f"# There is no service product {quoted(name)}: make one, or name another."
         yield f"{setting} = {quoted(near[0])}" if near else f"# {setting} = {quoted(name)}"
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        return False
-    return bool(name)
 
 
 def _stock(answers: Mapping[str, Any], found: Discovery) -> Iterator[str]:

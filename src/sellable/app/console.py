@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from sellable.app import acts, answers
@@ -90,7 +89,7 @@ def console_of(
         return await store.read(standing, settings)
 
     return Console(
-        store=store, clock=clock, settings=settings, guard=guard, record=partial(acts.on_record, settings, clock),
+        store=store, clock=clock, settings=settings, guard=guard, record=acts.recorder(settings, clock),
         overview=overview, explain=explain,
         numbers=computed, acts=StockActs(store, settings, clock), work=work_of(settings, clock), standing=around,
     )  # fmt: skip

@@ -7,6 +7,7 @@ spelling) and what is a guess (a bin's state by its name) are kept apart; guesse
 from __future__ import annotations
 
 from collections.abc import Iterable
+from zoneinfo import ZoneInfo
 
 import httpx2
 import msgspec
@@ -89,6 +90,26 @@ def state_of(name: str) -> State:
     return State.AVAILABLE
 
 
+def is_zone(name: str) -> bool:
+    """Whether a time zone is told by its IANA name."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        return False
+    return True
+
+
+async def products_of(office: Cin7Core) -> list[CatalogueItem]:
+    """A call a page: the first products, enough to see services and bundles by."""
+    items: list[CatalogueItem] = []
+    for number in range(1, CATALOGUE_PAGES + 1):
+        page = await office.catalogue_page(number, since=None, lane=LANE)
+        items += page.items
+        if not page.received or len(items) >= page.total:
+            break
+    return items
+
+
 async def discover(settings: Settings, clock: Clock, client: httpx2.AsyncClient | None = None) -> Discovery:
     """Looks at both vendors with the credentials of these settings. `client` replaces the network."""
     client = client or httpx2.AsyncClient(transport=PinnedTransport(private_hosts(settings)))
@@ -101,12 +122,7 @@ async def discover(settings: Settings, clock: Clock, client: httpx2.AsyncClient 
         rules = await office.tax_rules(lane=LANE)
         carriers = await office.carriers(lane=LANE)
         customers = await office.customers("", lane=LANE)
-        items: list[CatalogueItem] = []
-        for number in range(1, CATALOGUE_PAGES + 1):
-            page = await office.catalogue_page(number, since=None, lane=LANE)
-            items += page.items
-            if not page.received or len(items) >= page.total:
-                break
+        items = await products_of(office)
     finally:
         await client.aclose()
     return Discovery(

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 import msgspec
 
+from sellable.app.discovery import is_zone, products_of
 from sellable.app.service import Outside
 from sellable.config.check import CIN7_CALLS_PER_MINUTE_MAX
 from sellable.config.settings import Settings
@@ -27,7 +28,6 @@ from sellable.runtime.http import HttpError
 LANE = "reads"
 SKEW_WARN_SECONDS, SKEW_FAIL_SECONDS = 5.0, 60.0
 """A Date header has whole seconds; a minute is what signed webhooks and cursors stop forgiving."""
-CATALOGUE_PAGES = 10
 NEEDED = ("manage_orders", "manage_products", "view_messages", "view_types", "view_states")
 """What running needs, where it is not all of the project (see the guide for integration engineers)."""
 NO_SUCH_SALE = "sellable:doctor:no-such-sale"
@@ -58,23 +58,19 @@ Found = Iterator[Check]
 
 async def examine(settings: Settings, store: Store, outside: Outside) -> AsyncIterator[Check]:
     """Every check that reads only, as they are made."""
-    for look in (_storefront, _back_office, _webhooks, _company_of_the_key):
-        async for check in _guarded(look, settings, store, outside):
+    for name, look in LOOKS.items():
+        async for check in _guarded(name, look(settings, store, outside)):
             yield check
     for fact in UNASKED:
         yield Check(name="not found out", result="unknown", evidence=fact)
 
 
-Look = Callable[[Settings, Store, Outside], Awaitable[list[Check]]]
-
-
-async def _guarded(look: Look, settings: Settings, store: Store, outside: Outside) -> AsyncIterator[Check]:
+async def _guarded(name: str, look: Awaitable[list[Check]]) -> AsyncIterator[Check]:
     try:
-        found = await look(settings, store, outside)
+        found = await look
     except (VendorError, HttpError) as error:
-        name = {"_storefront": "commercetools", "_back_office": "Cin7 Core"}.get(getattr(look, "__name__", ""), "calls")
         mend = "Correct the credential, its rights or the address; until then nothing after this was looked at."
-        yield Check(name=f"{name} answers", result="fail", evidence=f"{type(error).__name__}: {error}"[:300], mend=mend)
+        yield Check(name=name, result="fail", evidence=f"{type(error).__name__}: {error}"[:300], mend=mend)
         return
     for check in found:
         yield check
@@ -233,7 +229,7 @@ async def _back_office(settings: Settings, store: Store, outside: Outside) -> li
     rules = {rule.name: rule for rule in await office.tax_rules(lane=LANE)}
     carriers_there = {row.description for row in await office.carriers(lane=LANE)}
     cards = {row.name: row for rule in settings.customers for row in await office.customers(rule.customer, lane=LANE)}
-    products = await _products(outside)
+    products = await products_of(office)
     await office.find_by_ref(NO_SUCH_SALE, lane=LANE)
     return [
         Check(name="Cin7 Core answers", result="ok", evidence=f"company {me.company}"),
@@ -249,16 +245,6 @@ async def _back_office(settings: Settings, store: Store, outside: Outside) -> li
     ]
 
 
-async def _products(outside: Outside) -> list[CatalogueItem]:
-    found: list[CatalogueItem] = []
-    for number in range(1, CATALOGUE_PAGES + 1):
-        page = await outside.back_office.catalogue_page(number, since=None, lane=LANE)
-        found += page.items
-        if not page.received or len(found) >= page.total:
-            break
-    return found
-
-
 def company(settings: Settings, me: Any) -> Found:
     """Currency, time zone and switches of the company that change numbers."""
     ours, theirs = settings.base_currency, me.currency or ""
@@ -271,7 +257,7 @@ def company(settings: Settings, me: Any) -> Found:
     else:
         yield Check(name="base currency", result="ok", evidence=theirs or "not told")
     zone, line = me.time_zone or "", f'[cin7_core] time_zone = "{me.time_zone}"'
-    if not _is_zone(zone):
+    if not is_zone(zone):
         says = f"told as {zone or 'nothing'}, which is no IANA name; ours is {settings.cin7_core.time_zone}"
         yield Check(
             name="time zone", result="warn", evidence=says, mend="See that time_zone means the same: dates of sales."
@@ -290,14 +276,6 @@ def company(settings: Settings, me: Any) -> Found:
 def _offsets(zone: str) -> list[Any]:
     """How far from UTC a zone is, month by month: Etc/UTC and UTC are the same."""
     return [datetime(2026, month, 1, tzinfo=ZoneInfo(zone)).utcoffset() for month in range(1, 13)]
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        return False
-    return True
 
 
 def locations(settings: Settings, rows: list[Any]) -> Found:
@@ -444,6 +422,15 @@ async def reachable(client: httpx2.AsyncClient, source: str, public_url: str) ->
     return Check(name="webhook address", result="fail", evidence=f"{answer.status_code} at {url}", mend=mend)
 
 
+LOOKS: dict[str, Callable[[Settings, Store, Outside], Awaitable[list[Check]]]] = {
+    "commercetools answers": _storefront,
+    "Cin7 Core answers": _back_office,
+    "webhooks answer": _webhooks,
+    "calls answer": _company_of_the_key,
+}
+"""What is said to fail, and the look at it."""
+
+
 # --- Experiments -----------------------------------------------------------------------------------------------------
 
 
@@ -463,11 +450,11 @@ async def try_out(settings: Settings, store: Store, outside: Outside, sku: str, 
         found.append(Check(name="traces", result="fail", evidence="; ".join(run.left), mend=mend))
     else:
         found.append(Check(name="traces", result="ok", evidence="all that was made is deleted"))
-    told = settings.commercetools.restocks_on_cancel
-    for check in found:
-        if check.setting and check.setting.endswith(f'"{told}"'):
-            continue
-        if check.setting:
-            mend = f"It is {told} now. Set the line and restart."
-            found[found.index(check)] = msgspec.structs.replace(check, mend=mend, result="warn")
-    return found
+    return [_to_set(check, settings.commercetools.restocks_on_cancel) for check in found]
+
+
+def _to_set(check: Check, told: str) -> Check:
+    """An answer that the settings do not have yet is a line to set."""
+    if not check.setting or check.setting.endswith(f'"{told}"'):
+        return check
+    return msgspec.structs.replace(check, mend=f"It is {told} now. Set the line and restart.", result="warn")

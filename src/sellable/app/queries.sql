@@ -67,8 +67,8 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at;
 
 -- name: strange_numbers
 -- Numbers that changed at the storefront by nobody we know, found since an instant and since the last such alarm ended.
--- Left out: channels where somebody else is to write, a drift up by no more than orders of the seconds before the look (the next judgement takes it back), and
--- one down by no more than what cancels were assumed to put back.
+-- Left out: channels where somebody else is to write, a drift up by no more than orders of the seconds before the look
+-- (the next judgement takes it back), and one down by no more than what cancels were assumed to put back.
 WITH since AS (
     SELECT greatest(%(since)s::timestamptz, (SELECT max(resolved_at) FROM cases WHERE kind = 'drift_many')) AS at
 ), hit AS (

@@ -73,7 +73,6 @@ from sellable.stock.availability import Layout
 from sellable.sync import masters, storefront
 from sellable.sync.loop import Syncer
 from sellable.sync.storefront import Judge, Shop
-from sellable.web.console.doors import Record
 from sellable.web.people import book as people
 from sellable.web.people.guard import PeopleGuard
 from sellable.web.people.pages import link_to
@@ -231,14 +230,10 @@ class Service:
 
     async def first_link(self, base: str) -> str | None:
         """A one-time link that makes the first admin; None when there are people."""
-        book = people.Book(record=self.record, clock=self.clock, settings=self.settings)
+        record = acts.recorder(self.settings, self.clock)
+        book = people.Book(record=record, clock=self.clock, settings=self.settings)
         word = await self.store.write(partial(people.first_link, book))
         return link_to(self.settings.console.public_url, base, word) if word else None
-
-    @property
-    def record(self) -> Record:
-        """Puts what a person did on the record."""
-        return partial(acts.on_record, self.settings, self.clock)
 
     async def overview(self) -> dict[str, Any]:
         """Status of the whole installation, with budgets by lane."""

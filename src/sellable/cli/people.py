@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -161,7 +160,7 @@ def _here(listen: str) -> str:
 
 def _act(config: Any, doing: Callable[[Book, Tx], T]) -> T:
     with opened(config) as (settings, store, clock):
-        people = Book(record=partial(acts.on_record, settings, clock), clock=clock, settings=settings)
+        people = Book(record=acts.recorder(settings, clock), clock=clock, settings=settings)
         try:
             return store.write_now(lambda tx: doing(people, tx))
         except NotDone as error:

@@ -61,7 +61,7 @@ class Context:
             payload={"order_id": order_id, **payload},
             correlation=order_id,
             due_at=due_at,
-        )  # fmt: skip
+        )
         return operations.owe(tx, [intent], now, self.ids)[0]
 
     def shadows(self, order: Order) -> bool:

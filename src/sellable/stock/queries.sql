@@ -406,7 +406,7 @@ UPDATE sweep_row w SET (value, state) = (
     FROM sweep s CROSS JOIN LATERAL (
         SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
     WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0)
-WHERE w.sweep = %(sweep)s AND w.a0 = %(a0)s AND EXISTS (
+WHERE w.sweep = %(sweep)s AND w.a0 = %(a0)s AND EXISTS (SELECT FROM sweep WHERE last_a1 > %(a0)s AND id <> %(sweep)s) AND EXISTS (
     SELECT FROM sweep s CROSS JOIN LATERAL (
         SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
     WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0

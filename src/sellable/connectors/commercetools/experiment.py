@@ -128,39 +128,42 @@ class Experiment:
     async def _set_or_late(self) -> list[Answer]:
         """Does setting a number swallow a decrement that does not show yet?"""
         question = "Does setting a number swallow a decrement that does not show yet?"
-        for _ in range(3):
-            before = await self._read()
-            await self._order(1)
-            try:
-                entry = await self._change({"action": "changeQuantity", "quantity": START * 3}, before.version)
-            except Conflict:
-                await self._sleep(LAG_SECONDS)
-                continue
-            await self._sleep(LAG_SECONDS)
-            shown = (await self._read()).quantity_on_stock
-            word = {START * 3: "yes", START * 3 - 1: "no"}.get(shown, "unknown")
-            says = f"set to {entry.quantity_on_stock} right after an order of 1, {shown} later; we never set numbers"
-            return [Answer(question=question, answer=word, evidence=says)]
-        return [Answer(question=question, answer="unknown", evidence="each decrement showed before the number was set")]
+        seen = await self._beside_an_order({"action": "changeQuantity", "quantity": START * 3})
+        if seen is None:
+            return [
+                Answer(question=question, answer="unknown", evidence="each decrement showed before the number was set")
+            ]
+        _, shown = seen
+        word = {START * 3: "yes", START * 3 - 1: "no"}.get(shown, "unknown")
+        says = f"set to {START * 3} right after an order of 1, {shown} later; we never set numbers"
+        return [Answer(question=question, answer=word, evidence=says)]
 
     async def _difference(self) -> list[Answer]:
         """Do differences and late decrements add up?"""
         question = "Do differences and late decrements add up?"
+        seen = await self._beside_an_order({"action": "addQuantity", "quantity": 5})
+        if seen is None:
+            return [
+                Answer(question=question, answer="unknown", evidence="each decrement showed before units were added")
+            ]
+        before, shown = seen
+        says = f"{before}, an order of 1 and 5 added at once: {shown} where {before + 4} is right"
+        return [Answer(question=question, answer="yes" if shown == before + 4 else "no", evidence=says)]
+
+    async def _beside_an_order(self, action: Mapping[str, Any]) -> tuple[int, int] | None:
+        """The number before an order of 1 that a change follows at once, and once both must show; None when the order
+        always showed first."""
         for _ in range(3):
             before = await self._read()
             await self._order(1)
             try:
-                await self._change({"action": "addQuantity", "quantity": 5}, before.version)
+                await self._change(action, before.version)
             except Conflict:
                 await self._sleep(LAG_SECONDS)
                 continue
             await self._sleep(LAG_SECONDS)
-            shown = (await self._read()).quantity_on_stock
-            expected = before.quantity_on_stock + 4
-            word = "yes" if shown == expected else "no"
-            says = f"{before.quantity_on_stock}, an order of 1 and 5 added at once: {shown} where {expected} is right"
-            return [Answer(question=question, answer=word, evidence=says)]
-        return [Answer(question=question, answer="unknown", evidence="each decrement showed before units were added")]
+            return before.quantity_on_stock, (await self._read()).quantity_on_stock
+        return None
 
     async def _all_or_nothing(self) -> list[Answer]:
         """Is one update with several actions all or nothing?"""
