@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
-import httpx2
 import psycopg
 
+from bench.pages import timed
 from bench.stage import Bench, Figure, spread, stock
 from sellable.app import status
-from sellable.app.console import console_of
-from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 from sellable.sandbox.shop import Shop
-from sellable.web.console.doors import OpenToReaders
-from sellable.web.server import Face, application
 
 SKUS, TIMES, LIMIT_MS = 100_000, 20, 200
 HOUR = (
@@ -66,8 +61,12 @@ def measure(bench: Bench) -> list[Figure]:
                 connection.execute(statement, {"skus": skus})
             connection.execute("VACUUM ANALYZE")
         store = Store(url, Clock())
+
+        async def overview() -> dict[str, Any]:
+            return await store.read(status.overview, store.clock.now())
+
         try:
-            taken = asyncio.run(_timed(_face(store, settings), pages))
+            taken = asyncio.run(timed(settings, store, overview, pages, TIMES))
         finally:
             store.close()
     return [
@@ -77,31 +76,3 @@ def measure(bench: Bench) -> list[Figure]:
         )
         for name, seconds in taken.items()
     ]  # fmt: skip
-
-
-def _face(store: Store, settings: Settings) -> Face:
-    clock = Clock()
-
-    async def overview() -> dict[str, Any]:
-        return await store.read(status.overview, clock.now())
-
-    async def ready() -> bool:
-        return True
-
-    console = console_of(settings, store, clock, OpenToReaders(), overview)
-    return Face(webhooks={}, status=overview, ready=ready, alive=list, console=console)
-
-
-async def _timed(face: Face, pages: dict[str, str]) -> dict[str, list[float]]:
-    transport = httpx2.ASGITransport(application(face))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://bench.test") as client:
-        found: dict[str, list[float]] = {}
-        for name, path in pages.items():
-            for tried in range(TIMES + 1):
-                began = time.perf_counter()
-                answer = await client.get(path)
-                if answer.status_code not in (200, 303):
-                    raise RuntimeError(f"{path} answered {answer.status_code}")
-                if tried:
-                    found.setdefault(name, []).append(time.perf_counter() - began)
-        return found
