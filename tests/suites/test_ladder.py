@@ -143,6 +143,35 @@ def test_a_first_pass_that_changes_little_goes_on_by_itself(store: Store) -> Non
     assert gate(store) == "open", "a restart in the same mode counts nothing"
 
 
+def test_what_lowers_is_not_held_up_by_a_step_to_full(store: Store) -> None:
+    """From lowers to full only the raises are new: a sale elsewhere must reach the storefront at once."""
+    found = started(store, braked(mode="lowers", brake_keys_percent=100, brake_units_percent=100))
+    d = desk(store, shown=10, base=3)
+    d.plan()
+    started(store, settings := braked())
+    assert gate(store) == "checking"
+    assert [w.difference for w in d.pick(raises=False).writes] == [-7]
+    d.base(50, "s1")
+    store.write_now(lambda tx: tx.run(query("DELETE FROM operation")))
+    store.write_now(lambda tx: tx.run(query("UPDATE desired SET op = NULL")))
+    d.plan()
+    assert d.pick(raises=True).writes == (), "what raises is counted first"
+    store.write_now(lambda tx: tx.run(query("UPDATE desired SET d = -1, priority = 0, due_at = app_now()")))
+    assert d.pick(raises=False).writes == (), "nor does a raise pass as the decrease it was noted as"
+    seen_all(store)
+    store.write_now(ladder.judge, found, settings, NOW)
+    assert gate(store) == "stopped"
+
+
+def test_a_shop_that_was_written_to_before_there_was_a_ladder_is_not_held_up(store: Store) -> None:
+    d = desk(store, shown=10, base=3)
+    store.write_now(lambda tx: tx.run(query("UPDATE entry SET last_t = 10")))
+    started(store, braked())
+    d.plan()
+    assert gate(store) == "open"
+    assert [w.difference for w in d.pick(raises=False).writes] == [-7]
+
+
 def test_raises_do_not_stop_a_channel_that_only_lowers(store: Store) -> None:
     settings = braked(mode="lowers")
     found = started(store, settings)

@@ -1,7 +1,8 @@
 """The ladder a channel climbs: shadow, lowers, full; and the brake on its first pass in a mode that writes more.
 
-A step is taken by changing `mode` in the settings. The first pass that follows is counted before anything is written;
-one that would change too much waits until a person lets it go, or the settings are mended and the service restarted.
+A step is taken by changing `mode` in the settings. The first pass that follows is counted before anything new is
+written; one that would change too much waits until a person lets it go, or the settings are mended and the service
+restarted. What lowers and was written before the step goes on meanwhile: held up, it would oversell.
 """
 
 from __future__ import annotations
@@ -42,9 +43,11 @@ def notice(tx: Tx, settings: Settings, desk: CaseDesk, now: datetime) -> None:
     """A process starts: channels whose mode is another than before step up or down."""
     for channel in settings.channels:
         row = tx.one(sql.rung_of, channel=channel.key)
-        gate = gate_of(channel, None if row is None else row.mode, None if row is None else row.gate)
+        before, was, falls = _standing(tx, channel, row)
+        gate = gate_of(channel, before, was)
         if row is None or (row.mode, row.gate) != (channel.mode, gate):
-            tx.run(sql.step_on, channel=channel.key, mode=channel.mode, gate=gate, now=now)
+            falls = channel.mode != "shadow" and falls
+            tx.run(sql.step_on, channel=channel.key, mode=channel.mode, gate=gate, falls=falls, now=now)
         if gate == "open":
             desk.clear_cases(tx, [KIND], subject(channel.key), now)
         elif row is None or row.gate != "checking":
@@ -52,6 +55,14 @@ def notice(tx: Tx, settings: Settings, desk: CaseDesk, now: datetime) -> None:
             for master in masters_of(settings):
                 feeds.poke(tx, f"{master}.stock")
     tx.run(sql.drop_rungs, channels=[channel.key for channel in settings.channels])
+
+
+def _standing(tx: Tx, channel: Channel, row: Any) -> tuple[str | None, str | None, bool]:
+    """(mode, gate, whether what lowers was written) of a channel until now. One that was written to before there was a
+    ladder wrote everything."""
+    if row is not None:
+        return row.mode, row.gate, row.falls or (row.gate == "open" and row.mode != "shadow")
+    return ("full", "open", True) if tx.value(sql.wrote_before, channel=channel.key) else (None, None, False)
 
 
 def gate_of(channel: Channel, before: str | None, gate: str | None) -> str:

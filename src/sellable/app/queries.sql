@@ -218,13 +218,17 @@ SELECT EXISTS (SELECT FROM inbox WHERE state = 'new' AND received_seq <= %(seq)s
 
 -- name: rung_of
 -- The mode a channel was in when a process last started.
-SELECT mode, since, gate FROM ladder WHERE channel = %(channel)s;
+SELECT mode, since, gate, falls FROM ladder WHERE channel = %(channel)s;
+
+-- name: wrote_before
+-- Whether a channel was written to before it had a place on the ladder.
+SELECT EXISTS (SELECT FROM entry WHERE channel = %(channel)s AND last_t IS NOT NULL);
 
 -- name: step_on
 -- A channel is in another mode from now on. A time as a shadow begins anew, and ends with the mode that follows.
-INSERT INTO ladder AS l (channel, mode, since, gate, shadow_from)
-VALUES (%(channel)s, %(mode)s, %(now)s, %(gate)s, CASE WHEN %(mode)s = 'shadow' THEN %(now)s::timestamptz END)
-ON CONFLICT (channel) DO UPDATE SET mode = excluded.mode, since = excluded.since, gate = excluded.gate, found = NULL,
+INSERT INTO ladder AS l (channel, mode, since, gate, falls, shadow_from)
+VALUES (%(channel)s, %(mode)s, %(now)s, %(gate)s, %(falls)s, CASE WHEN %(mode)s = 'shadow' THEN %(now)s::timestamptz END)
+ON CONFLICT (channel) DO UPDATE SET mode = excluded.mode, since = excluded.since, gate = excluded.gate, falls = excluded.falls, found = NULL,
     shadow_from = CASE WHEN excluded.mode = 'shadow' THEN excluded.since ELSE l.shadow_from END,
     shadow_until = CASE WHEN l.mode = 'shadow' THEN excluded.since WHEN excluded.mode = 'shadow' THEN NULL ELSE l.shadow_until END;
 

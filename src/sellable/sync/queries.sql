@@ -103,11 +103,12 @@ WHERE (w.t, w.d, w.terms) <> (excluded.t, excluded.d, excluded.terms) OR exclude
 
 -- name: pick_work
 -- The most dangerous differences that nobody works on; P3 and P4 age up so that nothing starves. Only what the mode of
--- its channel may write, and nothing of a channel whose first pass is not let go.
-SELECT sku, channel, d, priority FROM desired
+-- its channel may write; where a first pass is not let go (`gated`), at most what lowers, if it was written before too.
+SELECT sku, channel, d, priority,
+    EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open') AS gated FROM desired
 WHERE d <> 0 AND op IS NULL AND due_at <= %(now)s AND %(raises)s = (d > 0 AND priority > 2)
     AND channel <> ALL (%(silent)s::text[]) AND (d < 0 OR channel <> ALL (%(falling)s::text[]))
-    AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open')
+    AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open' AND NOT (g.falls AND d < 0))
     AND NOT (%(raises)s AND EXISTS (SELECT 1 FROM entry e WHERE (e.sku, e.channel) = (desired.sku, desired.channel)
         AND e.parked IS NOT NULL))
 ORDER BY CASE WHEN priority = 3 AND since <= %(now)s - interval '60 seconds' THEN 2
@@ -141,7 +142,7 @@ WHERE (w.sku, w.channel) = (t.sku, t.channel) AND w.op IS NULL;
 
 -- name: lock_desired
 -- Locks exactly these keys if nobody works on them.
-SELECT sku, channel, d, priority FROM desired WHERE op IS NULL AND (sku, channel) IN (
+SELECT sku, channel, d, priority, false AS gated FROM desired WHERE op IS NULL AND (sku, channel) IN (
     SELECT sku, channel FROM unnest(%(sku)s::text[], %(channel)s::text[]) AS t (sku, channel))
     AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open')
 ORDER BY sku, channel FOR UPDATE SKIP LOCKED;
@@ -211,7 +212,8 @@ ORDER BY p.sku, c.channel LIMIT %(limit)s;
 SELECT EXISTS (SELECT 1 FROM desired WHERE d <> 0 AND op IS NULL AND due_at <= app_now()
     AND %(raises)s = (d > 0 AND priority > 2)
     AND channel <> ALL (%(silent)s::text[]) AND (d < 0 OR channel <> ALL (%(falling)s::text[]))
-    AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open')) AS any_work;
+    AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open' AND NOT (g.falls AND d < 0)))
+    AS any_work;
 
 -- name: entries_written
 -- Writes of ours were confirmed: versions and numbers of the storefront, and the T each was made for.

@@ -146,6 +146,7 @@ def pick(
         rows = tx.all(sql.lock_desired, sku=[s for s, _ in only], channel=[c for _, c in only])
     if not rows:
         return Picked((), ())
+    gated = {(r.sku, r.channel) for r in rows if r.gated}
     keys = {(r.sku, r.channel): int(Priority.RAISE) if only else r.priority for r in rows}
     found = {
         (n.sku, n.channel): n
@@ -156,7 +157,7 @@ def pick(
     parked: list[tuple[str, str]] = []
     halted = any(number.d > 0 for number in found.values()) and stopped(tx)
     for key, number in found.items():
-        amount = plan.allowed(number.d, layout.channels[key[1]].mode)
+        amount = plan.allowed(number.d, "lowers" if key in gated else layout.channels[key[1]].mode)
         if amount > 0 and (halted or number.entry.parked is not None):
             amount = 0
         elif amount > 0 and not plan.is_refill(target=number.explanation.target, last_target=number.entry.last_t):
