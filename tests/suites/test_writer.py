@@ -557,7 +557,9 @@ def test_a_write_confirmed_while_its_key_is_planned_is_in_the_plan(store: Store,
 
     def looked(*args: Any, **kwargs: Any) -> list[numbers.Number]:
         found = look(*args, **kwargs)
-        confirming.start()
+        if confirming.ident is None:
+            # A plan that PostgreSQL has tried again looks a second time; the write is confirmed once.
+            confirming.start()
         confirming.join(0.5)
         return found
 
