@@ -18,6 +18,7 @@ from tests.e2e.world import World, run
 from tests.suites.orders_life import CHAIR, Life, play
 from typer.testing import CliRunner
 
+from sellable.app.service import Service
 from sellable.app.setup import set_up_commercetools
 from sellable.cli import app, common, main
 from sellable.config.load import load
@@ -283,6 +284,22 @@ def test_a_database_that_is_away_is_one_line(
     assert words.startswith("the database cannot be had: ")
     assert len(words.strip().splitlines()) == 1
     assert "CANARY" not in words
+
+
+def test_who_says_ready_needs_the_database_for_no_more_of_its_start(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A database that goes away just then must find a service that outlives it."""
+
+    async def away(*_: object) -> None:
+        raise psycopg.OperationalError("the server went away")
+
+    monkeypatch.setattr(Service, "first_link", away)
+    monkeypatch.setattr(sys, "argv", ["sellable", "run", "--config", str(config), "--listen", "127.0.0.1:0"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "ready" not in capsys.readouterr().out
 
 
 def test_settings_that_cannot_work_name_line_and_mend(

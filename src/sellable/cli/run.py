@@ -71,10 +71,12 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
     )  # fmt: skip
     await service.start()
     long_lived()
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
     host, port = bound.getsockname()[:2]
+    # The last that a start needs the database for: whoever is ready outlives its absence.
+    link = await service.first_link(f"http://{host}:{port}")
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
     typer.echo(msgspec.json.encode({"ready": f"http://{host}:{port}"}).decode())
-    if link := await service.first_link(f"http://{host}:{port}"):
+    if link:
         # On standard output alone: whoever reads the log later must not become the first admin.
         typer.echo(msgspec.json.encode({"first_admin": link}).decode())
     await stop.wait()
