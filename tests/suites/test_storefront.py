@@ -16,6 +16,7 @@ from sellable.sync import storefront, writer
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 WANTED = Query(package="t", name="t", purpose="t", text="SELECT key FROM wanted WHERE kind = 'entry' ORDER BY key")
+WISHES = Query(package="t", name="t", purpose="t", text="SELECT kind, key FROM wanted ORDER BY kind")
 CONFLICTS = Query(
     package="t", name="t", purpose="t",
     text="SELECT count(*) FROM operation WHERE kind = 'stock.write' AND state = 'rejected'",
@@ -98,6 +99,30 @@ def test_a_new_entry_is_read_on_every_channel_of_ours(store: Store) -> None:
 
     store.write_now(storefront.on_message, row, NOW, shop=shop)
     assert [r.key for r in store.read_now(lambda tx: tx.all(WANTED))] == ["web-eu|LAMP", "web-uk|LAMP"]
+
+
+def test_a_message_that_cannot_be_read_has_what_it_is_about_read(store: Store) -> None:
+    """Its numbers had become texts on the way, and no replay of the stored body would make them numbers again."""
+
+    def garbled(body: bytes) -> Any:
+        raise ValueError("Expected `int`, got `str`")
+
+    shop = storefront.Shop(
+        open_case=lambda *a, **k: "", take_order=lambda *a: None, translate_message=garbled, channels=frozenset({"web"})
+    )  # fmt: skip
+    body = b'{"oldQuantityOnStock":"5","newQuantityOnStock":"4","createdAt":"2026-11-27T09:00:00Z"}'
+    told = {"inventory-entry": (storefront.ENTRY_SET, "r1"), "order": ("OrderCreated", "o1")}
+    rows: list[Any] = [
+        SimpleNamespace(meta={"type": kind, "resource": name, "of": of}, body=body, message_id=kind)
+        for of, (kind, name) in told.items()
+    ]
+    store.write_now(seen, 5)
+    for row in rows:
+        store.write_now(storefront.on_message, row, NOW, shop=shop)
+    assert [(r.kind, r.key) for r in store.read_now(lambda tx: tx.all(WISHES))] == [
+        ("entry", "web|LAMP"),
+        ("order", "o1"),
+    ]
 
 
 def operation(state: str, result: dict[str, Any] | None = None, **payload: Any) -> Any:

@@ -251,22 +251,40 @@ def see(tx: Tx, found: Sequence[EntryReading], at: datetime, seq: int, now: date
 
 
 def on_message(tx: Tx, row: InboxRow, now: datetime, *, shop: Shop) -> None:
-    """A message is a hint; only a new order and a foreign write to an entry carry what is needed."""
+    """A message is a hint; only a new order and a foreign write to an entry carry what is needed.
+
+    One that cannot be read says at least what it is about, which is read instead: an order whole, an entry for the
+    judge, who finds what was written to it as a drift.
+    """
     kind, resource = row.meta["type"], row.meta["resource"]
     if row.meta["of"] == "order":
-        order = shop.translate_message(row.body) if kind in ORDER_NEWS else None
+        order = _order_in(row, shop) if kind in ORDER_NEWS else None
         if isinstance(order, Order):
             shop.take_order(tx, order, now)
         else:
             want(tx, SOURCE, "order", [resource], 1, now)
     elif kind == ENTRY_SET:
-        _entry_set(tx, row, now, shop)
+        try:
+            _entry_set(tx, row, now, shop)
+        except msgspec.MsgspecError as error:
+            log.warning("message %s cannot be read, its entry is: %s", row.message_id, error)
+            known = tx.one(sql.entry_of_remote, remote_id=resource)
+            if known is not None:
+                want(tx, SOURCE, "entry", [f"{known.channel}|{known.sku}"], 2, now)
     elif kind == "InventoryEntryCreated":
         _want_entry(tx, msgspec.json.decode(row.body, type=_EntryCreated).inventory_entry, now, shop)
     elif kind == "InventoryEntryDeleted":
         known = tx.one(sql.entry_of_remote, remote_id=resource)
         if known is not None:
             missing(tx, [(known.sku, known.channel)], now, shop)
+
+
+def _order_in(row: InboxRow, shop: Shop) -> Any:
+    try:
+        return shop.translate_message(row.body)
+    except ValueError as error:
+        log.warning("message %s cannot be read, its order is: %s", row.message_id, error)
+        return None
 
 
 def missing(tx: Tx, keys: Sequence[tuple[str, str]], now: datetime, shop: Shop) -> None:
