@@ -137,6 +137,7 @@ async def _course(world: World, checkers: Checkers) -> tuple[dict[str, Any], flo
     await world.rest(QUIET_SECONDS)
     if at_rest:
         checkers.quiet(before, checkers.writes())
+        await world.all_told()
     verdict = await checkers.finish(declared_for(world.plan, world.all_outages()), at_rest, what)
     sold = sum(judged.acceptance.units for judged in verdict.acceptances)
     return {

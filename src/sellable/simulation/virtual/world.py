@@ -342,6 +342,19 @@ class World:
         await asyncio.sleep(seconds)
         await self.watch.look()
 
+    async def all_told(self) -> None:
+        """Stop at a moment when nothing is on its way to be told, or later than anything may take to be.
+
+        Staff go on while everything rests: what they ship of a sale that waits for the rest of its goods can be learnt
+        only when the list of sales is read again.
+        """
+
+        async def told() -> bool:
+            await self.watch.look()
+            return self.watch.untold == 0
+
+        await self.until(told, SETTLED_SECONDS)
+
     # --- its end -----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
