@@ -13,7 +13,8 @@ import pytest
 
 from sellable.connectors.commercetools import writes
 from sellable.orders import totals
-from sellable.runtime.operations import Operation, Outcome, Rejected
+from sellable.orders.export import Exporting
+from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 from sellable.simulation.virtual.profiles import CALM, Plan, plan_of
 from sellable.stock import demand, entries, observe
 from sellable.stock.availability import Demand
@@ -49,6 +50,11 @@ def day(seed: int = 1, minutes: float = 3.0, **changes: Any) -> Plan:
 
 UNDONE: Mapping[str, Any] = {"staff": 900.0, "pick_seconds": 240.0, "tempo": replace(BUSY, deliveries=1.0)}
 """Many sales, none of them picked, and staff who undo them; hardly anything is delivered that would hide it."""
+LATE: Mapping[str, Any] = {
+    "tempo": replace(BUSY, counter_sales=20.0, deliveries=1.0),
+    "cin7": {"availability_lag_seconds": 1.0, "allocation_lag_seconds": 5.0},
+}
+"""A counter that takes what sales are about to have set aside."""
 
 
 # --- What is changed -------------------------------------------------------------------------------------------------
@@ -74,6 +80,16 @@ def absolute_write(patch: Patch) -> None:
 def arrival_containment(patch: Patch) -> None:
     """R5: what the master acknowledged counts as contained in whatever number we have."""
     patch.setattr(Demand, "in_flight", lambda self, a0: self.open_units)
+
+
+def answer_as_evidence(patch: Patch) -> None:
+    """R5: what the answer to an authorised sale does not name as backordered counts as allocated."""
+
+    async def unread(self: Exporting, op: Operation) -> Outcome:
+        await self._clock.sleep(self._context.settings.cin7_core.visibility_lag_seconds)
+        return Done({})
+
+    patch.setattr(Exporting, "wait_visible", unread)
 
 
 def sent_containment(patch: Patch) -> None:
@@ -155,6 +171,10 @@ def nothing(patch: Patch) -> None:
 MUTANTS = {
     "absolute write": Mutant(breaks="R11", seen_by=("I4", "cases"), switch_on=absolute_write, plan=day()),
     "arrival containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=arrival_containment, plan=day()),
+    "answer as evidence": Mutant(
+        breaks="R5", seen_by=("I4", "cases", "convergence"), switch_on=answer_as_evidence,
+        plan=day(minutes=4.0, **LATE),
+    ),
     "sent containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=sent_containment, plan=day()),
     "naive decrement": Mutant(breaks="R12", seen_by=("cases", "convergence"), switch_on=naive_decrement, plan=day()),
     "restockableInDays written": Mutant(

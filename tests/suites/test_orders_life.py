@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.suites.orders_life import CHAIR, TABLE, Life, play, query, shipment
+from tests.suites.orders_life import _DROP_WISHES, CHAIR, SET, TABLE, Life, play, query, shipment
 
 from sellable.app import answers
 from sellable.connectors.port import SaleTotals, Unavailable
@@ -818,6 +818,88 @@ def test_units_added_to_an_exported_order_are_sold_at_once_and_a_person_is_told(
         await life.take(life.order((CHAIR, 4), (TABLE, 2), version=3))
         assert (await life.shown(), await life.shown(TABLE)) == (6, 4)
         assert await life.steps() == []
+
+    play(store, story)
+
+
+def test_units_added_later_are_contained_only_where_the_sale_has_them_too(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 3)))
+        await life.steps()
+        await life.take(life.order((CHAIR, 5), version=2))
+        await life.read_sale("sale-1")
+        await life.steps()
+        assert await life.contained() == {CHAIR: (2, 3)}, "the sale holds three"
+        life.office.sales["sale-1"]["lines"] = [(CHAIR, 5)]
+        await life.read_sale("sale-1")
+        await life.steps()
+        assert await life.contained() == {CHAIR: (0, 5)}
+
+    play(store, story)
+
+
+def test_units_added_to_a_line_of_several_places_are_in_flight_beside_them(store: Store) -> None:
+    """The version of an edit is as small a number as that of a place: one must not be taken for the other."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=2, ARMCHAIR__Hamburg=4)
+        await life.take(life.order((CHAIR, 5), version=0))
+        assert await life.parts() == {1: "planned", 2: "planned"}
+        await life.take(life.order((CHAIR, 6), version=1))
+        assert await life.contained() == {CHAIR: (6, 0)}
+
+    play(store, story)
+
+
+@pytest.mark.parametrize("goods", [{CHAIR: 6, TABLE: 3}, {SET: 3}], ids=["as components", "as itself"])
+def test_a_kit_cut_down_before_its_export_is_still_made_of_the_same(store: Store, goods: dict[str, int]) -> None:
+    """Of five kits two were taken off: what left is three kits of two chairs, not of six fifths of one."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=20, TABLE=10)
+        await life.take(life.order((SET, 5)))
+        await life.take(life.order((SET, 3), version=2))
+        await life.take(life.order((SET, 3), version=3, payment_state="Paid"))
+        await life.steps()
+        life.office.sales["sale-1"]["shipments"] = [shipment("t1", goods)]
+        await life.read_sale("sale-1")
+        await life.steps()
+        assert ([d.items for d in life.shop.deliveries], await life.cases()) == ([(("l1", 3),)], set())
+        moved = await life.store.read(lambda tx: tx.all(_MOVED))
+        assert {row.sku: row.quantity for row in moved} == {CHAIR: 6, TABLE: 3}
+
+    play(store, story, orders={"trigger": "paid"})
+
+
+_MOVED = query("SELECT sku, sum(quantity)::bigint AS quantity FROM movement WHERE kind = 'shipped' GROUP BY sku")
+
+
+def test_what_a_sale_holds_is_read_when_its_units_must_have_been_set_aside(store: Store) -> None:
+    """The answer came before the back office looked for the goods, and two of five were not there."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 5)))
+        await life.until("sale.authorise")
+        assert await life.cases() == set()
+        life.office.short[CHAIR] = 2
+        await life.steps()
+        assert (await life.contained(), await life.cases()) == ({CHAIR: (2, 3)}, {"backordered"})
+
+    play(store, story)
+
+
+@pytest.mark.parametrize("status", ["draft", "voided"])
+def test_a_sale_that_staff_undid_before_its_units_were_seen_proves_nothing(store: Store, status: str) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 5)))
+        await life.until("sale.authorise")
+        life.office.sales["sale-1"]["status"] = status
+        await life.steps()
+        assert await life.contained() == {CHAIR: (5, 0)}
+        assert [r.key for r in await life.store.write(lambda tx: tx.all(_DROP_WISHES))] == ["sale-1"]
 
     play(store, story)
 

@@ -229,13 +229,12 @@ SELECT shipment_id, root, document, items, told FROM shipment WHERE order_id = %
 ORDER BY at, shipment_id;
 
 -- name: recipes_of_part
--- Units of each component in one unit of a line, as counted when the order was taken.
-SELECT line_id, sku, sum(quantity)::bigint AS units FROM demand WHERE order_id = %(order_id)s GROUP BY line_id, sku
-ORDER BY line_id, sku;
-
--- name: ordered_units
--- Units of each line as ordered.
-SELECT line_id, ordered FROM order_line WHERE order_id = %(order_id)s;
+-- Units of each component in one unit of a line of a part, as counted when the part was planned: the first slot at its
+-- place holds exactly what the part carries, whatever was ordered more or less before or since.
+SELECT DISTINCT ON (d.line_id, d.sku) d.line_id, d.sku, d.quantity / p.units AS units FROM part_line p
+JOIN demand d ON d.order_id = p.order_id AND d.line_id = p.line_id AND d.location = %(location)s
+WHERE p.order_id = %(order_id)s AND p.part = %(part)s
+ORDER BY d.line_id, d.sku, d.slot;
 
 -- name: change_lines
 -- The storefront's lines are others now: more is ordered, less is cancelled; nothing that was is forgotten.

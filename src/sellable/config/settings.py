@@ -241,7 +241,7 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
         str, _says("ISO base currency of the company; required when orders come in more than one currency.")
     ] = ""
     visibility_lag_seconds: Annotated[
-        float, _says("How long after an acknowledged sale the availability view may still show the old number.")
+        float, _says("So long after an authorised sale its units are set aside, and the availability view shows it.")
     ] = 5.0
     search_settle_seconds: Annotated[
         float, _says("How long after an unknown outcome a search by reference may still miss the sale.")

@@ -28,6 +28,8 @@ BEFORE_START = "placed before orders.start_at"
 SHADOWED = "its channel is a shadow"
 LOOKED_FOR = "its sale is looked for"
 TOLD_BY_OTHERS = ("Shipped", "Delivered", "Partial")
+EDITED = 1000
+"""Slots of demand below it are the places of a line; what an edit adds has the slot of the order's version beyond it."""
 
 
 def on_order(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
@@ -382,7 +384,10 @@ def _edited(
     if parts:
         more = [
             msgspec.structs.replace(
-                u, units=u.units - old.get((u.line_id, u.sku), 0), slot=order.version, location=parts[0].location
+                u,
+                units=u.units - old.get((u.line_id, u.sku), 0),
+                slot=EDITED + order.version,
+                location=parts[0].location,
             )
             for u in new
             if u.units > old.get((u.line_id, u.sku), 0)
@@ -394,7 +399,7 @@ def _edited(
         )
     else:
         demand.release(tx, order.order_id, None, "lines changed", now)
-        demand.capture(tx, [msgspec.structs.replace(u, slot=order.version) for u in new], now)
+        demand.capture(tx, [msgspec.structs.replace(u, slot=EDITED + order.version) for u in new], now)
     goods = [line for line in order.lines if line.sku]
     gone = [line for line in before.lines if line.sku and line.line_id not in {x.line_id for x in goods}]
     tx.run(

@@ -20,30 +20,41 @@ def allocated(lines: Iterable[tuple[str, int, int]]) -> dict[str, int]:
     return dict(held)
 
 
-def spread(lines: Sequence[Any], units_by_sku: Mapping[str, int]) -> dict[str, int]:
-    """Units by SKU spread over a part's lines in order, each up to what it carries; the excess is left out."""
+def spread(lines: Sequence[Any], most: Mapping[str, int], units_by_sku: Mapping[str, int]) -> dict[str, int]:
+    """Units by SKU spread over a part's lines in order, each up to its `most`; the excess is left out."""
     left = dict(units_by_sku)
     found: dict[str, int] = {}
     for line in lines:
-        units = min(line.units, left.get(line.sku, 0))
+        units = min(most.get(line.line_id, 0), left.get(line.sku, 0))
         if units:
             left[line.sku] -= units
             found[line.line_id] = units
     return found
 
 
+def recipes_of(tx: Tx, part: Any) -> dict[str, dict[str, int]]:
+    """By line of a part, units of each component in one unit of it."""
+    made: dict[str, dict[str, int]] = {}
+    rows = tx.all(book.sql.recipes_of_part, order_id=part.order_id, part=part.part, location=part.location)
+    for row in rows:
+        made.setdefault(row.line_id, {})[row.sku] = row.units
+    return made
+
+
 def components_of(tx: Tx, part: Any, units_by_sku: Mapping[str, int]) -> dict[str, int]:
-    """Units by SKU as sold, translated to units by component as counted in demand for this part's location."""
-    lines = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
-    by_line = spread(lines, units_by_sku)
-    carried = {line.line_id: line.units for line in lines}
+    """Units by SKU as the sale holds them, translated to units by component, each line up to its demand at the part's
+    location: units ordered later count only where the sale holds them too.
+    """
     wanted: dict[tuple[str, str], int] = defaultdict(int)
     for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
-        wanted[(row.line_id, row.sku)] += row.open_units + row.evidenced_units
+        wanted[row.line_id, row.sku] += row.open_units + row.evidenced_units
+    recipes = recipes_of(tx, part)
+    most = {line: min(wanted[line, sku] // per for sku, per in recipe.items()) for line, recipe in recipes.items()}
+    lines = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
     found: dict[str, int] = defaultdict(int)
-    for (line_id, sku), units in wanted.items():
-        if line_id in by_line:
-            found[sku] += units * by_line[line_id] // carried[line_id]
+    for line_id, units in spread(lines, most, units_by_sku).items():
+        for sku, per in recipes[line_id].items():
+            found[sku] += units * per
     return dict(found)
 
 

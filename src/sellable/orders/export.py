@@ -193,17 +193,20 @@ class Exporting:
             return self._void(tx, order_id, number, now)
         tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="authorised")
         book.tell(tx, order_id, "sale authorised", now, part=number, sale=part.sale_id, lines=lines)
-        short = [line for line in lines if line[2]]
-        if short:
-            self._context.open_case(
-                tx, "backordered", f"order:{order_id}", now, expected={"backorder": 0}, actual={"lines": short},
-                evidence=[f"sale:{part.sale_id}"],
-            )  # fmt: skip
+        self._backordered(tx, part, lines, now)
         seq = book.allocation_news(tx, order_id, number)
-        visible = {"part": number, "location": part.location, "what": "allocated", "lines": lines, "seq": seq}
+        visible = {"part": number, "location": part.location, "what": "authorised", "lines": lines, "seq": seq}
         self._context.owe_visible(tx, order_id, visible, now)
         went_out(tx, order_id, number, now, self._context)
         return None
+
+    def _backordered(self, tx: Tx, part: Any, lines: Sequence[Sequence[Any]], now: datetime) -> None:
+        short = [line for line in lines if line[2]]
+        if short:
+            self._context.open_case(
+                tx, "backordered", f"order:{part.order_id}", now, expected={"backorder": 0}, actual={"lines": short},
+                evidence=[f"sale:{part.sale_id}"],
+            )  # fmt: skip
 
     def _writable(self, tx: Tx, op: Operation) -> Any | None:
         """The operation's part, locked; None when it is cancelled or held by now, so its answer is only history."""
@@ -263,9 +266,21 @@ class Exporting:
     # --- Visibility ---------------------------------------------------------------------------------------------------
 
     async def wait_visible(self, op: Operation) -> Outcome:
-        """Waits the master's declared view lag by this process's own clock; after a restart it is waited anew."""
+        """Waits the master's declared lag by this process's own clock; after a restart it is waited anew.
+
+        The answer to an authorised sale may have come before the master set its units aside: what the sale holds is
+        read from it when the wait is over.
+        """
         await self._clock.sleep(self._context.settings.cin7_core.visibility_lag_seconds)
-        return Done({})
+        if op.payload["what"] != "authorised":
+            return Done({})
+        part = await self._part(op)
+        if part.allocation_seq != op.payload["seq"]:
+            return Done({})
+        sale = await self._target.read_sale(part.sale_id, lane="reads")
+        if sale.status != "authorised":
+            return Done({"changed": part.sale_id})
+        return Done({"lines": _lines(sale)})
 
     def visible(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """From this causal number on, a reading contains the effect."""
@@ -279,7 +294,12 @@ class Exporting:
         part = book.part_of(tx, p["order_id"], p["part"])
         if part.allocation_seq != p["seq"]:
             return  # Undone, voided or read anew while we waited: what was allocated then proves nothing now.
-        by_component = components_of(tx, part, allocated(p["lines"]))
+        if changed := outcome.result.get("changed"):
+            return want(tx, BACK_OFFICE, "sale", [changed], 1, now)
+        lines = outcome.result.get("lines", p["lines"])
+        if lines != p["lines"]:
+            self._backordered(tx, part, lines, now)
+        by_component = components_of(tx, part, allocated(lines))
         demand.evidence(tx, part.order_id, part.location, by_component, seq, now)
 
     async def _part(self, op: Operation) -> Any:
@@ -359,9 +379,13 @@ def _told(sale: Sale) -> Outcome:
         {
             "number": sale.number,
             "totals": msgspec.to_builtins(sale.totals),
-            "lines": [[line.sku, line.quantity, line.backorder] for line in sale.lines],
+            "lines": _lines(sale),
         }
     )
+
+
+def _lines(sale: Sale) -> list[list[Any]]:
+    return [[line.sku, line.quantity, line.backorder] for line in sale.lines]
 
 
 def _read_part(tx: ReadTx, order_id: str, number: int) -> Any:

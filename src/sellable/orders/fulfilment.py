@@ -25,7 +25,7 @@ from sellable.domain.orders import Parcel, Shipment
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import despatch
 from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context, shadowed
-from sellable.orders.evidence import allocated, components_of, revoke
+from sellable.orders.evidence import allocated, components_of, recipes_of, revoke
 from sellable.orders.export import differing, went_out
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.inbox import InboxRow
@@ -300,22 +300,15 @@ def _deliver(tx: Tx, part: Any, shipment: Shipment, now: datetime, context: Cont
 
 
 def _carried(tx: Tx, part: Any) -> list[despatch.Carried]:
-    """The part's lines with what one unit is made of, as counted when the order was taken."""
-    made: dict[str, dict[str, int]] = {}
-    for row in tx.all(book.sql.recipes_of_part, order_id=part.order_id):
-        made.setdefault(row.line_id, {})[row.sku] = row.units
-    ordered = {r.line_id: r.ordered for r in tx.all(book.sql.ordered_units, order_id=part.order_id)}
+    """The part's lines with what one unit is made of, as counted when the part was planned."""
+    made = recipes_of(tx, part)
     return [
         despatch.Carried(
             line_id=line.line_id,
             sku=line.sku,
             units=line.units,
             shipped=line.shipped,
-            recipe={
-                sku: units // ordered[line.line_id]
-                for sku, units in made.get(line.line_id, {}).items()
-                if sku != line.sku and 0 < ordered.get(line.line_id, 0) <= units
-            },
+            recipe={sku: units for sku, units in made.get(line.line_id, {}).items() if sku != line.sku},
         )
         for line in tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
     ]

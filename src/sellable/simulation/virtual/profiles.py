@@ -188,7 +188,7 @@ def plan_of(seed: int, profile: str, minutes: float) -> Plan:
         ),
         workers=workers,
         ct=_commercetools(die, restocks),
-        cin7=_cin7(die),
+        cin7={**_cin7(die), "allocation_lag_seconds": dice(seed, "allocation").choice((0.0, 0.0, 2.0, 5.0))},
         restocks=die.choice(("unknown", "yes" if restocks else "no")),
         patience=die.choice((1.0, 5.0, 5.0, 5.0)),
         pick_seconds=die.choice((20.0, 60.0, 180.0)),
@@ -224,8 +224,8 @@ def _commercetools(die: random.Random, restocks: bool) -> dict[str, Any]:
 
 
 def _cin7(die: random.Random) -> dict[str, Any]:
-    """What nobody could confirm of the back office. Allocation a while after the answer is left out: see the page of
-    proofs, "not held yet"."""
+    """What nobody could confirm of the back office. Units are set aside, and seen to be, within the lag that the
+    settings declare."""
     return {
         "search_lag_seconds": die.choice((0.0, 3.0, 15.0)),
         "availability_lag_seconds": die.choice((0.0, 1.0, 4.0)),
