@@ -890,6 +890,16 @@ def test_what_a_sale_holds_is_read_when_its_units_must_have_been_set_aside(store
     play(store, story)
 
 
+def test_the_answer_is_believed_where_the_settings_vouch_for_it(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 5)))
+        await life.steps()
+        assert (await life.contained(), life.office.calls) == ({CHAIR: (0, 5)}, ["create", "lines", "authorise"])
+
+    play(store, story, cin7_core={"allocates": "at_once", "visibility_lag_seconds": 0})
+
+
 @pytest.mark.parametrize("status", ["draft", "voided"])
 def test_a_sale_that_staff_undid_before_its_units_were_seen_proves_nothing(store: Store, status: str) -> None:
     async def story(life: Life) -> None:

@@ -289,11 +289,11 @@ class TestPredict:
         # 40,000 rows are 40 pages and one look at the transfers, twelve times an hour.
         assert rows["cin7_core key", "stock sweep"].per_hour == 12 * 41
         assert rows["cin7_core key", "changed sales"].per_hour == 60
-        assert rows["cin7_core key", "sale reads (shipments)"].per_hour == 200
+        assert rows["cin7_core key", "sale reads (allocation, shipments)"].per_hour == 300
         assert rows["cin7_core key", "changed products"].per_hour == 1
         assert rows["cin7_core key", "all products"].per_hour == 1  # 20 pages in 24 hours.
         total = rows["cin7_core key", "total"]
-        assert (total.per_hour, total.budget_per_hour, total.over) == (300 + 492 + 60 + 200 + 1 + 1, 3000, False)
+        assert (total.per_hour, total.budget_per_hour, total.over) == (300 + 492 + 60 + 300 + 1 + 1, 3000, False)
 
     def test_a_second_key_has_a_budget_of_its_own(self) -> None:
         rows = self.rows(read_key="other")

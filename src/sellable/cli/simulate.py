@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from sellable.app.check import checked
 from sellable.cli.common import Json, emit, err, fail, out
 from sellable.simulation.virtual.database import simulation_database
 from sellable.simulation.virtual.play import Outcome, play, shrink
 from sellable.simulation.virtual.profiles import PROFILES, plan_of
+from sellable.simulation.virtual.rehearsal import Unsuitable, rehearsal, rehearse, told
 from sellable.simulation.virtual.report import recorded, report
 
 TRACE_LINES = 60
@@ -28,6 +30,13 @@ def simulate(
     profile: Annotated[str, typer.Option(help=f"How bad the day is: {', '.join(PROFILES)}.")] = "day",
     trace: Annotated[bool, typer.Option("--trace", help="Print every call and every fact of the run.")] = False,
     database_url: Annotated[str, typer.Option(help="An empty PostgreSQL database; default is an embedded one.")] = "",
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Rehearse a flash sale with these settings instead.")
+    ] = None,
+    orders: Annotated[float, typer.Option(min=0.1, help="Rehearsal: orders a minute before the rush.")] = 10.0,
+    flash: Annotated[float, typer.Option(min=1.0, help="Rehearsal: so many times as many in it.")] = 8.0,
+    skus: Annotated[int, typer.Option(min=1, max=2000, help="Rehearsal: made-up SKUs.")] = 40,
+    counter: Annotated[str, typer.Option(help="Rehearsal: location where a shop's counter sells too.")] = "",
     record: Annotated[Path | None, typer.Option(help="Append one line about what was achieved to this page.")] = None,
     json: Json = False,
 ) -> None:
@@ -35,9 +44,21 @@ def simulate(
 
     The same seed and version give the same trace hash; Ctrl-C ends with what was achieved until then.
 
+    With --config your own channels, pools, buffers and budgets trade made-up goods in a flash sale: what would be
+    oversold, how late numbers would be, and which budget would limit. Nothing of yours is called or changed.
+
     Exit codes: 0 every invariant held, 1 one was broken (the seed, what broke first and the shortest run that still
-    breaks it are printed), 2 for a word that means nothing.
+    breaks it are printed) or, of a rehearsal, something was oversold by this service; 2 for a word that means nothing
+    and for settings that cannot work.
     """
+    if config is not None:
+        raise typer.Exit(
+            _rehearse(
+                config, database_url, json, seed=1 if seed is None else seed, orders=orders, flash=flash, skus=skus,
+                minutes=10.0 if hours is None and minutes is None else (hours or 0.0) * 60 + (minutes or 0.0),
+                counter=counter,
+            )
+        )  # fmt: skip
     if profile not in PROFILES:
         raise fail(f"there is no profile {profile!r}; there are {', '.join(PROFILES)}", 2)
     length = 15.0 if hours is None and minutes is None else (hours or 0.0) * 60 + (minutes or 0.0)
@@ -65,6 +86,23 @@ def simulate(
         if short.broken:
             _failure(short)
     raise typer.Exit(1 if any(outcome.broken for outcome in outcomes) else 0)
+
+
+def _rehearse(config: Path, database_url: str, json: bool, **wishes: Any) -> int:
+    """The exit code of a rehearsal."""
+    if wishes["minutes"] <= 0:
+        raise fail("a run needs some time", 2)
+    try:
+        plan = rehearsal(checked(config), **wishes)
+    except Unsuitable as error:
+        raise fail(f"{config}: {error}", 2) from None
+    with simulation_database(database_url) as url:
+        found = rehearse(plan, url)
+    if json:
+        emit(found)
+    else:
+        out.print("\n".join(told(found, plan)))
+    return 1 if any(row["by_us"] for row in found["oversold"]) or found["unforeseen"] else 0
 
 
 def _play_all(

@@ -386,7 +386,7 @@ def predict(
         # Each sweep also asks once what was transferred meanwhile.
         "stock sweep": _turns(office.sweep_seconds) * (math.ceil(rows / CIN7_PAGE_ROWS) + 1),
         "changed sales": _turns(office.sales_poll_seconds),
-        "sale reads (shipments)": 2 * parts,
+        "sale reads (allocation, shipments)": (3 if office.allocates == "later" else 2) * parts,
         "changed products": _turns(office.catalogue_seconds),
         "all products": math.ceil(math.ceil(catalogue_rows / CIN7_PAGE_ROWS) / office.catalogue_walk_hours),
     }

@@ -243,6 +243,13 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     visibility_lag_seconds: Annotated[
         float, _says("So long after an authorised sale its units are set aside, and the availability view shows it.")
     ] = 5.0
+    allocates: Annotated[
+        Literal["later", "at_once"],
+        _says(
+            "later reads each authorised sale once more after that time, for what it really holds; at_once believes the "
+            "answer, one call less a sale, where your account was seen to allocate before it answers."
+        ),
+    ] = "later"
     search_settle_seconds: Annotated[
         float, _says("How long after an unknown outcome a search by reference may still miss the sale.")
     ] = 20.0

@@ -29,7 +29,7 @@ SHADOWED = "its channel is a shadow"
 LOOKED_FOR = "its sale is looked for"
 TOLD_BY_OTHERS = ("Shipped", "Delivered", "Partial")
 EDITED = 1000
-"""Slots of demand below it are the places of a line; what an edit adds has the slot of the order's version beyond it."""
+"""Slots of demand below it are the places of a line; what an edit adds has a slot beyond it, by the order's version."""
 
 
 def on_order(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:

@@ -269,10 +269,11 @@ class Exporting:
         """Waits the master's declared lag by this process's own clock; after a restart it is waited anew.
 
         The answer to an authorised sale may have come before the master set its units aside: what the sale holds is
-        read from it when the wait is over.
+        read from it when the wait is over, unless the settings vouch for the answer.
         """
-        await self._clock.sleep(self._context.settings.cin7_core.visibility_lag_seconds)
-        if op.payload["what"] != "authorised":
+        office = self._context.settings.cin7_core
+        await self._clock.sleep(office.visibility_lag_seconds)
+        if op.payload["what"] != "authorised" or office.allocates == "at_once":
             return Done({})
         part = await self._part(op)
         if part.allocation_seq != op.payload["seq"]:
@@ -295,7 +296,8 @@ class Exporting:
         if part.allocation_seq != p["seq"]:
             return  # Undone, voided or read anew while we waited: what was allocated then proves nothing now.
         if changed := outcome.result.get("changed"):
-            return want(tx, BACK_OFFICE, "sale", [changed], 1, now)
+            want(tx, BACK_OFFICE, "sale", [changed], 1, now)
+            return
         lines = outcome.result.get("lines", p["lines"])
         if lines != p["lines"]:
             self._backordered(tx, part, lines, now)

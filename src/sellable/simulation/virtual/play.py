@@ -103,7 +103,7 @@ def play(plan: Plan, url: str, *, keep: bool = False) -> Outcome:
     world = World(plan, url, trace)
     world.load()
     checkers = Checkers(world)
-    with _listening() as complaints, _patient(plan.patience):
+    with listening() as complaints, _patient(plan.patience):
         try:
             figures, converged = world.loop.run_until_complete(_course(world, checkers))
             for words in complaints.found:
@@ -167,7 +167,7 @@ def _patient(times: float) -> Iterator[None]:
 
 
 @contextmanager
-def _listening() -> Iterator[_Complaints]:
+def listening() -> Iterator[_Complaints]:
     """Our own log goes nowhere meanwhile but to who counts unforeseen errors."""
     complaints, root = _Complaints(), logging.getLogger("sellable")
     handlers, level, spread, structured = root.handlers[:], root.level, root.propagate, structlog.get_config()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sellable.config.settings import Settings
 from sellable.sandbox.shop import Shop, dice
 from sellable.sandbox.traffic import Tempo
 from sellable.simulation.virtual.menu import ALL, TROUBLES
@@ -121,6 +122,10 @@ class Plan:
         shop = Shop.demo(self.seed, self.skus, max(1, self.skus // 4))
         channels = tuple(replace(channel, modes=self.modes) for channel in shop.channels)
         return replace(shop, channels=channels, restocks_on_cancel=bool(self.ct.get("restocks_on_cancel")))
+
+    def adapt(self, settings: Settings) -> Settings:
+        """The product's settings for this run, made from those for its shop."""
+        return settings
 
     def without(self, what: str) -> Plan:
         """The same run without one part of its trouble: a name of `parts`."""

@@ -147,7 +147,7 @@ class World:
         )
         document = tomllib.loads(text)
         document["commercetools"]["restocks_on_cancel"] = self.plan.restocks
-        return msgspec.convert(document, Settings)
+        return self.plan.adapt(msgspec.convert(document, Settings))
 
     def load(self) -> None:
         """Fill both vendors."""
