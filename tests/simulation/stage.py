@@ -37,7 +37,7 @@ from sellable.sandbox.shop import SHELF, Shop
 from sellable.sandbox.shopper import Basket, BasketLine, Placed, Storefront
 from sellable.simulation.virtual.checkers import Broken, Checkers
 from sellable.simulation.virtual.menu import CT
-from sellable.simulation.virtual.play import EMPTY, _listening, _patient, declared_for
+from sellable.simulation.virtual.play import EMPTY, _patient, declared_for, listening
 from sellable.simulation.virtual.profiles import Plan, plan_of
 from sellable.simulation.virtual.wire import Trace
 from sellable.simulation.virtual.world import STAFF, World
@@ -353,7 +353,7 @@ def tell(url: str, strike: Strike, *, plan_: Plan | None = None, prepare: Callab
     stage.load()
     prepare(stage)
     checkers = Checkers(stage)
-    with _listening() as complaints, _patient(stage.plan.patience), _forgiving():
+    with listening() as complaints, _patient(stage.plan.patience), _forgiving():
         try:
             stage.loop.run_until_complete(stage.course(checkers))
             for words in complaints.found:

@@ -61,7 +61,7 @@ def test_a_small_budget_is_named_as_what_limits(tmp_path: Path, database: str) -
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere.toml"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.toml"):
         simulate(tmp_path / "nowhere.toml")
 
 

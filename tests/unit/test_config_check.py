@@ -298,7 +298,7 @@ class TestPredict:
     def test_a_second_key_has_a_budget_of_its_own(self) -> None:
         rows = self.rows(read_key="other")
         assert rows["cin7_core key", "total"].per_hour == 300
-        assert rows["cin7_core read_key", "total"].per_hour == 754
+        assert rows["cin7_core read_key", "total"].per_hour == 854
 
     def test_too_eager_settings_are_flagged(self) -> None:
         rows = self.rows(sweep_seconds=30.0)

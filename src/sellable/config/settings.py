@@ -246,8 +246,8 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     allocates: Annotated[
         Literal["later", "at_once"],
         _says(
-            "later reads each authorised sale once more after that time, for what it really holds; at_once believes the "
-            "answer, one call less a sale, where your account was seen to allocate before it answers."
+            "later reads each authorised sale once more after that time, for what it really holds; at_once believes "
+            "the answer, one call less a sale, where your account was seen to allocate before it answers."
         ),
     ] = "later"
     search_settle_seconds: Annotated[

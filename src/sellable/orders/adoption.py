@@ -36,13 +36,15 @@ _SALE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class There(msgspec.Struct, frozen=True, kw_only=True):
-    """A live sale at the back office. `ref` is what its maker gave it; `location` as in SaleRow."""
+    """A live sale at the back office. `ref` is what its maker gave it; `location` as in SaleRow; `lines` (SKU, units)
+    are known of those that were read whole."""
 
     sale_id: str
     number: str
     ref: str
     status: str
     location: str
+    lines: tuple[tuple[str, int], ...] = ()
 
 
 class Searching:
@@ -59,12 +61,18 @@ class Searching:
         return Done({"sales": msgspec.to_builtins(await self.there(order))})
 
     async def there(self, order: Order) -> list[There]:
-        """Its live sales: a call for each that is noted on it, or a call a page of a search."""
+        """Its live sales: a call for each that is noted on it, or a call a page of a search and one for each part."""
         noted = [await self._noted(sale_id) for sale_id in noted_sales(order)]
         there = [sale for sale in noted if sale is not None]
         if not there:
             rows = await self._target.search_sales(order.label, lane="orders")
             there = with_reference(rows, order.label)
+            ours, _ = whose(there, order.order_id, self._context.settings.commercetools.project)
+            if len(ours) > 1:
+                # Several parts: only the sales themselves tell which goods are whose.
+                read = [await self._noted(sale.sale_id) for sale in ours]
+                whole = {sale.sale_id: sale for sale in read if sale is not None}
+                there = [whole.get(sale.sale_id, sale) for sale in there]
         return there
 
     async def _noted(self, sale_id: str) -> There | None:
@@ -77,7 +85,8 @@ class Searching:
         if sale.status == "voided":
             return None
         return There(
-            sale_id=sale.sale_id, number=sale.number, ref=sale.ref, status=sale.status, location=sale.location
+            sale_id=sale.sale_id, number=sale.number, ref=sale.ref, status=sale.status, location=sale.location,
+            lines=tuple((line.sku, line.quantity) for line in sale.lines),
         )  # fmt: skip
 
     def settled(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
@@ -117,7 +126,8 @@ class Searching:
             book.stage(tx, order.order_id, "ignored", now, capture.why_not_ours(order, context))
         else:
             kits = capture.kits_in(tx, order)
-            capture.proceed(tx, order, kits, now, context, searched=True, sales_there=len(ours))
+            made = [rules.Made(ref=sale.ref, location=sale.location, lines=sale.lines) for sale in ours]
+            capture.proceed(tx, order, kits, now, context, searched=True, made=made)
 
 
 def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *, ours: bool) -> None:

@@ -155,12 +155,12 @@ def proceed(
     *,
     new: bool = False,
     searched: bool = False,
-    sales_there: int = 0,
+    made: Sequence[rules.Made] = (),
 ) -> bool:
     """Checks the order at the boundary, sources it and owes its sales; or says what it waits for, or opens cases.
 
     True when it was sourced: then its units are in flight at their locations, also those of a `new` order. `searched`
-    says that nobody else's sale of it is there, `sales_there` how many of our own are, from a former life.
+    says that nobody else's sale of it is there, `made` which of our own are, from a former life.
     """
     older = is_older(order, context)
     waits_for = "" if older else not_triggered(order, context)
@@ -173,7 +173,7 @@ def proceed(
         return False
     found = wrong_with(tx, order, context)
     if not found:
-        found = _plan(tx, order, kits, now, context, new=new, sales_there=sales_there)
+        found = _plan(tx, order, kits, now, context, new=new, made=made)
     if found:
         hold(tx, order, found, now, context)
     return not found
@@ -228,10 +228,12 @@ def _plan(
     context: Context,
     *,
     new: bool,
-    sales_there: int,
+    made: Sequence[rules.Made],
 ) -> list[Finding]:
     goods = rules.goods(order, kits)
-    assignment = rules.source(
+    # What was sourced once stays so: the shelves are others by now, and the sales would not be these any more.
+    assignment = rules.as_made(goods, made, rules.at_master(context.settings)) if made else None
+    assignment = assignment or rules.source(
         goods,
         stock_by_location(tx, order.order_id, goods, kits, now),
         {line.channel or "": context.places(line.channel or "") for line in goods},
@@ -242,12 +244,14 @@ def _plan(
     trouble = [p for p in parts if isinstance(p, Finding)]
     if trouble:
         return trouble
-    if sales_there not in (0, len(parts)):
-        # A sale made for more lines than its part has now would leave the other parts' units to be sold twice.
+    planned = [p for p in parts if not isinstance(p, Finding)]
+    wanted, there = sorted((p.draft.ref, p.location) for p in planned), sorted((m.ref, m.location) for m in made)
+    if there not in ([], wanted):
+        # A sale made for other lines than its part has now would leave units of theirs to be sold twice.
         return [
             Finding(
-                kind="two_sales_one_order", subject=f"order:{order.order_id}", expected={"sales": len(parts)},
-                actual={"sales": sales_there},
+                kind="two_sales_one_order", subject=f"order:{order.order_id}", expected={"sales": wanted},
+                actual={"sales": there},
             )
         ]  # fmt: skip
     slots = slots_of(order, assignment, kits)
@@ -259,7 +263,6 @@ def _plan(
         again = tx.run(book.sql.drop_planned_parts, order_id=order.order_id) > 0
         demand.assign(tx, order.order_id, slots, now)
     search = again or _needs_search(tx, order, now, context)
-    planned = [p for p in parts if not isinstance(p, Finding)]
     for part in planned:
         write_part(tx, order, part, now)
         context.owe(tx, order.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": search}, now)

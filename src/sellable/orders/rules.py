@@ -42,6 +42,14 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     per_line: int
 
 
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """A sale that we made in a former life: what it holds by the master's SKU, nothing while its lines are missing."""
+
+    ref: str
+    location: str
+    lines: tuple[tuple[str, int], ...] = ()
+
+
 class Catalogue(Protocol):
     """What the master's catalogue says about the SKUs of an order."""
 
@@ -305,6 +313,34 @@ def source(
             place = want.backorder_at(stock, used)
             found[want.line_id][place] = found[want.line_id].get(place, 0) + rest
     return {w.line_id: [(p, found[w.line_id][p]) for p in w.reach if p in found[w.line_id]] for w in wants}
+
+
+def as_made(
+    lines: Sequence[Line], made: Sequence[Made], spelled: Mapping[str, str]
+) -> dict[str, list[tuple[str, int]]] | None:  # fmt: skip
+    """The assignment (as of `source`) that sales of a former life were made by; None where they do not come to it.
+
+    A single sale without lines takes what no other has. `spelled` is the master's spelling of SKUs.
+    """
+    left = {line.line_id: line.quantity for line in lines}
+    found: dict[str, list[tuple[str, int]]] = {line.line_id: [] for line in lines}
+    for sale in made:
+        for sku, held in sale.lines:
+            units = held
+            for line in lines:
+                if spelled.get(line.sku or "", line.sku) == sku and (here := min(units, left[line.line_id])):
+                    found[line.line_id].append((sale.location, here))
+                    left[line.line_id] -= here
+                    units -= here
+            if units:
+                return None
+    empty = [sale.location for sale in made if not sale.lines]
+    if any(left.values()) and len(empty) != 1:
+        return None
+    for line_id, units in left.items():
+        if units:
+            found[line_id].append((empty[0], units))
+    return found
 
 
 _Stock = Mapping[tuple[str, str], int]

@@ -35,6 +35,8 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 }
 """What alone explains some kinds; of all others any trouble does."""
 NEVER = frozenset({"two_sales_one_order", "over_shipped"})
+HAPPENED = frozenset({"order_accepted", "order_cancelled", "order_deleted", "stock", "sale_authorised"})
+"""Words of a journal after which a number may be too low for a while."""
 NOT_OURS = ("restockableInDays", "expectedDelivery", "minCartQuantity", "maxCartQuantity", "stockLevels")
 
 
@@ -59,6 +61,7 @@ class Checkers:
         self.checked: Counter[str] = Counter()
         self._fields = world.fields(NOT_OURS)
         self._bases: dict[tuple[str, str, str], int] = {}
+        self._restored = 0
         self._scanned = 0.0
         self._scan_every = 300.0
 
@@ -101,6 +104,9 @@ class Checkers:
             for row in rows:
                 self.say(invariant, str(row._asdict()))
         self.checked["I17"] += 1
+        if self._restored != self._world.restored:
+            # What the database knew since its backup is gone, bases among it.
+            self._bases, self._restored = {}, self._world.restored
         for row in tx.all(sql.bases):
             key = (row.sku, row.location, row.part)
             if row.a0 < self._bases.get(key, 0):
@@ -117,6 +123,7 @@ class Checkers:
         if not at_rest:
             self.say("convergence", f"not at rest: {what}")
         self._oversold(verdict)
+        self._undersold(verdict)
         self._numbers(verdict)
         self._orders(verdict)
         world.store.read_now(self._ended)
@@ -132,6 +139,16 @@ class Checkers:
                 "I4", f"order {a.number} took {a.units} of {a.key[0]} on {a.key[1]}, {judged.ours} too many",
                 a.t - began,
             )  # fmt: skip
+
+    def _undersold(self, verdict: Verdict) -> None:
+        """Too safe is a failure as well: where nothing was sold, moved or counted all day, nothing was ever too low."""
+        world = self._world
+        rows = [*world.watch.storefront, *world.watch.back_office]
+        if any(row["what"] in HAPPENED and row["t"] >= world.watch.began for row in rows):
+            return
+        self.checked["caution"] += 1
+        if verdict.undersell_unit_seconds:
+            self.say("caution", f"{verdict.undersell_unit_seconds:.0f} unit seconds too low and nothing had happened")
 
     def _numbers(self, verdict: Verdict) -> None:
         """Convergence: published = truth for every key."""

@@ -94,14 +94,17 @@ class _Complaints(logging.Handler):
             self.found.append(f"{record.getMessage()}: {type(error).__name__}: {error} ({at.filename}:{at.lineno})")
 
 
-def play(plan: Plan, url: str, *, keep: bool = False) -> Outcome:
-    """One run on an empty database (it is emptied first)."""
+def play(
+    plan: Plan, url: str, *, keep: bool = False, prepare: Callable[[World], None] = lambda world: None
+) -> Outcome:  # fmt: skip
+    """One run on an empty database (it is emptied first). `prepare` is what else is to be true of its world."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(EMPTY)
     began, cpu = time.monotonic(), time.process_time()
     trace = Trace(keep=keep)
     world = World(plan, url, trace)
     world.load()
+    prepare(world)
     checkers = Checkers(world)
     with listening() as complaints, _patient(plan.patience):
         try:

@@ -31,7 +31,8 @@ CALM = Tempo(orders=6.0, counter_sales=1.0, deliveries=1.5, cancelled=0.08, sold
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """How lively and how troubled a run is. `rates` are chances for each call by trouble, `episodes` how many times an
-    hour a vendor has a bad time, `kills` and `pauses` how many times an hour a process does."""
+    hour a vendor has a bad time, `kills` and `pauses` how many times an hour a process does, `restores` how many times
+    an hour a backup is put back."""
 
     says: str
     tempo: Tempo = CALM
@@ -45,6 +46,7 @@ class Profile:
     lost_hints: float = 0.0
     workers: tuple[int, ...] = (1,)
     flash: float = 0.0
+    restores: float = 0.0
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -67,7 +69,7 @@ PROFILES: Mapping[str, Profile] = {
     "chaos": Profile(
         says="everything on the menu, all the time",
         rate=0.002, episodes=10.0, kills=12.0, pauses=3.0, staff=15.0, foreign=4.0, cuts=10.0, lost_hints=0.1,
-        workers=(1, 2, 2), flash=2.0,
+        workers=(1, 2, 2), flash=2.0, restores=0.5,
     ),
 }  # fmt: skip
 
@@ -84,7 +86,8 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True)
 class Deed:
-    """What befalls a process: `what` is kill or pause, for `seconds`."""
+    """What befalls a process: `what` is kill or pause, for `seconds`; or restore, which puts a backup of `seconds` ago
+    into the database, with every process dead meanwhile."""
 
     at: float
     what: str
@@ -190,6 +193,7 @@ def plan_of(seed: int, profile: str, minutes: float) -> Plan:
             *(Deed(at=die.uniform(0, seconds), what="pause", worker=die.randrange(workers),
                    seconds=die.choice((20.0, 90.0, 400.0, 600.0)))
               for _ in range(_times(die, found.pauses * minutes / 60))),
+            *_restores(dice(seed, "restores"), found.restores * minutes / 60, seconds),
         ),
         workers=workers,
         ct=_commercetools(die, restocks),
@@ -206,6 +210,14 @@ def _times(die: random.Random, mean: float) -> int:
     """How many, `mean` on average."""
     whole = int(mean)
     return whole + (die.random() < mean - whole)
+
+
+def _restores(die: random.Random, mean: float, seconds: float) -> list[Deed]:
+    """At most one, of a backup made while doors were open."""
+    if seconds < 60 or die.random() >= mean:
+        return []
+    at = die.uniform(50.0, seconds)
+    return [Deed(at=at, what="restore", worker=0, seconds=die.uniform(20.0, at - 20.0))]
 
 
 def _episode(die: random.Random, seconds: float) -> Episode:

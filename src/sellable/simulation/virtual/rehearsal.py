@@ -46,7 +46,8 @@ KEPT_STOREFRONT = (
 )  # fmt: skip
 KEPT_BACK_OFFICE = (
     "calls_per_minute", "sweep_seconds", "sales_poll_seconds", "catalogue_seconds", "catalogue_walk_hours",
-    "visibility_lag_seconds", "allocates", "search_settle_seconds", "stray_draft_minutes", "max_age_minutes", "stale_buffer",
+    "visibility_lag_seconds", "allocates", "search_settle_seconds", "stray_draft_minutes", "max_age_minutes",
+    "stale_buffer",
 )  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def never_fired(runs: Sequence[Outcome]) -> list[str]:
     profile, fired = PROFILES[runs[0].plan.profile], summed(list(runs), "fired")
     wanted = list(TROUBLES) if profile.rate else []
     wanted += ["kill"] * bool(profile.kills) + ["pause"] * bool(profile.pauses)
+    wanted += ["restore"] * bool(profile.restores)
     wanted += ["staff undo", "staff void"] * bool(profile.staff) + ["foreign write"] * bool(profile.foreign)
     wanted += ["connections cut"] * bool(profile.cuts) + ["hint lost"] * bool(profile.lost_hints)
     return [name for name in wanted if not fired[name]]

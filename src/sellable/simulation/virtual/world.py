@@ -6,21 +6,24 @@ Rule: whoever judges reads the vendors' own records and the database, never the 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import msgspec
 import psycopg
 
-from sellable.app import status
+from sellable.app import recovery, status
 from sellable.app.replaying import replay_case
 from sellable.app.wiring import seal_of
 from sellable.config.settings import Settings
+from sellable.runtime import backup
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.queries import queries
@@ -58,6 +61,9 @@ SETTLED_SECONDS = 75.0
 CONVERGE_SECONDS_MAX = 2 * (60 + 20 + 300) + 240
 """2 x (longest poll + settle + backoff cap), and the staff's work on the last order."""
 OPERATOR_SECONDS = 45.0
+RESTORE_SECONDS = 5.0
+READ_AGAIN_SECONDS = 30.0
+"""After a restore every entry is read once more before anything is known of it."""
 RECOVERY_SECONDS = 10.0
 """After a process has come back it may take so long until everything it had begun is resolved."""
 
@@ -127,7 +133,8 @@ class World:
             Process(f"p{n + 1}", self.loop, url, self._settings, self.clock, self.hints, self.wire, dice(seed, f"p{n}"))
             for n in range(plan.workers)
         ]
-        self.store = Store(url, self.clock, threads=1, seal=seal_of(self._settings), hints=self.hints)
+        self.store = self._open_store()
+        self.restored = 0
         self.watch = _Watch(self, self.rules)
         shoppers = Storefront(self.http, f"http://{CT}", self.shop)
         self.traffic = Traffic(self.shop, shoppers, self.control, self.outside_clock, seed, plan.tempo)
@@ -268,10 +275,40 @@ class World:
             for deed in self.plan.deeds:
                 group.create_task(self._do(base + deed.at, deed.what, self.processes[deed.worker], deed.seconds))
 
+    async def _put_back(self, at: float, seconds: float) -> None:
+        """The database is lost, and what it was `seconds` before is all there is."""
+        await asyncio.sleep(max(0.0, at - seconds - self.loop.time()))
+        with tempfile.TemporaryDirectory(prefix="sellable-backup-") as folder:
+            file = Path(folder) / "backup"
+            backup.write(self._url, file, self.clock.now())
+            await asyncio.sleep(max(0.0, at - self.loop.time()))
+            began = self.clock.time()
+            self.fired["restore"] += 1
+            self.trace.note(self.loop.time(), "world", f"restore of {seconds:.1f} s ago")
+            end = began + RESTORE_SECONDS + READ_AGAIN_SECONDS
+            self.outages.append(Outage(start=began, end=end))
+            for process in self.processes:
+                process.kill()
+            await asyncio.sleep(RESTORE_SECONDS)
+            self.store.close()
+            backup.restore(self._url, file, force=True, after=self._begin_anew)
+            self.store = self._open_store()
+        self.restored += 1
+        for process in self.processes:
+            process.start()
+
+    def _begin_anew(self, tx: Tx, made: backup.Manifest) -> None:
+        recovery.begin(tx, self._settings, self.clock, "cli:operator", made.made_at)
+
+    def _open_store(self) -> Store:
+        return Store(self._url, self.clock, threads=1, seal=seal_of(self._settings), hints=self.hints)
+
     async def _do(self, at: float, what: str, process: Process, seconds: float) -> None:
+        if what == "restore":
+            return await self._put_back(at, seconds)
         await asyncio.sleep(max(0.0, at - self.loop.time()))
         if process.life is None or process.life.state != "alive":
-            return
+            return None
         began = self.clock.time()
         self.fired[what] += 1
         self.trace.note(self.loop.time(), process.name, what)
@@ -286,6 +323,7 @@ class World:
             await asyncio.sleep(seconds)
             process.resume()
         self.outages[outage] = Outage(start=began, end=self.clock.time() + RECOVERY_SECONDS)
+        return None
 
     async def _staff(self) -> None:
         """People at the back office undo and void sales that are not picked yet."""
