@@ -6,19 +6,27 @@ Rule: switched on by a test alone; what a mutant does is said in the words of th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
+from tests.simulation.stage import StoryPlan
+from tests.simulation.stage import plan as story_plan
+from tests.simulation.tricks import Prepare, sleeping_writer, undone_sale, unseen_order
 
+from sellable.config.settings import Settings
 from sellable.connectors.commercetools import writes
-from sellable.orders import totals
+from sellable.orders import capture, totals
 from sellable.orders.export import Exporting
+from sellable.runtime import operations
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
-from sellable.simulation.virtual.profiles import CALM, Plan, plan_of
-from sellable.stock import demand, entries, observe
+from sellable.sandbox.traffic import Tempo
+from sellable.simulation.virtual.profiles import CALM, Deed, Episode, Plan, plan_of
+from sellable.stock import availability, demand, entries, numbers, observe
 from sellable.stock.availability import Demand
-from sellable.sync import masters, writer
+from sellable.sync import masters, storefront, writer
+from sellable.sync.storefront import Judge
 
 Patch = pytest.MonkeyPatch
 
@@ -31,7 +39,7 @@ class Mutant:
     seen_by: tuple[str, ...]
     switch_on: Callable[[Patch], None]
     plan: Plan
-    also: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Prepare = lambda world: None
 
 
 BUSY = replace(CALM, orders=20.0, counter_sales=0.0, deliveries=4.0, cancelled=0.0, transfers=0.0, sold_out_seconds=2.0)
@@ -55,6 +63,31 @@ LATE: Mapping[str, Any] = {
     "cin7": {"availability_lag_seconds": 1.0, "allocation_lag_seconds": 5.0},
 }
 """A counter that takes what sales are about to have set aside."""
+EMPTY_DAY = Tempo(
+    orders=0.0, counter_sales=0.0, deliveries=0.0, inspections=0.0, transfers=0.0, write_offs=0.0, cancelled=0.0,
+    returned=0.0,
+)  # fmt: skip
+"""Nothing happens but what a trick does."""
+
+
+class SlowList(StoryPlan):
+    """A day on which the list of changed sales is read once in ten minutes."""
+
+    def adapt(self, settings: Settings) -> Settings:
+        """That often."""
+        office = msgspec.structs.replace(settings.cin7_core, sales_poll_seconds=600.0)
+        return msgspec.structs.replace(settings, cin7_core=office)
+
+
+def slow_list(plan: Plan) -> Plan:
+    """The same plan on such a day."""
+    return SlowList(**{name: getattr(plan, name) for name in plan.__dataclass_fields__})
+
+
+def bare(minutes: float, **changes: Any) -> Plan:
+    """A day with forty of everything on every shelf and nobody in the shop."""
+    values: dict[str, Any] = {"minutes": minutes, "tempo": EMPTY_DAY, "patience": 1.0, "restocks": "no"}
+    return story_plan(**values | changes)
 
 
 # --- What is changed -------------------------------------------------------------------------------------------------
@@ -164,6 +197,86 @@ def restockable_written(patch: Patch) -> None:
     )  # fmt: skip
 
 
+def torn_snapshot(patch: Patch) -> None:
+    """R11: where an order has lowered E, T is still the one of a second ago, which looks like a raise."""
+    seen: dict[tuple[str, str], list[tuple[Any, Any]]] = {}
+    compute = numbers.compute
+
+    def torn(tx: Any, skus: Any, layout: Any, now: Any, **kwargs: Any) -> Any:
+        found = compute(tx, skus, layout, now, **kwargs)
+        for place, number in enumerate(found):
+            looks = seen.setdefault((number.sku, number.channel), [])
+            before = next((n for at, n in reversed(looks) if (now - at).total_seconds() > 1.0), number)
+            looks.append((now, number))
+            if number.e < before.e:
+                found[place] = msgspec.structs.replace(number, explanation=before.explanation)
+        return found
+
+    patch.setattr(numbers, "compute", torn)
+
+
+def overlapping_ignored(patch: Patch) -> None:
+    """R4, R22: a unit weighs on the pool of the channel that sold it, and on no other."""
+    patch.setattr(
+        availability, "_relevant",
+        lambda d, layout, pool: d.channel not in layout.channels or layout.channels[d.channel].pool == pool,
+    )  # fmt: skip
+
+
+def missing_is_nothing(patch: Patch) -> None:
+    """R8c: what an incomplete reading did not show is taken as gone."""
+    close = observe.close
+
+    def sure(tx: Any, sweep: str, **kwargs: Any) -> Any:
+        closing = close(tx, sweep, **kwargs)
+        if not closing.complete:
+            observe.lower_to_zero(tx, closing.suspects, sweep, kwargs["now"])
+        return closing
+
+    patch.setattr(observe, "close", sure)
+
+
+def drift_adopted(patch: Patch) -> None:
+    """R14: a fall that nobody explains is adopted without asking for orders that hold the SKU."""
+
+    async def nobody(self: Judge, row: Any, now: Any) -> bool:
+        return False
+
+    patch.setattr(Judge, "_find_orders", nobody)
+
+
+def no_overlap(patch: Patch) -> None:
+    """R35: the sweep of orders begins exactly where the last one ended."""
+    patch.setattr(storefront, "OVERLAP_SECONDS", 0)
+
+
+def identical_resend(patch: Patch) -> None:
+    """R19: a write of unknown fate is sent again as it was."""
+    patch.setattr(writer, "_next_copy", lambda tx, op, *args: op)
+
+
+def no_search_after_restore(patch: Patch) -> None:
+    """R30b: an order that this database does not know is made without looking for its sale."""
+    patch.setattr(capture, "_needs_search", lambda *args: False)
+
+
+def no_epoch(patch: Patch) -> None:
+    """R20: an outcome counts whoever claims the operation by now."""
+    settle, settle_done = operations.settle, operations.settle_done
+
+    def newest(tx: Any, op: Operation) -> Operation:
+        return operations.find(tx, op.id) or op
+
+    def late(tx: Any, op: Operation, outcome: Outcome, now: Any) -> bool:
+        return settle(tx, replace(op, epoch=newest(tx, op).epoch), outcome, now)
+
+    def late_done(tx: Any, done: Any, now: Any) -> set[str]:
+        return settle_done(tx, [(replace(op, epoch=newest(tx, op).epoch), outcome) for op, outcome in done], now)
+
+    patch.setattr(operations, "settle", late)
+    patch.setattr(operations, "settle_done", late_done)
+
+
 def nothing(patch: Patch) -> None:
     """No mutant."""
 
@@ -206,5 +319,39 @@ MUTANTS = {
         breaks="R34", seen_by=("I16",), switch_on=float_totals,
         # A day with an order whose tax comes out a cent apart, line by line and in total.
         plan=day(3, cin7={"posted_tax": "recomputed", "tax_places": 2}),
+    ),
+    "T and E from different snapshots": Mutant(
+        breaks="R11", seen_by=("I4", "cases", "convergence"), switch_on=torn_snapshot, plan=day()
+    ),
+    "overlapping pool ignored": Mutant(breaks="R4", seen_by=("I4",), switch_on=overlapping_ignored, plan=day()),
+    "raise without proof": Mutant(
+        breaks="R5b", seen_by=("I4",), switch_on=raise_without_proof, plan=slow_list(bare(5.0, pick_seconds=600.0)),
+        prepare=undone_sale(6),
+    ),
+    "missing after an incomplete read = 0": Mutant(
+        breaks="R8", seen_by=("caution",), switch_on=missing_is_nothing,
+        plan=bare(2.0, episodes=(Episode(at=0.0, seconds=120.0, trouble="cin7-missing-row", rate=1.0),)),
+    ),
+    "identical resend of an unknown raise": Mutant(
+        breaks="R19", seen_by=("I4", "I8", "cases"), switch_on=identical_resend,
+        plan=day(minutes=4.0, rates={"ct-timeout": 0.05, "ct-reset-after": 0.05}),
+    ),
+    "drift adopted over an uncaptured order": Mutant(
+        breaks="R14", seen_by=("cases",), switch_on=drift_adopted, plan=bare(4.0),
+        prepare=unseen_order("S-UNSEEN", 300.0, mode="ReserveOnOrder", units=6, looked_at=True),
+    ),
+    "no sweep overlap": Mutant(
+        breaks="R35", seen_by=("I5",), switch_on=no_overlap, plan=bare(3.0),
+        prepare=unseen_order("S-UNSEEN", 100.0, mode="None", units=2, looked_at=False),
+    ),
+    "create without search after a restore": Mutant(
+        breaks="R30b", seen_by=("I5",), switch_on=no_search_after_restore,
+        plan=day(
+            tempo=replace(BUSY, orders=12.0), deeds=(Deed(at=150.0, what="restore", worker=0, seconds=120.0),)
+        ),
+    ),
+    "missing epoch check": Mutant(
+        breaks="R20", seen_by=("I4", "cases", "convergence"), switch_on=no_epoch, plan=bare(3.0, workers=2),
+        prepare=sleeping_writer(8),
     ),
 }  # fmt: skip

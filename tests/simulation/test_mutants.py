@@ -22,7 +22,7 @@ def database() -> Iterator[str]:
 def test_the_mistake_is_found(name: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant = MUTANTS[name]
     mutant.switch_on(monkeypatch)
-    found = {broken.invariant for broken in play(mutant.plan, database).broken}
+    found = {broken.invariant for broken in play(mutant.plan, database, prepare=mutant.prepare).broken}
     assert found & set(mutant.seen_by), f"{name} ({mutant.breaks}) was not found; broken: {sorted(found)}"
 
 

@@ -1,0 +1,160 @@
+"""What a mutant's day needs besides a plan: a shopper with one order, a list that lacks it, a process that sleeps.
+
+Rule: a trick is played on the network or on a process, never inside the product.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+
+from sellable.runtime import wanted
+from sellable.sandbox.shop import SHELF
+from sellable.sandbox.shopper import Basket, BasketLine, Storefront
+from sellable.simulation.virtual.loop import context_of, life_now
+from sellable.simulation.virtual.menu import CT
+from sellable.simulation.virtual.process import Process
+from sellable.simulation.virtual.world import World
+
+Prepare = Callable[[World], None]
+
+
+async def doors_open(world: World) -> None:
+    """Until trade begins."""
+
+    async def open_() -> bool:
+        return world.phase == "trading"
+
+    await world.until(open_, 3600.0)
+
+
+def goods_of(world: World) -> str:
+    """A SKU that is no bundle."""
+    return next(item.sku for item in world.shop.items if not item.recipe)
+
+
+async def order(world: World, number: str, sku: str, units: int, mode: str = "ReserveOnOrder") -> None:
+    """Somebody orders on web-eu."""
+    shopper = Storefront(world.http, f"http://{CT}", world.shop)
+    line = BasketLine(sku=sku, quantity=units)
+    await shopper.order(Basket(number=number, channel="web-eu", country="DE", lines=(line,), mode=mode))
+
+
+class Hiding(httpx2.AsyncBaseTransport):
+    """The wire on which messages about an order, and its row in the list of changed orders, come `seconds`
+    late. Asked for by a SKU or by its id it is there."""
+
+    def __init__(self, world: World, inner: httpx2.AsyncBaseTransport, number: str, seconds: float) -> None:
+        self._world, self._inner, self._number, self._seconds = world, inner, number, seconds
+        self._until: float | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """All but what is hidden."""
+        answer = await self._inner.handle_async_request(request)
+        asked = str(request.url)
+        if "/messages?" in asked or ("/orders?" in asked and "lastModifiedAt+%3E" in asked):
+            page = json.loads(await answer.aread())
+            page["results"] = [row for row in page["results"] if not self._hidden(row)]
+            page["count"] = len(page["results"])
+            headers = [(k, v) for k, v in answer.headers.items() if k.lower() != "content-length"]
+            return httpx2.Response(answer.status_code, headers=headers, json=page, request=request)
+        return answer
+
+    def _hidden(self, row: dict[str, Any]) -> bool:
+        names = row.get("resourceUserProvidedIdentifiers") or row
+        if names.get("orderNumber") != self._number:
+            return False
+        now = self._world.loop.time()
+        self._until = now + self._seconds if self._until is None else self._until
+        return now < self._until
+
+
+def unseen_order(number: str, seconds: float, *, mode: str, units: int, looked_at: bool) -> Prepare:
+    """An order that lists lack for so long; another follows it. With `looked_at` its entry is read meanwhile."""
+
+    async def story(world: World) -> None:
+        await doors_open(world)
+        await order(world, number, goods_of(world), units, mode)
+        await asyncio.sleep(20.0)
+        await order(world, "S-LATER", world.shop.items[1].sku, 1)
+        if looked_at:
+            now, key = world.clock.now(), f"web-eu|{goods_of(world)}"
+            world.store.write_now(lambda tx: wanted.want(tx, "commercetools", "entry", [key], 0, now))
+
+    def prepare(world: World) -> None:
+        for process in world.processes:
+            process._transport = Hiding(world, process._transport, number, seconds)
+        world.loop.create_task(story(world))
+
+    return prepare
+
+
+def undone_sale(units: int) -> Prepare:
+    """Staff undo a sale that every number contains; when that has been seen, somebody orders all that is shown."""
+
+    async def story(world: World) -> None:
+        await doors_open(world)
+        sku = goods_of(world)
+        await order(world, "S-UNDONE", sku, units)
+        await asyncio.sleep(140.0)
+        (sale,) = world.back_office.vendor.truth()["sales"]
+        world.fired["staff undo"] += 1
+        await world.control.act(staff={"undo": sale["sale"]})
+        await asyncio.sleep(80.0)
+        shown = await Storefront(world.http, f"http://{CT}", world.shop).available(sku, "web-eu")
+        await order(world, "S-ALL", sku, shown)
+
+    def prepare(world: World) -> None:
+        world.loop.create_task(story(world))
+
+    return prepare
+
+
+class Sleeper(httpx2.AsyncBaseTransport):
+    """The wire of two processes: whoever sends the first stock write of the day falls asleep before it leaves, and
+    wakes when the other has sent the next one and its answer got lost."""
+
+    def __init__(self, world: World, inner: httpx2.AsyncBaseTransport) -> None:
+        self._world, self._inner = world, inner
+        self.asleep: Process | None = None
+        self._done = False
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """All calls but these two go as always."""
+        life, written = life_now(), request.method == "POST" and b"Quantity" in request.content
+        if self._world.phase != "trading" or life is None or not written or self._done:
+            return await self._inner.handle_async_request(request)
+        mine = next(p for p in self._world.processes if p.life is life)
+        if self.asleep is None:
+            self.asleep = mine
+            mine.pause()
+            await asyncio.sleep(0)
+            return await self._inner.handle_async_request(request)
+        if mine is self.asleep:
+            return await self._inner.handle_async_request(request)
+        self._done = True
+        await self._inner.handle_async_request(request)
+        self._world.loop.call_soon(self.asleep.resume, context=context_of(None))
+        raise httpx2.ReadError("lost", request=request)
+
+
+def sleeping_writer(units: int) -> Prepare:
+    """A counter sells; of the two processes one falls asleep with the write that tells the storefront."""
+
+    async def story(world: World) -> None:
+        await doors_open(world)
+        place = next(place.remote for place in world.shop.places if place.name == "north")
+        facts = {"sku": goods_of(world), "location": place, "bin": SHELF, "quantity": units}
+        await world.control.act(sell_at_counter=facts)
+
+    def prepare(world: World) -> None:
+        sleeper = Sleeper(world, world.processes[0]._transport)
+        for process in world.processes:
+            process._transport = sleeper
+        world.loop.create_task(story(world))
+
+    return prepare
