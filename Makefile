@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup lint test test-url docs demo bench soak soak-core soak-points pins fuzz coverage sbom audit
+.PHONY: setup lint test test-url docs demo bench soak nights soak-core soak-points pins fuzz coverage sbom audit
 
 setup: $(STAMP)
 
@@ -51,6 +51,13 @@ PROFILE ?= chaos
 soak: setup
 	$(BIN)/sellable simulate --seeds $(SEEDS) --first-seed $(FIRST) --minutes $(MINUTES) --profile $(PROFILE) \
 		--record docs/proofs.md
+
+# Real processes struck at night: how often of each, for at most NIGHT_MINUTES each; adds lines to the page of proofs.
+# KILLS=1000 STOPS=500 CUTS=200 SLEEPS=100 POWER=200 FULL=50 is a whole night's work.
+nights: setup
+	$(BIN)/python -m tests.nights --kills $(or $(KILLS),0) --stops $(or $(STOPS),0) --cuts $(or $(CUTS),0) \
+		--sleeps $(or $(SLEEPS),0) --power $(or $(POWER),0) --full $(or $(FULL),0) \
+		--minutes $(or $(NIGHT_MINUTES),60) --record docs/proofs.md
 
 # The long forms: every pair of transactions stopped everywhere (hours), 200 times as many examples of each property.
 soak-core: setup

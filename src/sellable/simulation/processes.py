@@ -214,15 +214,16 @@ async def stand(
     staff: Mapping[str, Any] | None = None,
     tempo: Mapping[str, Any] | None = None,
     database_url: str | None = "",
+    durable: bool = False,
 ) -> AsyncIterator[Stand]:
     """Simulators that are ready and know the shop, a database, no service yet; all of it ended at the end.
 
     `folder` exists. `speed` is the fastest the clock may run.
-    `database_url` "" starts an embedded database, None leaves databases to others.
+    `database_url` "" starts an embedded database, None leaves databases to others; `durable` keeps what it has said.
     """
     folder = Path(os.path.abspath(folder))  # noqa: ASYNC240 - touches no disk
     pace = Pace(folder / "clock", speed)
-    server = EmbeddedServer(folder / "database", durable=False, die_with_parent=True) if database_url == "" else None
+    server = EmbeddedServer(folder / "database", durable=durable, die_with_parent=True) if database_url == "" else None
     storefront, back_office = (_simulator(vendor, folder, pace.clock, seed) for vendor in ("commercetools", "cin7"))
     async with httpx2.AsyncClient(timeout=30.0, trust_env=False) as http:
         found = Stand(

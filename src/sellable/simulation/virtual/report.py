@@ -68,14 +68,14 @@ def recorded(found: Mapping[str, Any], minutes: float) -> str:
     """The line of a table about some runs: commit, profile, seeds, minutes of trade, and what came of them."""
     seeds, fired = found["seeds"], sum(found["faults_fired"].values())
     cells = (
-        _commit(), found["profile"], f"{seeds[0]} to {seeds[-1]}", len(seeds), f"{minutes:g}",
+        commit(), found["profile"], f"{seeds[0]} to {seeds[-1]}", len(seeds), f"{minutes:g}",
         found["simulated_hours"], found["units_sold"], fired, len(found["violations"]), found["oversold_by_us"],
         found["oversold_inherent"], found["wall_seconds_per_simulated_hour"],
     )  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |\n"
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit that runs, "?" where there is none to ask; a "+" after one with changes."""
     git = shutil.which("git")
     if git is None:
