@@ -13,11 +13,8 @@ from typing import Any
 import httpx2
 
 from sellable.runtime import wanted
-from sellable.sandbox.shop import SHELF
 from sellable.sandbox.shopper import Basket, BasketLine, Storefront
-from sellable.simulation.virtual.loop import context_of, life_now
 from sellable.simulation.virtual.menu import CT
-from sellable.simulation.virtual.process import Process
 from sellable.simulation.virtual.world import World
 
 Prepare = Callable[[World], None]
@@ -109,52 +106,6 @@ def undone_sale(units: int) -> Prepare:
         await order(world, "S-ALL", sku, shown)
 
     def prepare(world: World) -> None:
-        world.loop.create_task(story(world))
-
-    return prepare
-
-
-class Sleeper(httpx2.AsyncBaseTransport):
-    """The wire of two processes: whoever sends the first stock write of the day falls asleep before it leaves, and
-    wakes when the other has sent the next one and its answer got lost."""
-
-    def __init__(self, world: World, inner: httpx2.AsyncBaseTransport) -> None:
-        self._world, self._inner = world, inner
-        self.asleep: Process | None = None
-        self._done = False
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """All calls but these two go as always."""
-        life, written = life_now(), request.method == "POST" and b"Quantity" in request.content
-        if self._world.phase != "trading" or life is None or not written or self._done:
-            return await self._inner.handle_async_request(request)
-        mine = next(p for p in self._world.processes if p.life is life)
-        if self.asleep is None:
-            self.asleep = mine
-            mine.pause()
-            await asyncio.sleep(0)
-            return await self._inner.handle_async_request(request)
-        if mine is self.asleep:
-            return await self._inner.handle_async_request(request)
-        self._done = True
-        await self._inner.handle_async_request(request)
-        self._world.loop.call_soon(self.asleep.resume, context=context_of(None))
-        raise httpx2.ReadError("lost", request=request)
-
-
-def sleeping_writer(units: int) -> Prepare:
-    """A counter sells; of the two processes one falls asleep with the write that tells the storefront."""
-
-    async def story(world: World) -> None:
-        await doors_open(world)
-        place = next(place.remote for place in world.shop.places if place.name == "north")
-        facts = {"sku": goods_of(world), "location": place, "bin": SHELF, "quantity": units}
-        await world.control.act(sell_at_counter=facts)
-
-    def prepare(world: World) -> None:
-        sleeper = Sleeper(world, world.processes[0]._transport)
-        for process in world.processes:
-            process._transport = sleeper
         world.loop.create_task(story(world))
 
     return prepare

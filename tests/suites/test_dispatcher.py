@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.simulation.mutants import no_epoch
 
 from sellable.runtime.budgets import Budgets, BudgetSpec, Grant
 from sellable.runtime.clock import Clock
@@ -302,6 +303,57 @@ def test_a_late_outcome_means_nothing(world: World) -> None:
     world.owe("A")
     world.drain()
     assert world.settled == [("A", Done({"by": "heir"}))]
+
+
+@pytest.mark.parametrize("mistake", [False, True], ids=["as it is", "without the epoch"])
+def test_only_the_newest_claim_may_say_what_became_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, mistake: bool
+) -> None:
+    """A zombie wakes while its heir is looking: without the epoch its word would end the operation."""
+    looking, told = asyncio.Event(), asyncio.Event()
+    if mistake:
+        no_epoch(monkeypatch)
+
+    async def look(op: Operation) -> Outcome:
+        looking.set()
+        await told.wait()
+        return Done({"by": "heir"})
+
+    monkeypatch.setattr(world, "resolve", look)
+
+    async def story() -> None:
+        heirs: list[asyncio.Task[int]] = []
+
+        async def slow(op: Operation) -> Outcome:
+            await world.store.write(lambda tx: tx.run(EXPIRE))
+            heirs.append(asyncio.create_task(world.dispatcher("two").drain_once()))
+            await looking.wait()
+            return Done({"by": "zombie"})
+
+        world.answer = slow
+        await world.dispatcher().drain_once()
+        told.set()
+        await heirs[0]
+
+    world.owe("A")
+    asyncio.run(story())
+    assert world.settled == [("A", Done({"by": "zombie" if mistake else "heir"}))]
+
+
+def test_a_process_that_slept_may_claim_anew_what_it_still_carries_out(world: World) -> None:
+    """Its own lease ended while it stood still: the claim of before is not taken for the one of now."""
+    dispatcher = world.dispatcher()
+
+    async def slow(op: Operation) -> Outcome:
+        await world.store.write(lambda tx: tx.run(EXPIRE))
+        world.found = Done({"by": "the claim of now"})
+        await dispatcher.drain_once()
+        return Done({"by": "the claim of before"})
+
+    world.answer = slow
+    world.owe("A")
+    world.drain(dispatcher)
+    assert world.settled == [("A", Done({"by": "the claim of now"}))]
 
 
 def test_own_operations_need_no_budget(world: World) -> None:

@@ -97,7 +97,7 @@ class Dispatcher:
             for lane in ([""] if system == SELF else budgets.lanes(given.get(system, system)))
         ]
         self._slots = {system: asyncio.Semaphore(limit) for system, limit in concurrency.items()}
-        self._running: dict[str, Operation] = {}
+        self._running: dict[tuple[str, int], Operation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, *, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -218,7 +218,9 @@ class Dispatcher:
     # --- One operation -----------------------------------------------------------------------------------------------
 
     async def _carry_out(self, op: Operation, grant: Grant | None) -> None:
-        self._running[op.id] = op
+        # By claim: a process that stood still longer than its leases may claim anew what it is still carrying out.
+        claim = op.id, op.epoch
+        self._running[claim] = op
         try:
             duty = self._duties.get(op.kind)
             if duty is None:
@@ -231,7 +233,7 @@ class Dispatcher:
             # The lease ends by itself, and the next owner finds out what became of it.
             log.exception("the outcome of operation %s could not be written", op.id)
         finally:
-            del self._running[op.id]
+            del self._running[claim]
 
     async def _attempt(self, duty: Duty, op: Operation, grant: Grant | None) -> Outcome:
         """Send, or resolve what an earlier copy left open; whatever goes wrong in an unforeseen way is Unknown."""
