@@ -262,7 +262,7 @@ MUTANTS = {
     "absolute write": Mutant(breaks="R11", seen_by=("I4", "cases"), switch_on=absolute_write, plan=day()),
     "arrival containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=arrival_containment, plan=day()),
     "answer as evidence": Mutant(
-        breaks="R5", seen_by=("I4", "cases", "convergence"), switch_on=answer_as_evidence,
+        breaks="R5", seen_by=("I4", "cases"), switch_on=answer_as_evidence,
         plan=day(minutes=4.0, **LATE),
     ),
     "sent containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=sent_containment, plan=day()),

@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
 
+import pytest
+from msgspec.structs import replace
+
 from sellable.connectors.port import EntryReading, Readings, StockWrite, Written
 from sellable.domain.stock import Priority
 from sellable.runtime import operations
@@ -356,6 +359,24 @@ def test_conflict_on_the_first_send_is_not_applied_and_recomputed(store: Store) 
     d.see()
     d.settle_down()
     assert d.numbers() == (2, 2, 2)
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["one snapshot", "T of before the order"])
+def test_t_and_e_of_two_snapshots_would_give_back_what_was_just_sold(
+    store: Store, monkeypatch: pytest.MonkeyPatch, torn: bool
+) -> None:
+    d = desk(store)
+    d.settle_down()
+    (before,) = store.read_now(numbers.compute, [LAMP], LAYOUT, NOW)
+    d.capture("A", 3)
+    d.shop.order(3)
+    compute = numbers.compute
+    if torn:
+        old = {"explanation": before.explanation}
+        monkeypatch.setattr(numbers, "compute", lambda *a, **k: [replace(n, **old) for n in compute(*a, **k)])
+    if d.plan()[0]:
+        d.send(d.pick(raises=True))
+    assert d.shop.quantity == (10 if torn else 7)
 
 
 def test_a_foreign_number_is_never_topped_up_beyond_the_target(store: Store) -> None:
