@@ -56,8 +56,6 @@ def day(seed: int = 1, minutes: float = 3.0, **changes: Any) -> Plan:
     return replace(calm, **changes)
 
 
-UNDONE: Mapping[str, Any] = {"staff": 900.0, "pick_seconds": 240.0, "tempo": replace(BUSY, deliveries=1.0)}
-"""Many sales, none of them picked, and staff who undo them; hardly anything is delivered that would hide it."""
 LATE: Mapping[str, Any] = {
     "tempo": replace(BUSY, counter_sales=20.0, deliveries=1.0),
     "cin7": {"availability_lag_seconds": 1.0, "allocation_lag_seconds": 5.0},
@@ -290,7 +288,8 @@ MUTANTS = {
         ),
     ),
     "containment kept after an undo": Mutant(
-        breaks="R5b", seen_by=("I4",), switch_on=containment_kept, plan=day(minutes=4.0, **UNDONE)
+        breaks="R5b", seen_by=("I4",), switch_on=containment_kept, plan=bare(5.0, pick_seconds=600.0),
+        prepare=undone_sale(6),
     ),
     "float totals": Mutant(
         breaks="R34", seen_by=("I16",), switch_on=float_totals,
