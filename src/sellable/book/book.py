@@ -110,16 +110,19 @@ def newer_than_known(tx: ReadTx, versions: Mapping[str, int]) -> list[str]:
     return [r.order_id for r in tx.all(sql.stale_orders, order_id=ids, version=[versions[i] for i in ids])]
 
 
-def unverified(tx: ReadTx, pairs: Sequence[tuple[str, str]], after: int) -> dict[tuple[str, str], str]:
-    """(order id, location) -> sale id of parts not seen to hold their units since causal `after`."""
-    rows = tx.all(sql.unverified, order_id=[o for o, _ in pairs], location=[x for _, x in pairs], after=after)
+def unverified(tx: ReadTx, target: str, pairs: Sequence[tuple[str, str]], after: int) -> dict[tuple[str, str], str]:
+    """(order id, location) -> sale id of parts at a back office not seen to hold their units since causal `after`."""
+    places = {"order_id": [o for o, _ in pairs], "location": [x for _, x in pairs]}
+    rows = tx.all(sql.unverified, target=target, after=after, **places)
     return {(r.order_id, r.location): r.sale_id for r in rows}
 
 
-def sales_of(tx: ReadTx, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Sale ids of these (order id, location) parts."""
-    rows = tx.all(sql.sales_of_pairs, order_id=[o for o, _ in pairs], location=[x for _, x in pairs])
-    return sorted({r.sale_id for r in rows})
+def sales_of(tx: ReadTx, pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Sale ids of these (order id, location) parts, by the back office they are at."""
+    found: dict[str, list[str]] = {}
+    for row in tx.all(sql.sales_of_pairs, order_id=[o for o, _ in pairs], location=[x for _, x in pairs]):
+        found.setdefault(row.target, []).append(row.sale_id)
+    return found
 
 
 def allocation_news(tx: Tx, order_id: str, part: int) -> int:

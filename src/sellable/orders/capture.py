@@ -259,8 +259,8 @@ def _plan(
     search = again or _needs_search(tx, order, now, context)
     planned = [p for p in parts if not isinstance(p, Finding)]
     for part in planned:
-        write_part(tx, order, part, now)
-        context.owe(tx, order.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": search}, now)
+        write_part(tx, order, part, now, context)
+        context.owe_part(tx, order.order_id, part.part, context.target_of(part.location), now, search=search)
     book.stage(tx, order.order_id, "exporting", now)
     book.tell(
         tx, order.order_id, "sourced", now, parts=[[p.part, p.location] for p in planned],
@@ -269,12 +269,13 @@ def _plan(
     return []
 
 
-def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
+def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime, context: Context) -> None:
     """Writes a part with its lines into the book, planned."""
     tx.run(
         book.sql.insert_part,
         order_id=order.order_id,
         part=part.part,
+        target=context.target_of(part.location),
         location=part.location,
         ref=part.draft.ref,
         draft=book.text(part.draft),
@@ -496,6 +497,6 @@ def _again(tx: Tx, part: Any, revised: sales.Part | None, now: datetime, context
         book.sql.revise_part, order_id=part.order_id, part=part.part, draft=draft, expected=expected
     )  # fmt: skip
     if state == "planned":
-        context.owe(tx, part.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": True}, now)
+        context.owe_part(tx, part.order_id, part.part, part.target, now, search=True)
     else:
-        context.owe(tx, part.order_id, BACK_OFFICE, "sale.lines", {"part": part.part}, now)
+        context.owe(tx, part.order_id, part.target, "sale.lines", {"part": part.part}, now)

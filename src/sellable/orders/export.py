@@ -28,7 +28,7 @@ from sellable.connectors.port import (
     StorefrontOrders,
 )
 from sellable.orders import strays, totals
-from sellable.orders.context import BACK_OFFICE, SETTLED_BY_EXPORT, STOREFRONT, Context, shadowed
+from sellable.orders.context import SETTLED_BY_EXPORT, STOREFRONT, Context, shadowed
 from sellable.orders.evidence import allocated, components_of, revoke
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -71,7 +71,7 @@ class Exporting:
         part = await self._part(op)
         found = await self._found(part.ref)
         if found is None:
-            await self._clock.sleep(self._context.settings.cin7_core.search_settle_seconds)
+            await self._clock.sleep(self._context.office(part.target).search_settle_seconds)
             found = await self._found(part.ref)
         if found is None and part.state != "planned":
             return Done({"nothing": True})
@@ -106,9 +106,9 @@ class Exporting:
             # What it holds and what it comes to is learnt by reading it, as if a person had authorised it.
             tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="held")
             book.stage(tx, order_id, "exporting", now, "adopted")
-            return want(tx, BACK_OFFICE, "sale", [sale_id], 1, now)
+            return want(tx, part.target, "sale", [sale_id], 1, now)
         kind = "sale.authorise" if self._two_call else "sale.lines"
-        self._context.owe(tx, order_id, BACK_OFFICE, kind, {"part": number}, now)
+        self._context.owe(tx, order_id, part.target, kind, {"part": number}, now)
         return None
 
     def _others(self, tx: Tx, part: Any, outcome: Done, now: datetime) -> None:
@@ -176,7 +176,7 @@ class Exporting:
             tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="held")
             return None
         tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="compared")
-        self._context.owe(tx, part.order_id, BACK_OFFICE, "sale.authorise", {"part": part.part}, now)
+        self._context.owe(tx, part.order_id, part.target, "sale.authorise", {"part": part.part}, now)
         return None
 
     def authorised(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
@@ -190,7 +190,8 @@ class Exporting:
         if self._two_call and self._differs(tx, op, part, outcome, now):
             revoke(tx, part, "totals differ, sale is undone", now)
             tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="voiding")
-            return self._void(tx, order_id, number, now)
+            self._context.owe(tx, order_id, part.target, "sale.void", {"part": number, "undo": True}, now)
+            return None
         tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="authorised")
         book.tell(tx, order_id, "sale authorised", now, part=number, sale=part.sale_id, lines=lines)
         short = [line for line in lines if line[2]]
@@ -209,9 +210,6 @@ class Exporting:
         """The operation's part, locked; None when it is cancelled or held by now, so its answer is only history."""
         part = book.part_of(tx, op.payload["order_id"], op.payload["part"])
         return part if part.state in WRITABLE else None
-
-    def _void(self, tx: Tx, order_id: str, number: int, now: datetime) -> None:
-        self._context.owe(tx, order_id, BACK_OFFICE, "sale.void", {"part": number, "undo": True}, now)
 
     def _differs(self, tx: Tx, op: Operation, part: Any, outcome: Done, now: datetime) -> bool:
         actual = msgspec.convert(outcome.result["totals"], SaleTotals)
@@ -264,7 +262,8 @@ class Exporting:
 
     async def wait_visible(self, op: Operation) -> Outcome:
         """Waits the master's declared view lag by this process's own clock; after a restart it is waited anew."""
-        await self._clock.sleep(self._context.settings.cin7_core.visibility_lag_seconds)
+        office = self._context.office(self._context.target_of(op.payload["location"]))
+        await self._clock.sleep(office.visibility_lag_seconds)
         return Done({})
 
     def visible(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:

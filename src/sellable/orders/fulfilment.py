@@ -24,7 +24,7 @@ from sellable.connectors.port import (
 from sellable.domain.orders import Parcel, Shipment
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import despatch
-from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context, shadowed
+from sellable.orders.context import STOREFRONT, Context, shadowed
 from sellable.orders.evidence import allocated, components_of, revoke
 from sellable.orders.export import differing, went_out
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -49,7 +49,7 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         return
     if a0 < part.allocation_seq:
         # It began before the newest thing we know of this sale: it may show what was, so it is read once more.
-        want(tx, BACK_OFFICE, "sale", [sale.sale_id], 2, now)
+        want(tx, part.target, "sale", [sale.sale_id], 2, now)
         return
     if sale.faults:
         context.open_case(
@@ -330,7 +330,7 @@ def _movements(part: Any, shipment: Shipment, carried: Sequence[despatch.Carried
             left[component] = left.get(component, 0) + units * per_kit
     return [
         Movement(
-            source="cin7_core",
+            source=part.target,
             resource=shipment.shipment_id,
             line=sku,
             kind=Kind.SHIPPED,

@@ -344,7 +344,7 @@ def on_sales(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     strays = [r for r in rows if r.ref and r.status == "draft"]
     note_strays(tx, strays, now)
     if row.meta["last"]:
-        tx.run(book.sql.sales_walked, seq=row.meta["walk"])
+        tx.run(book.sql.sales_walked, target=master.name, seq=row.meta["walk"])
         prove(tx, master, now)
 
 
@@ -479,7 +479,7 @@ def _believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master
     A number that rises by more than all of these sales could have given back rises at once, less their units.
     """
     pairs = demand.contained_and_open(tx, observe.waiting_raises(tx, sweep))
-    missing = book.unverified(tx, sorted({(order, place) for _, order, place in pairs}), a1)
+    missing = book.unverified(tx, master.name, sorted({(order, place) for _, order, place in pairs}), a1)
     unseen = [(sku, order, place) for sku, order, place in pairs if (order, place) in missing]
     waiting = sorted({sku for sku, _, _ in unseen} - demand.doubt(tx, sweep, unseen, a1))
     if missing:
@@ -488,7 +488,7 @@ def _believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master
     # A raise that waits for a newer base has it now, whether or not the number moved.
     dirty.mark(tx, [r.sku for r in tx.all(sql.waits_for_base)], Priority.RAISE, "newer base", now)
     backordered = demand.waiting_for_allocation(tx, moved)
-    want(tx, master.name, "sale", book.sales_of(tx, backordered), ROUTINE, now)
+    want(tx, master.name, "sale", book.sales_of(tx, backordered).get(master.name, ()), ROUTINE, now)
 
 
 def prove(tx: Tx, master: Master, now: datetime) -> None:
