@@ -441,7 +441,7 @@ def boundary(data: bytes) -> None:
     findings = [*rules.findings(order, CATALOGUE, SHOP), *totals.recompute(order)]
     storable(findings)
     goods = [line for line in rules.goods(order, {}) if rules.ships_from(line.channel or "", SHOP)]
-    places = {line.channel or "": rules.ships_from(line.channel or "", SHOP) for line in goods}
+    places = {line.line_id: rules.ships_from(line.channel or "", SHOP) for line in goods}
     if findings or len(goods) < len(order.lines):
         return
     assignment = rules.source(goods, {("CRUNCHY-ARMCHAIR", "Berlin"): 1}, places, {})

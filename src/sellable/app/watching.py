@@ -70,7 +70,7 @@ def drift(tx: Tx, desk: CaseDesk, layout: Layout, now: datetime) -> None:
 
 
 class _Seen(msgspec.Struct):
-    """What was short when the complete sets before looked: by those of `sweep`, one a master, and by the ones before."""
+    """What was short when complete sets looked: by those of `sweep`, one for each master, and by the ones before."""
 
     sweep: str = ""
     short: dict[str, int] = {}

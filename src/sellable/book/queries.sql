@@ -86,14 +86,14 @@ DELETE FROM order_part WHERE order_id = %(order_id)s AND state IN ('planned', 'h
 
 -- name: insert_part_lines
 -- What a part carries.
-INSERT INTO part_line (order_id, part, line_id, sku, units)
-SELECT %(order_id)s, %(part)s, line_id, sku, units
-FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[]) AS t (line_id, sku, units)
+INSERT INTO part_line (order_id, part, line_id, sku, units, rule)
+SELECT %(order_id)s, %(part)s, line_id, sku, units, rule
+FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[], %(rule)s::text[]) AS t (line_id, sku, units, rule)
 ON CONFLICT DO NOTHING;
 
 -- name: part_lines
 -- What a part carries, in line order.
-SELECT line_id, sku, units, shipped FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
+SELECT line_id, sku, units, shipped, rule FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
 
 -- name: ship_part_lines
 -- Units of a part that left.

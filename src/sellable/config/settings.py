@@ -153,6 +153,7 @@ class TaxMap(_Settings, frozen=True, kw_only=True):
     rule: Annotated[str, _says("Exact name of the back office's tax rule.")]
     name: Annotated[str, _says("Storefront's tax name; empty for any.")] = ""
     country: Annotated[str, _says("ISO country; empty for any.")] = ""
+    target: Annotated[str, _says("Only at this back office, where two name their taxes differently.")] = ""
 
     @property
     def fraction(self) -> Decimal:
@@ -186,6 +187,44 @@ class Rate(_Settings, frozen=True, kw_only=True):
         return None if self.rate == OWN_RATE else Decimal(self.rate)
 
 
+class Route(_Settings, frozen=True, kw_only=True):
+    """Where lines of orders go. Rules are tried in order and the first that fits takes the line; what an empty
+    condition asks is always so, several words in one mean any of them."""
+
+    name: Annotated[str, _says("Name of the rule, as orders and cases tell it.")]
+    target: Annotated[str, _says("Back office that takes the line: cin7_core or orderflow.")]
+    locations: Annotated[
+        tuple[str, ...], _says("Locations it may ship from; empty for all the target has in the channel's pool.")
+    ] = ()
+    carrier: Annotated[str, _says("Carrier as the target names it; empty for what [carriers] says.")] = ""
+    service: Annotated[str, _says("Service level as the target names it; empty for none.")] = ""
+    lines: Annotated[
+        Literal["each", "all"], _says("each takes the lines it fits; all takes an order whole, if it fits every line.")
+    ] = "each"
+    stock: Annotated[
+        Literal["any", "line", "order"],
+        _says(
+            "any asks nothing; line fits where one of its locations can ship the whole line, order where one can ship "
+            "every line the rule fits; then it ships from those."
+        ),
+    ] = "any"
+    stores: Annotated[tuple[str, ...], _says("Storefront stores, by key.")] = ()
+    countries: Annotated[tuple[str, ...], _says("ISO countries of the order (its prices).")] = ()
+    currencies: Annotated[tuple[str, ...], _says("ISO currencies of the order.")] = ()
+    ship_to: Annotated[
+        tuple[str, ...], _says('Where it is sent: ISO country, or country and region or state: "US", "US-CA".')
+    ] = ()
+    methods: Annotated[tuple[str, ...], _says("Shipping methods, by the name on the order.")] = ()
+    channels: Annotated[tuple[str, ...], _says("Supply channels of the line, by key; empty text for none.")] = ()
+    skus: Annotated[
+        tuple[str, ...], _says("SKUs as commercetools spells them; a * at the end stands for the rest.")
+    ] = ()
+    attributes: Annotated[
+        dict[str, tuple[str, ...]],
+        _says("Values of the product's attributes, by their names; only those in commercetools.line_attributes."),
+    ] = field(default_factory=dict)
+
+
 class Webhook(_Settings, frozen=True, kw_only=True):
     """An inbound webhook and its secret."""
 
@@ -217,6 +256,9 @@ class Commercetools(_Settings, frozen=True, kw_only=True):
     export_channel: Annotated[str, _says("Channel key (role OrderExport) under which the sale's id is noted.")] = (
         "sellable-export"
     )
+    line_attributes: Annotated[
+        tuple[str, ...], _says("Attributes of products that orders keep for [[routes]], by name, such as a vendor.")
+    ] = ()
     webhook: Annotated[Webhook, _says("Messages pushed to us by a queue or bus; only a hint.")] = Webhook()
     payload_days: Annotated[int, _says("Days raw payloads are kept.")] = 15
 
@@ -297,7 +339,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
 
     orders: Orders
     commercetools: Commercetools
-    cin7_core: Cin7Core
+    cin7_core: Cin7Core = Cin7Core(account_id="", key="")
     locations: tuple[Location, ...]
     states: tuple[StateRule, ...]
     pools: tuple[Pool, ...]
@@ -309,11 +351,17 @@ class Settings(_Settings, frozen=True, kw_only=True):
     buffers: tuple[Buffer, ...] = ()
     skus: tuple[SkuMap, ...] = ()
     rates: tuple[Rate, ...] = ()
+    routes: tuple[Route, ...] = ()
     alerts: Alerts = Alerts()
     console: Console = Console()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict
     )
+
+    @property
+    def back_offices(self) -> tuple[str, ...]:
+        """The systems that orders may go to: those that have a section."""
+        return ("cin7_core",)
 
     @property
     def base_currency(self) -> str:

@@ -146,8 +146,8 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     demand.assign(tx, order.order_id, capture.slots_of(order, assignment, kits), now)
     # Its header is made already, at a rate of its maker's.
     made = msgspec.structs.replace(part.draft, currency_rate=None)
-    capture.write_part(tx, order, msgspec.structs.replace(part, draft=made), now, context)
-    target = context.target_of(part.location)
+    capture.write_part(tx, order, msgspec.structs.replace(part, draft=made), now)
+    target = part.target
     key: dict[str, Any] = {"order_id": order.order_id, "part": part.part}
     tx.run(book.sql.record_sale, **key, sale_id=sale.sale_id, number=sale.number)
     book.tell(

@@ -16,7 +16,7 @@ from sellable.book import book
 from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import EXPERIMENT, InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
-from sellable.orders import cancel, rules, sales, totals
+from sellable.orders import cancel, routing, rules, sales, totals
 from sellable.orders.context import BACK_OFFICE, Context, lane_of
 from sellable.orders.rules import Finding
 from sellable.runtime import operations
@@ -229,14 +229,14 @@ def _plan(
     sales_there: int,
 ) -> list[Finding]:
     goods = rules.goods(order, kits)
-    assignment = rules.source(
-        goods,
-        stock_by_location(tx, order.order_id, goods, kits, now),
-        {line.channel or "": context.places(line.channel or "") for line in goods},
-        kits,
-    )
+    stock = stock_by_location(tx, order.order_id, goods, kits, now)
+    routed = routing.route(order, goods, context.settings, stock, kits)
+    if lost := routing.unrouted(order, routed):
+        return lost
+    assignment = routing.split(goods, routed, stock, kits)
     zone = ZoneInfo(context.settings.cin7_core.time_zone)
-    parts = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
+    taken = {each.line_id: each.rule for each in routed}
+    parts = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone, taken=taken)
     trouble = [p for p in parts if isinstance(p, Finding)]
     if trouble:
         return trouble
@@ -259,23 +259,24 @@ def _plan(
     search = again or _needs_search(tx, order, now, context)
     planned = [p for p in parts if not isinstance(p, Finding)]
     for part in planned:
-        write_part(tx, order, part, now, context)
-        context.owe_part(tx, order.order_id, part.part, context.target_of(part.location), now, search=search)
+        write_part(tx, order, part, now)
+        context.owe_part(tx, order.order_id, part.part, part.target, now, search=search)
     book.stage(tx, order.order_id, "exporting", now)
     book.tell(
         tx, order.order_id, "sourced", now, parts=[[p.part, p.location] for p in planned],
         totals=[msgspec.to_builtins(p.expected) for p in planned],
+        **({"routes": {x.line_id: [x.rule, x.target] for x in routed}} if context.settings.routes else {}),
     )  # fmt: skip
     return []
 
 
-def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime, context: Context) -> None:
+def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
     """Writes a part with its lines into the book, planned."""
     tx.run(
         book.sql.insert_part,
         order_id=order.order_id,
         part=part.part,
-        target=context.target_of(part.location),
+        target=part.target,
         location=part.location,
         ref=part.draft.ref,
         draft=book.text(part.draft),
@@ -289,6 +290,7 @@ def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime, context: C
         line_id=[line for line, _, _ in part.lines],
         sku=[sku for _, sku, _ in part.lines],
         units=[units for _, _, units in part.lines],
+        rule=list(part.rules),
     )
 
 
