@@ -110,11 +110,20 @@ def newer_than_known(tx: ReadTx, versions: Mapping[str, int]) -> list[str]:
     return [r.order_id for r in tx.all(sql.stale_orders, order_id=ids, version=[versions[i] for i in ids])]
 
 
-def unverified(tx: ReadTx, target: str, pairs: Sequence[tuple[str, str]], after: int) -> dict[tuple[str, str], str]:
-    """(order id, location) -> sale id of parts at a back office not seen to hold their units since causal `after`."""
+def unverified(
+    tx: ReadTx, target: str, pairs: Sequence[tuple[str, str]], after: int
+) -> dict[tuple[str, str], list[str]]:
+    """(order id, location) -> sale ids of parts at a back office not seen to hold their units since causal `after`."""
+    found: dict[tuple[str, str], list[str]] = {}
     places = {"order_id": [o for o, _ in pairs], "location": [x for _, x in pairs]}
-    rows = tx.all(sql.unverified, target=target, after=after, **places)
-    return {(r.order_id, r.location): r.sale_id for r in rows}
+    for row in tx.all(sql.unverified, target=target, after=after, **places):
+        found.setdefault((row.order_id, row.location), []).append(row.sale_id)
+    return found
+
+
+def beside(tx: ReadTx, part: Any) -> list[str]:
+    """Lines of the part's order that another sale carries from the same location, so that units are told apart."""
+    return [r.line_id for r in tx.all(sql.lines_beside, order_id=part.order_id, part=part.part, location=part.location)]
 
 
 def sales_of(tx: ReadTx, pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

@@ -95,6 +95,12 @@ ON CONFLICT DO NOTHING;
 -- What a part carries, in line order.
 SELECT line_id, sku, units, shipped, rule FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
 
+-- name: lines_beside
+-- Lines that other sales of the order carry from the same location: they leave by another carrier or service level.
+SELECT DISTINCT l.line_id FROM part_line l JOIN order_part p USING (order_id, part)
+WHERE l.order_id = %(order_id)s AND l.part <> %(part)s AND p.location = %(location)s AND p.state <> 'dropped'
+ORDER BY l.line_id;
+
 -- name: ship_part_lines
 -- Units of a part that left.
 UPDATE part_line p SET shipped = p.shipped + t.units

@@ -68,7 +68,8 @@ def _stop(tx: Tx, order: Order, part: Any, now: datetime, context: Context) -> N
         _report_late(tx, part, {"sale": "shipped"}, now, context)
     elif part.sale_id is None and _never_sent(tx, order.order_id, part.part):
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="dropped")
-        demand.cancelled(tx, order.order_id, part.location, NEVER_SENT, f"cancel of {order.label}", now)
+        why, others = f"cancel of {order.label}", book.beside(tx, part)
+        demand.cancelled(tx, order.order_id, part.location, NEVER_SENT, why, now, others)
     else:
         evidence.revoke(tx, part, f"cancel of {order.label}", now)
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="voiding")

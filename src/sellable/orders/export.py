@@ -273,13 +273,15 @@ class Exporting:
         p = op.payload
         seq = next_seq(tx)
         if p["what"] == "cancelled":
-            demand.cancelled(tx, p["order_id"], p["location"], seq, "void confirmed", now)
+            part = tx.one(book.sql.part, order_id=p["order_id"], part=p["part"])
+            others = book.beside(tx, part) if part else ()
+            demand.cancelled(tx, p["order_id"], p["location"], seq, "void confirmed", now, others)
             return
         part = book.part_of(tx, p["order_id"], p["part"])
         if part.allocation_seq != p["seq"]:
             return  # Undone, voided or read anew while we waited: what was allocated then proves nothing now.
         by_component = components_of(tx, part, allocated(p["lines"]))
-        demand.evidence(tx, part.order_id, part.location, by_component, seq, now)
+        demand.evidence(tx, part.order_id, part.location, by_component, seq, now, book.beside(tx, part))
 
     async def _part(self, op: Operation) -> Any:
         return await self._store.read(_read_part, op.payload["order_id"], op.payload["part"])

@@ -25,7 +25,7 @@ from sellable.domain.orders import Parcel, Shipment
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import despatch
 from sellable.orders.context import STOREFRONT, Context, shadowed
-from sellable.orders.evidence import allocated, components_of, revoke
+from sellable.orders.evidence import allocated, components_of, demand_of, revoke
 from sellable.orders.export import differing, went_out
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.inbox import InboxRow
@@ -108,7 +108,7 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
     kept = {sku: min(units, by_component.get(sku, 0)) for sku, units in have.items()}
     lost = kept != have
     if lost:
-        demand.evidence(tx, part.order_id, part.location, kept, 0, now)
+        demand.evidence(tx, part.order_id, part.location, kept, 0, now, book.beside(tx, part))
         _report(tx, part, {"lines": [list(line) for line in lines]}, now, context)
     gained = any(units > kept.get(sku, 0) for sku, units in by_component.items())
     if lost or gained:
@@ -142,7 +142,7 @@ def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context)
 
 def _evidenced(tx: Tx, part: Any) -> dict[str, int]:
     found: dict[str, int] = {}
-    for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
+    for row in demand_of(tx, part):
         found[row.sku] = found.get(row.sku, 0) + row.evidenced_units
     return found
 
@@ -159,7 +159,7 @@ def _relocated(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -
     shared = any(p.location == sale.location and p.state not in ("voided", "dropped") for p in others)
     follows = ours and not shared
     if follows:
-        demand.relocate(tx, part.order_id, part.location, sale.location, now)
+        demand.relocate(tx, part.order_id, part.location, sale.location, now, book.beside(tx, part))
         tx.run(book.sql.move_part, order_id=part.order_id, part=part.part, location=sale.location)
     _report(tx, part, {"location": sale.location, "followed": follows}, now, context)
     return follows
@@ -353,7 +353,7 @@ def _finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
     part = book.part_of(tx, order_id, number)
     if part.state != "shipped":
         tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="shipped")
-        demand.shipped(tx, order_id, part.location, a1, now)
+        demand.shipped(tx, order_id, part.location, a1, now, book.beside(tx, part))
     parts = tx.all(book.sql.parts_of, order_id=order_id)
     if head.stage != "shipped" and all(p.state in ("shipped", "dropped", "voided") for p in parts):
         book.stage(tx, order_id, "shipped", now)

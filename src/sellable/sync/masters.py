@@ -483,7 +483,7 @@ def _believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master
     unseen = [(sku, order, place) for sku, order, place in pairs if (order, place) in missing]
     waiting = sorted({sku for sku, _, _ in unseen} - demand.doubt(tx, sweep, unseen, a1))
     if missing:
-        want(tx, master.name, "sale", sorted(set(missing.values())), ROUTINE, now)
+        want(tx, master.name, "sale", sorted({sale for sales in missing.values() for sale in sales}), ROUTINE, now)
     moved = observe.apply(tx, sweep, waiting=waiting, dropped=[*dropped, *waiting], locations=master.locations, now=now)
     # A raise that waits for a newer base has it now, whether or not the number moved.
     dirty.mark(tx, [r.sku for r in tx.all(sql.waits_for_base)], Priority.RAISE, "newer base", now)

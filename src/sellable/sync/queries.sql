@@ -247,5 +247,7 @@ SELECT DISTINCT sku FROM entry WHERE parked = 'base';
 UPDATE demand d SET doubt_seq = NULL FROM (
     SELECT d.order_id, d.line_id, d.sku, d.slot FROM demand d JOIN order_part p USING (order_id, location)
     WHERE d.doubt_seq IS NOT NULL AND p.verified_seq > d.doubt_seq
+        AND NOT EXISTS (SELECT FROM order_part q WHERE (q.order_id, q.location) = (d.order_id, d.location)
+            AND q.part <> p.part AND q.state = 'authorised' AND q.verified_seq <= d.doubt_seq)
     ORDER BY d.order_id, d.line_id, d.sku, d.slot FOR UPDATE OF d) AS held
 WHERE (d.order_id, d.line_id, d.sku, d.slot) = (held.order_id, held.line_id, held.sku, held.slot) RETURNING d.sku;
