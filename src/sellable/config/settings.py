@@ -17,6 +17,9 @@ from sellable.domain.stock import State
 
 OWN_RATE = "own"
 
+MappedStage = Literal["waiting", "allocated", "picking", "packed", "despatched", "cancelled"]
+"""What a warehouse's own state of an order, a line or a shipment may be mapped to; `waiting` has set nothing aside."""
+
 
 def _says(sentence: str) -> Meta:
     return Meta(description=sentence)
@@ -299,6 +302,81 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     webhook: Annotated[Webhook, _says("Cin7's notifications; only a hint.")] = Webhook()
 
 
+class OrderFlow(_Settings, frozen=True, kw_only=True):
+    """A warehouse run with OrderFlow: it takes orders in one call, counts its own stock and tells what left."""
+
+    base_url: Annotated[str, _says("Address up to and with the context path, such as https://you.example/web.")]
+    user: Annotated[str, _says("Login of the API user.")]
+    password: Annotated[str, _hides("Its password.")]
+    channel: Annotated[str, _says("Reference of the sales channel that orders are imported into.")]
+    organisation: Annotated[str, _says("Reference of the organisation that owns the products.")]
+    time_zone: Annotated[
+        str, _says("IANA time zone of the server's clock, as its times carry none: ask the vendor, a wrong one shifts.")
+    ]
+    auth: Annotated[
+        Literal["basic", "headers"], _says("basic is HTTP Basic; headers are `user` and `password` of their own.")
+    ] = "basic"
+    scope: Annotated[
+        Literal["header", "query"], _says("Where channel and organisation are named; both work in the field.")
+    ] = "header"
+    insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
+    calls_per_minute: Annotated[
+        int, _says("Calls to spend a minute. The vendor publishes no limit: agree on one with whoever runs the server.")
+    ] = 60
+    import_batch: Annotated[int, _says("Most orders or returns in one import; no most is published.")] = 20
+    inventory_poll_seconds: Annotated[float, _says("How often the whole inventory is read.")] = 300.0
+    despatch_poll_seconds: Annotated[float, _says("How often shipments that left are asked for.")] = 60.0
+    return_poll_seconds: Annotated[float, _says("How often the report of returns is asked for.")] = 900.0
+    overlap_minutes: Annotated[
+        float, _says("How far each window of shipments and returns reaches back into the one before it.")
+    ] = 30.0
+    visibility_lag_seconds: Annotated[
+        float, _says("How long after an import or a cancellation the inventory may still show the old number.")
+    ] = 60.0
+    search_settle_seconds: Annotated[
+        float, _says("How long after an unknown outcome the order's detail may still say that there is none.")
+    ] = 60.0
+    return_report: Annotated[str, _says("Key of the report of returns; empty where the tenant has none.")] = (
+        "return_line_api_report"
+    )
+    order_state: Annotated[str, _says("State that imported orders are given; empty to leave it to the import.")] = (
+        "created"
+    )
+    shipment_state: Annotated[str, _says("State that their shipments are given; empty to leave it.")] = "ready"
+    validated: Annotated[bool, _says("Whether orders arrive as validated, so that nobody has to release them.")] = True
+    source: Annotated[str, _says("What is written as the order's source; empty for nothing.")] = ""
+    order_number_field: Annotated[
+        str, _says("Field that carries the storefront's order number, for people; empty for none.")
+    ] = "userDefined1"
+    note_field: Annotated[
+        str, _says("Field that carries our note: order id, purchase order, part; empty for none.")
+    ] = "userDefined2"
+    address_lines: Annotated[
+        tuple[str, ...],
+        _says(
+            "Address lines 1 to 6, of {line1} {line2} {city} {region} {company}; where the city stands is the tenant's "
+            "convention."
+        ),
+    ] = ("{line1}", "{line2}", "{city}", "{region}")
+    address_collapse: Annotated[bool, _says("Whether lines move up where one before them is empty.")] = True
+    states: Annotated[
+        dict[str, MappedStage],
+        _says(
+            "Your states of orders, lines and shipments: waiting, allocated, picking, packed, despatched or cancelled; "
+            "these go before the usual ones. `allocated` of a line proves its units taken, so be sure."
+        ),
+    ] = field(default_factory=dict)
+    tax_codes: Annotated[
+        dict[str, str], _says("Rules of [[taxes]] to OrderFlow's tax codes, such as T1; empty sends no codes.")
+    ] = field(default_factory=dict)
+    push_auth: Annotated[
+        Literal["basic", "header", "path"],
+        _says("What pushes show besides the path token: a basic password, a header of their own, or nothing."),
+    ] = "basic"
+    push_header: Annotated[str, _says("Name of that header, where push_auth is header.")] = "x-sellable-token"
+    webhook: Annotated[Webhook, _says("OrderFlow's pushes; only a hint.")] = Webhook()
+
+
 class Alerts(_Settings, frozen=True, kw_only=True):
     """Where a new or worse case is told."""
 
@@ -350,6 +428,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     service: Service = Service()
     buffers: tuple[Buffer, ...] = ()
     skus: tuple[SkuMap, ...] = ()
+    orderflow: OrderFlow | None = None
     rates: tuple[Rate, ...] = ()
     routes: tuple[Route, ...] = ()
     alerts: Alerts = Alerts()

@@ -321,6 +321,7 @@ class SaleDraft(msgspec.Struct, frozen=True, kw_only=True):
     delivery: str = ""  # the storefront's name of the shipping method, beside the target's own word in `carrier`
     service: str = ""  # service level by the target's own word, "" where nobody asked for one
     promotion: str = ""  # discount codes, for people: their money is inside the lines already
+    partial: bool = False  # other parts of the order are sold elsewhere
     lines: tuple[SaleLine, ...]
     charges: tuple[SaleCharge, ...]
 
@@ -540,8 +541,9 @@ class Despatches(msgspec.Struct, frozen=True, kw_only=True):
 class InventoryRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a warehouse says about one (sku, location), in units; None is what it does not tell.
 
-    `total` is all there is, `available` what is neither allocated nor frozen. `stock_change` and `requirement_change`
-    number the last change it saw, `sequence` a push; they order rows of one product among themselves and prove nothing.
+    `total` is all there is, `available` what is neither allocated nor frozen: below zero when more is promised than
+    there is, and never clipped. `stock_change` and `requirement_change`
+    number the last change it saw, `sequence` a push; they order rows of one product among themselves, proving nothing.
     """
 
     sku: str
@@ -550,7 +552,7 @@ class InventoryRow(msgspec.Struct, frozen=True, kw_only=True):
     allocated: int
     available: int
     frozen: int
-    on_order: int
+    on_order: int | None = None
     inspection: int | None = None
     damaged: int | None = None
     quarantined: int | None = None
@@ -575,7 +577,7 @@ class InventoryRow(msgspec.Struct, frozen=True, kw_only=True):
             state=State.AVAILABLE,
             on_hand=self.total,
             allocated=self.allocated,
-            on_order=self.on_order,
+            on_order=self.on_order or 0,
         )
         return sellable, *(
             msgspec.structs.replace(
