@@ -156,7 +156,6 @@ class TaxMap(_Settings, frozen=True, kw_only=True):
     rule: Annotated[str, _says("Exact name of the back office's tax rule.")]
     name: Annotated[str, _says("Storefront's tax name; empty for any.")] = ""
     country: Annotated[str, _says("ISO country; empty for any.")] = ""
-    target: Annotated[str, _says("Only at this back office, where two name their taxes differently.")] = ""
 
     @property
     def fraction(self) -> Decimal:
@@ -440,7 +439,12 @@ class Settings(_Settings, frozen=True, kw_only=True):
     @property
     def back_offices(self) -> tuple[str, ...]:
         """The systems that orders may go to: those that have a section."""
-        return ("cin7_core",)
+        offices = []
+        if self.cin7_core.account_id or self.orderflow is None:
+            offices.append("cin7_core")
+        if self.orderflow is not None:
+            offices.append("orderflow")
+        return tuple(offices)
 
     @property
     def base_currency(self) -> str:

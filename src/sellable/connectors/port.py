@@ -319,7 +319,6 @@ class SaleDraft(msgspec.Struct, frozen=True, kw_only=True):
     digits: int = 2  # fraction digits of `currency`
     placed_at: datetime | None = None  # the instant of `placed_on`, for a target that wants one
     delivery: str = ""  # the storefront's name of the shipping method, beside the target's own word in `carrier`
-    service: str = ""  # service level by the target's own word, "" where nobody asked for one
     promotion: str = ""  # discount codes, for people: their money is inside the lines already
     partial: bool = False  # other parts of the order are sold elsewhere
     lines: tuple[SaleLine, ...]

@@ -152,17 +152,12 @@ def rate_of(currency: str, settings: Settings) -> Decimal | None:
     raise LookupError(f"no rate for {currency}")
 
 
-def tax_rule(tax: Tax, taxes: Iterable[TaxMap], target: str = "") -> str | None:
-    """A back office's rule for a storefront tax; None unless exactly one fits best: of its own before those for any,
-    then name and country before any.
-    """
+def tax_rule(tax: Tax, taxes: Iterable[TaxMap]) -> str | None:
+    """The back office's rule for a storefront tax; None unless exactly one fits best (name and country before any)."""
     fits = [
-        ((bool(rule.target), bool(rule.name) + bool(rule.country)), rule.rule)
+        (bool(rule.name) + bool(rule.country), rule.rule)
         for rule in taxes
-        if rule.fraction == tax.rate
-        and rule.name in ("", tax.name)
-        and rule.country in ("", tax.country)
-        and rule.target in ("", target)
+        if rule.fraction == tax.rate and rule.name in ("", tax.name) and rule.country in ("", tax.country)
     ]
     best = {name for exactness, name in fits if exactness == max(fits)[0]}
     return best.pop() if len(best) == 1 else None
@@ -275,9 +270,7 @@ def _tax(order: Order, item: Line | Charge, item_id: str, settings: Settings) ->
             expected={"tax": "a rate, net and gross amounts"},
             actual={"line": item_id, "name": item.name, "tax mode": order.tax_mode},
         )
-    elif item.tax is not None and any(
-        tax_rule(item.tax, settings.taxes, target) is None for target in settings.back_offices
-    ):
+    elif item.tax is not None and tax_rule(item.tax, settings.taxes) is None:
         tax = item.tax
         yield Finding(
             kind="tax_unmapped",

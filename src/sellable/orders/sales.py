@@ -65,7 +65,7 @@ def drafts(
     slices = _slices(goods(order, kits), assignment, settings, taken)
     rank = {place.name: number for number, place in enumerate(settings.locations)}
     ways = sorted({s.way for s in slices}, key=lambda way: (rank[way.location], way))
-    charges = _charges(order, slices, settings, ways[0].target if ways else "")
+    charges = _charges(order, slices, settings)
     included = _included(order)
     header = _header(order, settings, included, today_zone)
     parts: list[Part] = []
@@ -81,8 +81,7 @@ def drafts(
             ref=part_ref(settings.commercetools.project, order.order_id, number),
             location=way.location,
             tax_rule=mine[0].share.rule,
-            carrier=way.carrier or header.carrier,
-            service=way.service,
+            carrier=(way.service if whole else "") or way.carrier or header.carrier,
             note=f"{header.note}, part {number} of {len(ways)}" + (f", service {way.service}" if way.service else ""),
             lines=tuple(lines),
             charges=tuple(_sale_charge(charge, included, order.digits) for charge in extra),
@@ -180,9 +179,8 @@ def _slices(
             raise ValueError(f"line {line.line_id}: {places} does not place {line.quantity} units")
         rule = routes.get(taken.get(line.line_id, ""))
         going = (rule.carrier, rule.service) if rule else ("", "")
-        # The tax code is that of the back office which takes the units; the money is the same everywhere.
         targets = [rule.target if rule else masters[place] for place, _ in places]
-        whole = _share(line, settings, targets[0] if targets else "")
+        whole = _share(line, settings)
         weights = [units for _, units in places]
         nets, taxes = _split(whole.net, weights), _split(whole.tax, weights)
         found += [
@@ -191,15 +189,15 @@ def _slices(
                 sku=sku,
                 units=units,
                 way=_Way(place, target, *going),
-                share=Share(rule=_share(line, settings, target).rule, net=net, tax=tax),
+                share=Share(rule=whole.rule, net=net, tax=tax),
             )
             for (place, units), target, net, tax in zip(places, targets, nets, taxes, strict=True)
         ]
     return found
 
 
-def _share(item: Line | Charge, settings: Settings, target: str) -> Share:
-    rule = tax_rule(item.tax, settings.taxes, target) if item.tax else None
+def _share(item: Line | Charge, settings: Settings) -> Share:
+    rule = tax_rule(item.tax, settings.taxes) if item.tax else None
     if rule is None or item.taxed is None:
         raise LookupError(f"{item.name}: no tax rule for {item.tax}")
     return Share(rule=rule, net=item.taxed.net, tax=item.taxed.tax)
@@ -286,29 +284,27 @@ class _Extra(msgspec.Struct, frozen=True, kw_only=True):
     share: Share
 
 
-def _charges(order: Order, slices: Sequence[_Slice], settings: Settings, target: str) -> list[_Extra]:
-    """Charges worth anything, under the tax rules of the back office that books them. A discount without a rate of its
-    own is spread over the rules it lowers."""
+def _charges(order: Order, slices: Sequence[_Slice], settings: Settings) -> list[_Extra]:
+    """Charges worth anything. A discount without a rate of its own is spread over the rules it lowers."""
     cin7 = settings.cin7_core
     services = {"shipping": cin7.shipping_service, "custom": cin7.custom_service, "discount": cin7.discount_service}
     sold = {s.line.line_id for s in slices}
     found = [
-        _Extra(kind="custom", service=cin7.custom_service, quantity=line.quantity, share=_share(line, settings, target))
+        _Extra(kind="custom", service=cin7.custom_service, quantity=line.quantity, share=_share(line, settings))
         for line in order.lines
         if line.line_id not in sold and line.total
     ]
     worth = [charge for charge in order.charges if charge.total or (charge.taxed and charge.taxed.tax)]
     for charge in worth:
         if charge.tax:
-            share = _share(charge, settings, target)
+            share = _share(charge, settings)
             extra = _Extra(
                 kind=charge.kind, service=services[charge.kind], quantity=charge.quantity, share=share
             )  # fmt: skip
             found.append(extra)
-    lowered = [msgspec.structs.replace(s.share, rule=_share(s.line, settings, target).rule) for s in slices]
     for charge in worth:
         if not charge.tax:
-            shares = _spread(charge, [*lowered, *(c.share for c in found)])
+            shares = _spread(charge, [*(s.share for s in slices), *(c.share for c in found)])
             found += [
                 _Extra(kind=charge.kind, service=services[charge.kind], quantity=1, share=share) for share in shares
             ]
