@@ -5,7 +5,7 @@ One rule: whatever else is wrong with an order, its units are sold; they leave A
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -369,7 +369,8 @@ def begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
     """Whether any of the order's sales exists, or may be on its way: then nothing is planned anew."""
     if any(p.sale_id is not None for p in parts):
         return True
-    return any(op.kind.startswith("sale.") for op in operations.open_in_lane(tx, lane_of(order_id)))
+    open_ = operations.open_in_lane(tx, lane_of(order_id))
+    return any(op.kind.startswith("sale.") or op.kind == "order.import" for op in open_)
 
 
 def _goods(order: Order) -> list[list[Any]]:
@@ -437,7 +438,7 @@ def retry(tx: Tx, order_id: str, now: datetime, context: Context) -> bool:
         return True
     book.stage(tx, order_id, "exporting", now)
     for part in held:
-        _again(tx, part, revised.get(part.location), now, context)
+        _again(tx, part, revised.get(part.part), now, context)
     book.tell(tx, order_id, "tried again", now, parts=[p.part for p in held])
     return True
 
@@ -464,24 +465,41 @@ def accept_totals(tx: Tx, order_id: str, actor: str, reason: str, now: datetime,
 
 def _revised(
     tx: Tx, order: Order, parts: Sequence[Any], context: Context
-) -> dict[str, sales.Part] | list[Finding]:  # fmt: skip
-    """What the parts' sales shall be by today's settings, by location; or why there can be none."""
+) -> dict[int, sales.Part] | list[Finding]:  # fmt: skip
+    """What the parts' sales shall be by today's settings, by number; or why there can be none."""
     if found := wrong_with(tx, order, context):
         return found
     kits = kits_in(tx, order)
     assignment: dict[str, list[tuple[str, int]]] = {}
+    taken: dict[str, str] = {}
+    carried: dict[Any, int] = {}
     for part in parts:
-        for line in tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part):
+        lines = tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part)
+        carried[_carries(part.location, [(line.line_id, line.units) for line in lines])] = part.part
+        for line in lines:
             assignment.setdefault(line.line_id, []).append((part.location, line.units))
-    if len({p.location for p in parts}) < len(parts) or any(
+            taken[line.line_id] = line.rule
+    if any(
         sum(units for _, units in assignment.get(line.line_id, ())) != line.quantity
         for line in rules.goods(order, kits)
     ):
-        return {}  # Moved or edited by hand: the sales stay as they were planned.
+        return {}  # Edited by hand: the sales stay as they were planned.
     zone = ZoneInfo(context.settings.cin7_core.time_zone)
-    planned = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
-    trouble = [p for p in planned if isinstance(p, Finding)]
-    return trouble or {p.location: p for p in planned if isinstance(p, sales.Part)}
+    planned = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone, taken=taken)
+    if trouble := [p for p in planned if isinstance(p, Finding)]:
+        return trouble
+    again = {
+        p.part: p
+        for p in planned
+        if isinstance(p, sales.Part)
+        and carried.get(_carries(p.location, [(line, units) for line, _, units in p.lines])) == p.part
+    }
+    # Moved by hand, or its lines leave by other ways now: all stay as planned, for charges stand on one part only.
+    return again if len(again) == len(parts) else {}
+
+
+def _carries(location: str, lines: Iterable[tuple[str, int]]) -> tuple[str, tuple[tuple[str, int], ...]]:
+    return location, tuple(sorted(lines))
 
 
 def _with_its_header(draft: SaleDraft, part: Any) -> SaleDraft:
@@ -498,7 +516,7 @@ def _again(tx: Tx, part: Any, revised: sales.Part | None, now: datetime, context
     state = tx.value(
         book.sql.revise_part, order_id=part.order_id, part=part.part, draft=draft, expected=expected
     )  # fmt: skip
-    if state == "planned":
+    if state == "planned" or part.target in rules.ONE_CALL:
         context.owe_part(tx, part.order_id, part.part, part.target, now, search=True)
     else:
         context.owe(tx, part.order_id, part.target, "sale.lines", {"part": part.part}, now)

@@ -11,6 +11,7 @@ from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
+from sellable.orders.rules import ONE_CALL
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.ids import Ids
@@ -22,12 +23,15 @@ BACK_OFFICE = "cin7_core"
 """Where an order becomes a sale by steps: a draft, its lines, its authorisation (export)."""
 ORDER_PRIORITY = 1
 SETTLED_BY_CANCEL = (
-    "backordered", "line_changed", "missing_sku_on_line", "order_refused", "order_stuck", "order_waiting_too_long",
-    "sale_changed_by_staff", "tax_unmapped", "totals_differ",
+    "backordered", "import_differs", "line_changed", "missing_sku_on_line", "order_refused", "order_stuck",
+    "order_waiting_too_long", "route_missing", "sale_changed_by_staff", "tax_unmapped", "totals_differ",
 )  # fmt: skip
 """Cases of one order that nobody must work on once the order is cancelled."""
 
-SETTLED_BY_EXPORT = ("order_refused", "order_waiting_too_long", "sale_changed_by_staff", "totals_differ")
+SETTLED_BY_EXPORT = (
+    "import_differs", "order_refused", "order_waiting_too_long", "route_missing", "sale_changed_by_staff",
+    "totals_differ",
+)  # fmt: skip
 """Cases that are over when every part of the order is an authorised sale."""
 
 
@@ -49,6 +53,13 @@ def offices_of(settings: Settings) -> dict[str, Office]:
             search_settle_seconds=cin7.search_settle_seconds,
         )
     ]  # fmt: skip
+    if (warehouse := settings.orderflow) is not None:
+        offices.append(
+            Office(
+                name="orderflow", visibility_lag_seconds=warehouse.visibility_lag_seconds,
+                search_settle_seconds=warehouse.search_settle_seconds,
+            )
+        )  # fmt: skip
     return {office.name: office for office in offices}
 
 
@@ -106,7 +117,8 @@ class Context:
 
     def owe_part(self, tx: Tx, order_id: str, part: int, target: str, now: datetime, *, search: bool) -> None:
         """The first step of a part's sale; `search` where something of an earlier attempt may be there."""
-        self.owe(tx, order_id, target, "sale.create", {"part": part, "search": search}, now)
+        kind = "order.import" if target in ONE_CALL else "sale.create"
+        self.owe(tx, order_id, target, kind, {"part": part, "search": search}, now)
 
     def owe_visible(self, tx: Tx, order_id: str, payload: Mapping[str, Any], now: datetime) -> None:
         """Evidence counts only after the master's view had time to show it; waited for apart from the order's lane."""

@@ -88,7 +88,7 @@ class Exporting:
     def created(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """Records the one sale of the part and owes its lines."""
         if isinstance(outcome, Rejected):
-            return self._refused(tx, op, outcome, now)
+            return refused(tx, op, outcome, now, self._context)
         if not isinstance(outcome, Done) or outcome.result.get("nothing"):
             return None
         order_id, number = op.payload["order_id"], op.payload["part"]
@@ -168,7 +168,7 @@ class Exporting:
     def lines_settled(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """Compares the master's totals with the order's to the cent; only equal ones are authorised."""
         if isinstance(outcome, Rejected):
-            return self._refused(tx, op, outcome, now)
+            return refused(tx, op, outcome, now, self._context)
         part = self._writable(tx, op)
         if part is None or not isinstance(outcome, Done) or outcome.result.get("skipped"):
             return None
@@ -182,7 +182,7 @@ class Exporting:
     def authorised(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """The sale holds stock: evidence follows once visible, the storefront is told, backorders get an owner."""
         if isinstance(outcome, Rejected):
-            return self._refused(tx, op, outcome, now)
+            return refused(tx, op, outcome, now, self._context)
         part = self._writable(tx, op)
         if part is None or not isinstance(outcome, Done) or outcome.result.get("skipped"):
             return None
@@ -237,26 +237,6 @@ class Exporting:
             differences=[list(d) for d in differences],
         )  # fmt: skip
         return True
-
-    def _refused(self, tx: Tx, op: Operation, outcome: Rejected, now: datetime) -> None:
-        order_id, number = op.payload["order_id"], op.payload["part"]
-        part = book.part_of(tx, order_id, number)
-        book.tell(tx, order_id, "refused by the back office", now, part=number, step=op.kind, cause=outcome.cause[:300])
-        if part.state not in ("planned", *WRITABLE):
-            return
-        if outcome.detail.get("code") == "voided":
-            tx.run(book.sql.sale_gone, order_id=order_id, part=number)
-        tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="held")
-        self._context.open_case(
-            tx,
-            "order_refused",
-            f"order:{order_id}",
-            now,
-            expected={"step": op.kind},
-            actual={"cause": outcome.cause, **outcome.detail},
-            evidence=[f"operation:{op.id}", f"order:{order_id}"],
-        )
-        book.stage(tx, order_id, "held", now, "order_refused")
 
     # --- Visibility ---------------------------------------------------------------------------------------------------
 
@@ -325,6 +305,28 @@ class Noting:
                 tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
             done = "noting is left to others" if outcome.result.get("shadow") else "noted at the storefront"
             book.tell(tx, order_id, done, now, part=number)
+
+
+def refused(tx: Tx, op: Operation, outcome: Rejected, now: datetime, context: Context) -> None:
+    """A step towards a part's sale was refused for good: it is held behind a case, unless it is cancelled by now."""
+    order_id, number = op.payload["order_id"], op.payload["part"]
+    part = book.part_of(tx, order_id, number)
+    book.tell(tx, order_id, "refused by the back office", now, part=number, step=op.kind, cause=outcome.cause[:300])
+    if part.state not in ("planned", *WRITABLE):
+        return
+    if outcome.detail.get("code") == "voided":
+        tx.run(book.sql.sale_gone, order_id=order_id, part=number)
+    tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="held")
+    context.open_case(
+        tx,
+        "order_refused",
+        f"order:{order_id}",
+        now,
+        expected={"step": op.kind},
+        actual={"cause": outcome.cause, **outcome.detail},
+        evidence=[f"operation:{op.id}", f"order:{order_id}"],
+    )
+    book.stage(tx, order_id, "held", now, "order_refused")
 
 
 def choose(rows: Sequence[SaleRow]) -> SaleRow:

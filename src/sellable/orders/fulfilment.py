@@ -25,8 +25,9 @@ from sellable.domain.orders import Parcel, Shipment
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import despatch
 from sellable.orders.context import STOREFRONT, Context, shadowed
-from sellable.orders.evidence import allocated, components_of, demand_of, revoke
+from sellable.orders.evidence import allocated, asked_of, components_of, demand_of, revoke
 from sellable.orders.export import differing, went_out
+from sellable.orders.rules import ONE_CALL
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.inbox import InboxRow
 from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected
@@ -51,6 +52,13 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         # It began before the newest thing we know of this sale: it may show what was, so it is read once more.
         want(tx, part.target, "sale", [sale.sale_id], 2, now)
         return
+    if part.target in ONE_CALL and sale.status == "other":
+        # A word of a warehouse that nobody mapped proves nothing, for better or worse.
+        context.open_case(
+            tx, "sale_state_unknown", f"vendor:{part.target}", now, expected={"state": "one that is mapped"},
+            actual={"state": sale.raw_status, "order": part.order_id},
+        )  # fmt: skip
+        return
     if sale.faults:
         context.open_case(
             tx, "shipment_unmatched", f"order:{part.order_id}", now, expected={"sale": "readable"},
@@ -74,12 +82,10 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         holds=holds,
         a0=a0,
     )
-    found = [_shipped(tx, part, shipment, now, context) for shipment in sale.shipments]
-    if found and not sale.faults:
-        _contradicted(tx, part, [conflict for each in found for conflict in each], now, context)
+    take_shipments(tx, part, sale.shipments, now, context, whole=not sale.faults)
     if sale.picked and not part.picked and not sale.shipments:
         _picked(tx, part, now, context)
-    _finish(tx, head, part, a1, now)
+    finish(tx, head, part, a1, now)
 
 
 def _picked(tx: Tx, part: Any, now: datetime, context: Context) -> None:
@@ -125,8 +131,8 @@ def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context)
     left = dict.fromkeys((line.sku for line in sale.lines), 0)
     for line in sale.lines:
         left[line.sku] += line.quantity
-    for carried in tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part):
-        left[carried.sku] = left.get(carried.sku, 0) - carried.units
+    for sku, units in asked_of(tx, part):
+        left[sku] = left.get(sku, 0) - units
     more = {"part": part.part, "units": {sku: units for sku, units in sorted(left.items()) if units > 0}}
     said = tx.value(book.sql.last_told, order_id=part.order_id, what=MORE_ON_THE_SALE, part=part.part)
     if said == more or not (said or more["units"]):
@@ -208,6 +214,15 @@ def _report(tx: Tx, part: Any, actual: dict[str, Any], now: datetime, context: C
 
 
 # --- Shipments -------------------------------------------------------------------------------------------------------
+
+
+def take_shipments(
+    tx: Tx, part: Any, shipments: Sequence[Shipment], now: datetime, context: Context, *, whole: bool
+) -> None:
+    """Takes what left of a part; `whole` says that nothing about these shipments could not be read."""
+    found = [_shipped(tx, part, shipment, now, context) for shipment in shipments]
+    if found and whole:
+        _contradicted(tx, part, [conflict for each in found for conflict in each], now, context)
 
 
 def _contradicted(
@@ -345,7 +360,8 @@ def _movements(part: Any, shipment: Shipment, carried: Sequence[despatch.Carried
     ]
 
 
-def _finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
+def finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
+    """When everything of a part has left, as read before causal `a1`, its units are contained for good."""
     order_id, number = part.order_id, part.part
     lines = tx.all(book.sql.part_lines, order_id=order_id, part=number)
     if not lines or any(line.shipped < line.units for line in lines):
