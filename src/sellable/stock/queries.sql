@@ -670,6 +670,12 @@ FROM unnest(%(sku)s::text[], %(normal)s::text[], %(name)s::text[], %(sellable)s:
 ON CONFLICT (sku) DO UPDATE SET normal = excluded.normal, name = excluded.name, sellable = excluded.sellable,
     service = excluded.service, kit = excluded.kit, fault = excluded.fault, seen_at = excluded.seen_at;
 
+-- name: note_products
+-- SKUs of which nothing more is known than that a warehouse has them.
+INSERT INTO product (sku, normal, name, sellable, service, kit, fault, seen_at)
+SELECT sku, normal, '', true, false, false, '', %(at)s FROM unnest(%(sku)s::text[], %(normal)s::text[]) AS t (sku, normal)
+ORDER BY sku ON CONFLICT (sku) DO NOTHING;
+
 -- name: recipe_now
 -- The stored recipe of a kit.
 SELECT component, units, version FROM recipe WHERE sku = %(sku)s ORDER BY component;
