@@ -34,6 +34,8 @@ ORDERFLOW_CALLS_PER_MINUTE_MIN = 10
 """Fewer leave nothing for the four kinds of calls after a burst of five."""
 ADDRESS_WORDS = ("line1", "line2", "city", "region", "company", "postcode", "country")
 ADDRESS_LINES_MAX = 6
+FREE_FIELDS = (*(f"userDefined{number}" for number in range(1, 6)), "customerComment")
+"""Fields of an OrderFlow order that mean nothing to it."""
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 RATE_DIGITS = 5
 RATE_MAX = 1_000_000
@@ -413,6 +415,13 @@ def _said(house: OrderFlow, settings: Settings) -> Found:
         if not _is_template(line):
             mend = f"Use only {', '.join(f'{{{word}}}' for word in ADDRESS_WORDS)}."
             yield "orderflow.address_lines", f'"{line}" is no address line', mend
+    for name in ("order_number_field", "note_field"):
+        if getattr(house, name) not in ("", *FREE_FIELDS):
+            yield (
+                f"orderflow.{name}",
+                "is a field that OrderFlow gives a meaning",
+                f"Name one of {_quoted(FREE_FIELDS)}.",
+            )
     if house.order_number_field and house.order_number_field == house.note_field:
         yield "orderflow.note_field", "is the field of the order number already", "Name another one, or leave it empty."
     if house.tax_codes and (missing := sorted({tax.rule for tax in settings.taxes} - house.tax_codes.keys())):

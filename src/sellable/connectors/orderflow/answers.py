@@ -12,7 +12,7 @@ import re
 from sellable.connectors.kit import answers as kit
 from sellable.connectors.orderflow import wire
 from sellable.connectors.orderflow.wire import TITLE, Cut, Garbled, Node
-from sellable.connectors.port import Misconfigured, Refused, Unavailable, VendorError
+from sellable.connectors.port import LimitReached, Misconfigured, Refused, Unavailable, VendorError
 from sellable.runtime.http import Answer
 
 NOT_FOUND = "not_found"
@@ -36,9 +36,9 @@ def document(answer: Answer, *, write: bool) -> Node:
     is cut off is Unavailable, and what is whole but nothing we take is Refused.
     """
     if not 200 <= answer.status < 300:
-        error = kit.verdict(answer, vendor=TITLE, table=TABLE, says=lambda body: _said(answer.status, body))
-        assert error is not None
-        raise error
+        refusal = kit.verdict(answer, vendor=TITLE, table=TABLE, says=lambda body: _said(answer.status, body))
+        assert refusal is not None
+        raise refusal
     if _PAGE.search(answer.body[:2048]):
         raise _page(answer.body, write=write)
     try:
@@ -47,8 +47,8 @@ def document(answer: Answer, *, write: bool) -> Node:
         if answer.body and not wire.is_xml(answer.body):
             raise _unexpected("a text", answer.body, write=write) from None
         raise _garbled(error, write=write) from error
-    if error := _error_in(root):
-        raise error
+    if found := _error_in(root):
+        raise found
     return root
 
 
@@ -101,7 +101,7 @@ def _of_sentence(sentence: str, family: kit.Family, code: str) -> VendorError:
     said = sentence[:SENTENCE_MAX]
     if found := _STATUS.search(said):
         family, code = kit.family_of(int(found[1]), "", TABLE), found[1]
-        family = Unavailable if family is kit.LimitReached else family
+        family = Unavailable if family is LimitReached else family
     elif _DENIED.search(said):
         family, code = Misconfigured, "denied"
     elif _ABSENT.search(said):

@@ -24,6 +24,7 @@ SHIPMENT, ITEM = "entity:shipment", "entity:order"
 KINDS = ("shipping", "custom", "discount")
 LINES_MAX = 6
 
+Item = SaleLine | SaleCharge
 Money = tuple[Decimal, Decimal, Decimal]
 """Net, gross and tax in major units."""
 
@@ -54,9 +55,9 @@ def _header(draft: SaleDraft, settings: OrderFlow, zone: tzinfo) -> list[Field]:
             raise Refused(
                 f"a charge of kind {charge.kind!r}", code="charge_kind", detail={"charge": charge.description}
             )
-    shipping = [charge for charge in draft.charges if charge.kind == "shipping"]
+    shipping: list[Item] = [charge for charge in draft.charges if charge.kind == "shipping"]
     # Custom lines and discounts on the total are no lines here, so they are part of what the goods come to.
-    goods = [*draft.lines, *(charge for charge in draft.charges if charge.kind != "shipping")]
+    goods: list[Item] = [*draft.lines, *(charge for charge in draft.charges if charge.kind != "shipping")]
     values = {
         "state": settings.order_state or None,
         "validated": _flag(settings.validated),
@@ -83,15 +84,13 @@ def _line(prefix: str, line: SaleLine, draft: SaleDraft, settings: OrderFlow) ->
         raise Refused(f"{line.sku} is a kit, and only goods go out", code="kit", detail={"sku": line.sku})
     if type(line.quantity) is not int or line.quantity <= 0:
         raise Refused(f"{line.quantity} units of {line.sku}", code="quantity", detail={"sku": line.sku})
-    net, gross, tax = whole = _money([line], draft)
-    unit_net, unit_gross, unit_tax = (_unit(amount, line.quantity, draft.digits) for amount in whole)
+    totals = _totals("totalPrice", "totalTax", [line], draft)
+    unit_net, unit_gross, unit_tax = (_unit(amount, line.quantity, draft.digits) for amount in _money([line], draft))
     values = {
         "product.externalReference": _exact("product", line.sku),
         "quantity": str(line.quantity),
         "description": line.name[:NAME_MAX] or None,
-        "totalPriceNet": _text(net, draft),
-        "totalPriceGross": _text(gross, draft),
-        "totalTax": _text(tax, draft),
+        **totals,
         "totalTaxCode": _code(line.tax_rule, settings),
         "unitPriceNet": unit_net,
         "unitPriceGross": unit_gross,
@@ -185,15 +184,13 @@ def _address(prefix: str, address: Address, email: str, settings: OrderFlow) -> 
 # --- Money -----------------------------------------------------------------------------------------------------------
 
 
-def _money(items: Sequence[SaleLine | SaleCharge], draft: SaleDraft) -> Money:
+def _money(items: Sequence[Item], draft: SaleDraft) -> Money:
     """Net, gross and tax of items; a total holds its tax or not as the draft says."""
     total, tax = sum((item.total for item in items), Decimal(0)), sum((item.tax for item in items), Decimal(0))
     return (total - tax, total, tax) if draft.tax_included else (total, total + tax, tax)
 
 
-def _totals(
-    price: str, tax_name: str, items: Sequence[SaleLine | SaleCharge], draft: SaleDraft
-) -> dict[str, str | None]:
+def _totals(price: str, tax_name: str, items: Sequence[Item], draft: SaleDraft) -> dict[str, str | None]:
     net, gross, tax = _money(items, draft)
     return {f"{price}Net": _text(net, draft), f"{price}Gross": _text(gross, draft), tax_name: _text(tax, draft)}
 
@@ -224,7 +221,7 @@ def _code(rule: str, settings: OrderFlow) -> str | None:
     return settings.tax_codes[rule]
 
 
-def _only_code(items: Sequence[SaleLine | SaleCharge], settings: OrderFlow) -> str | None:
+def _only_code(items: Sequence[Item], settings: OrderFlow) -> str | None:
     """The code all items share; None when they are several or none: one code would be a lie."""
     codes = {_code(item.tax_rule, settings) for item in items}
     return codes.pop() if len(codes) == 1 else None

@@ -222,8 +222,8 @@ def order(root: Node, *, ref: str, sites: Sites, states: Mapping[str, Stage]) ->
     shipments = [each for box in node.all("shipments") for each in box.all("shipment")]
     shipped = [stage_of(each.get("state") or "", states) for each in shipments]
     lines, more = _lines(node, shipments, states)
-    # An order is as far as its least advanced live part; where it tells no lines, as far as it says itself.
-    live = [each.stage for each in lines if each.stage != "cancelled"] or [stage]
+    # An order is as far as its least advanced live line; where lines tell nothing, as far as it says itself.
+    live: list[Stage] = [each.stage or stage for each in lines if each.stage != "cancelled"] or [stage]
     reached = {*live, *shipped, stage}
     site = next((each.get("site") or "" for each in shipments if each.get("site")), "")
     return Sale(
@@ -239,7 +239,7 @@ def order(root: Node, *, ref: str, sites: Sites, states: Mapping[str, Stage]) ->
         updated="",
         raw_status=state,
         faults=(*faults, *more),
-        stage="cancelled" if stage == "cancelled" else min((each or "unknown" for each in live), key=_rank),
+        stage="cancelled" if stage == "cancelled" else min(live, key=_rank),
         late=not _LATE.isdisjoint(reached),
     )
 
