@@ -224,6 +224,7 @@ def order(root: Node, *, ref: str, sites: Sites, states: Mapping[str, Stage]) ->
     lines, more = _lines(node, shipments, states)
     # An order is as far as its least advanced live line; where lines tell nothing, as far as it says itself.
     live: list[Stage] = [each.stage or stage for each in lines if each.stage != "cancelled"] or [stage]
+    least: Stage = min(live, key=_rank)
     reached = {*live, *shipped, stage}
     site = next((each.get("site") or "" for each in shipments if each.get("site")), "")
     return Sale(
@@ -239,7 +240,7 @@ def order(root: Node, *, ref: str, sites: Sites, states: Mapping[str, Stage]) ->
         updated="",
         raw_status=state,
         faults=(*faults, *more),
-        stage="cancelled" if stage == "cancelled" else min(live, key=_rank),
+        stage="cancelled" if stage == "cancelled" else least,
         late=not _LATE.isdisjoint(reached),
     )
 
