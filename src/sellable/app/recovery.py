@@ -17,7 +17,7 @@ from sellable.app.desk import CaseDesk
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.domain.stock import Priority
-from sellable.orders.context import BACK_OFFICE, STOREFRONT
+from sellable.orders.context import STOREFRONT
 from sellable.runtime import operations
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx
@@ -53,7 +53,9 @@ def begin(tx: Tx, settings: Settings, clock: Clock, actor: str, made_at: datetim
     tx.run(operations.sql.drop_old_readings, now=now, kinds=list(READINGS))
     tx.run(entries.sql.abandon_all_sweeps, at=now)
     demand.revoke_all(tx, now)
-    want(tx, BACK_OFFICE, "sale", [r.sale_id for r in tx.all(book.sql.all_allocations_doubtful)], 2, now)
+    doubtful = tx.all(book.sql.all_allocations_doubtful)
+    for target in sorted({sale.target for sale in doubtful}):
+        want(tx, target, "sale", [sale.sale_id for sale in doubtful if sale.target == target], 2, now)
     skus = {r.sku for r in tx.all(entries.sql.forget_baselines, seq=seq, at=now)}
     dirty.mark(tx, skus, Priority.LOWER, "restored", now)
     between = {"backup": made_at.isoformat(), "restored": now.isoformat()}

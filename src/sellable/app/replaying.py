@@ -9,6 +9,7 @@ from typing import Any
 from sellable.app import acts
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of
+from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.desk import quarantine
 from sellable.desk.cases import Case
@@ -74,7 +75,8 @@ def meanings(settings: Settings, ids: Ids) -> dict[str, Meaning]:
             if what == "order":
                 count += capture.retry(tx, key, now, context)
             elif what == "sale":
-                want(tx, BACK_OFFICE, "sale", [key], 1, now)
+                part = tx.one(book.sql.part_of_sale, sale_id=key)
+                want(tx, part.target if part else BACK_OFFICE, "sale", [key], 1, now)
                 count += 1
             elif what == "operation":
                 count += _tell_again(tx, key, now, ids)

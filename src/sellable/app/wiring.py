@@ -16,7 +16,7 @@ import httpx2
 
 from sellable.app.desk import CaseDesk
 from sellable.app.duties import ATTEMPTS_MAX, Carry, carried, looked
-from sellable.app.layout import masters_of
+from sellable.app.layout import age_limits
 from sellable.config.secrets import key_of
 from sellable.config.settings import Settings
 from sellable.connectors import cin7_core, commercetools
@@ -77,8 +77,7 @@ def take(tx: Tx, order: Order, now: datetime, *, context: Context) -> None:
 
 def stale(settings: Settings, tx: ReadTx, now: datetime) -> bool:
     """Whether any master's numbers are older than the settings allow: then nothing rises."""
-    limit = timedelta(minutes=settings.cin7_core.max_age_minutes)
-    return any(masters.stale(tx, name, limit, now) for name in masters_of(settings))
+    return any(masters.stale(tx, name, limit, now) for name, limit in age_limits(settings).items())
 
 
 def seal_of(settings: Settings) -> Seal:

@@ -76,8 +76,8 @@ SELECT * FROM order_part WHERE ref = %(ref)s;
 
 -- name: insert_part
 -- A part of an order.
-INSERT INTO order_part (order_id, part, location, ref, state, draft, expected, at)
-VALUES (%(order_id)s, %(part)s, %(location)s, %(ref)s, 'planned', %(draft)s::jsonb, %(expected)s::jsonb, %(at)s)
+INSERT INTO order_part (order_id, part, target, location, ref, state, draft, expected, at)
+VALUES (%(order_id)s, %(part)s, %(target)s, %(location)s, %(ref)s, 'planned', %(draft)s::jsonb, %(expected)s::jsonb, %(at)s)
 ON CONFLICT (order_id, part) DO NOTHING;
 
 -- name: drop_planned_parts
@@ -86,14 +86,20 @@ DELETE FROM order_part WHERE order_id = %(order_id)s AND state IN ('planned', 'h
 
 -- name: insert_part_lines
 -- What a part carries.
-INSERT INTO part_line (order_id, part, line_id, sku, units)
-SELECT %(order_id)s, %(part)s, line_id, sku, units
-FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[]) AS t (line_id, sku, units)
+INSERT INTO part_line (order_id, part, line_id, sku, units, rule)
+SELECT %(order_id)s, %(part)s, line_id, sku, units, rule
+FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[], %(rule)s::text[]) AS t (line_id, sku, units, rule)
 ON CONFLICT DO NOTHING;
 
 -- name: part_lines
 -- What a part carries, in line order.
-SELECT line_id, sku, units, shipped FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
+SELECT line_id, sku, units, shipped, rule FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
+
+-- name: lines_beside
+-- Lines that other sales of the order carry from the same location: they leave by another carrier or service level.
+SELECT DISTINCT l.line_id FROM part_line l JOIN order_part p USING (order_id, part)
+WHERE l.order_id = %(order_id)s AND l.part <> %(part)s AND p.location = %(location)s AND p.state <> 'dropped'
+ORDER BY l.line_id;
 
 -- name: ship_part_lines
 -- Units of a part that left.
@@ -134,9 +140,9 @@ UPDATE order_part SET allocation_seq = nextval('causal_seq') WHERE order_id = %(
 RETURNING allocation_seq;
 
 -- name: all_allocations_doubtful
--- What was known of the sales in hand is out of date. Answers the sales.
+-- What was known of the sales in hand is out of date. Answers the sales and where they are.
 UPDATE order_part SET allocation_seq = nextval('causal_seq'), verified_seq = 0
-WHERE sale_id IS NOT NULL AND state IN ('created', 'compared', 'authorised', 'held', 'voiding') RETURNING sale_id;
+WHERE sale_id IS NOT NULL AND state IN ('created', 'compared', 'authorised', 'held', 'voiding') RETURNING target, sale_id;
 
 -- name: lock_operations
 -- What is open in an order's lane, locked: nobody can claim it until this transaction ends.
@@ -192,26 +198,27 @@ UPDATE order_part AS p SET verified_seq = walk.seq FROM older, walk
 WHERE (p.order_id, p.part) = (older.order_id, older.part);
 
 -- name: sales_walked
--- A complete walk of changed sales began at this number. The list knows a change later than the stock numbers do, so
+-- A complete walk of a back office's changed sales began at this number. The list knows a change later than the stock numbers do, so
 -- a sale it shows unchanged is known to have held its units when a walk two minutes ago began, not now.
 WITH noted AS (INSERT INTO sales_walk (seq, at) VALUES (%(seq)s, app_now()) ON CONFLICT DO NOTHING),
 forgotten AS (DELETE FROM sales_walk WHERE at < app_now() - interval '1 hour'),
 proved AS (SELECT max(seq) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes')
 UPDATE order_part SET verified_seq = proved.seq FROM proved
-WHERE state = 'authorised' AND verified_seq < proved.seq AND sale_updated IS NOT NULL
+WHERE target = %(target)s AND state = 'authorised' AND verified_seq < proved.seq AND sale_updated IS NOT NULL
     AND (list_updated IS NULL OR list_updated <= sale_updated);
 
 -- name: unverified
--- Which of these parts have not been seen to hold their units after a causal number.
+-- Which of these parts at a back office have not been seen to hold their units after a causal number.
 SELECT p.order_id, p.location, p.sale_id FROM order_part p
 JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
-WHERE p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held') AND p.verified_seq <= %(after)s;
+WHERE p.target = %(target)s AND p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held')
+    AND p.verified_seq <= %(after)s;
 
 -- name: sales_of_pairs
--- Sales of these orders' parts.
-SELECT p.order_id, p.location, p.sale_id, p.state FROM order_part p
+-- Sales of these orders' parts, and where they are.
+SELECT DISTINCT p.target, p.sale_id FROM order_part p
 JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
-WHERE p.sale_id IS NOT NULL;
+WHERE p.sale_id IS NOT NULL ORDER BY 1, 2;
 
 -- name: insert_shipment
 -- A shipment once.

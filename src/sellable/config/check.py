@@ -7,25 +7,36 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
+import string
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from sellable.config.problems import Lines, Problem, child
 from sellable.config.secrets import key_of
-from sellable.config.settings import OWN_RATE, Settings, TaxMap
+from sellable.config.settings import OWN_RATE, OrderFlow, Settings, TaxMap
 from sellable.domain.stock import State
 
-MASTERS = ("cin7_core",)
+ORDERFLOW = "orderflow"
+MASTERS = ("cin7_core", ORDERFLOW)
 """Systems that can own the stock of a location."""
 OUTSIDE = (State.SUPPLIER, State.CUSTOMER, State.UNEXPLAINED)
 CIN7_CALLS_PER_MINUTE_MAX = 60
 """Calls in 60 s for each application key (Cin7 Core API documentation, "API limits")."""
 CIN7_PAGE_ROWS = 1000
+ORDERFLOW_CALLS_PER_MINUTE_MIN = 10
+"""Fewer leave nothing for the four kinds of calls after a burst of five."""
+ADDRESS_WORDS = ("line1", "line2", "city", "region", "company", "postcode", "country")
+ADDRESS_LINES_MAX = 6
+FREE_FIELDS = (*(f"userDefined{number}" for number in range(1, 6)), "customerComment")
+"""Fields of an OrderFlow order that mean nothing to it."""
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 RATE_DIGITS = 5
 RATE_MAX = 1_000_000
 COMMERCETOOLS_PAGE_ROWS = 500
@@ -61,6 +72,7 @@ def check(
         *_console(settings),
         *_numbers(settings, ""),
         *_rest(settings),
+        *_orderflow(settings),
     ]
     lines = lines or Lines()
     problems = [Problem(line=lines.of(key), key=key, message=says, mend=mend) for key, says, mend in found]
@@ -106,7 +118,8 @@ def _states(settings: Settings) -> Found:
         yield f"states[{index}].bin", says, "Keep one rule for each bin."
     ruled = {rule.location for rule in settings.states}
     for index, location in enumerate(settings.locations):
-        if location.name not in ruled:
+        # OrderFlow tells each product's states itself.
+        if location.name not in ruled and location.master != ORDERFLOW:
             yield (
                 f"locations[{index}].name",
                 f'no state rule names the location "{location.name}", so nothing there would be sellable',
@@ -252,6 +265,14 @@ def _addresses(settings: Settings) -> Found:
         ("cin7_core.base_url", office.base_url, office.insecure),
         ("cin7_core.webhook.public_url", office.webhook.public_url, office.insecure),
         ("alerts.webhook_url", alerts.webhook_url, alerts.insecure),
+        *(
+            ()
+            if (house := settings.orderflow) is None
+            else (
+                ("orderflow.base_url", house.base_url, house.insecure),
+                ("orderflow.webhook.public_url", house.webhook.public_url, house.insecure),
+            )
+        ),
     ):
         optional = key.endswith(("public_url", "webhook_url"))
         if not url and optional:
@@ -346,6 +367,87 @@ def _rest(settings: Settings) -> Found:
         yield "alerts.smtp_url", "alert mails have no sender", "Set `mail_from`."
 
 
+def _orderflow(settings: Settings) -> Found:
+    house = settings.orderflow
+    mine = [index for index, location in enumerate(settings.locations) if location.master == ORDERFLOW]
+    if house is None:
+        for index in mine:
+            says = f'"{settings.locations[index].name}" is run with OrderFlow, and nothing says how it is reached'
+            yield f"locations[{index}].master", says, "Add an [orderflow] section."
+        return
+    if not mine:
+        mend = 'Add a [[locations]] section with master = "orderflow" and its site as remote, or leave [orderflow] out.'
+        yield "orderflow", "no location is run with it, so nothing would ever go there", mend
+    for index, rule in enumerate(settings.states):
+        if rule.location in {settings.locations[each].name for each in mine}:
+            says = f'OrderFlow itself tells the states of stock at "{rule.location}"'
+            yield f"states[{index}].location", says, "Leave the rule out."
+    yield from _reached(house)
+    yield from _said(house, settings)
+    yield from _pushed(house)
+
+
+def _reached(house: OrderFlow) -> Found:
+    try:
+        ZoneInfo(house.time_zone)
+    except (OSError, ValueError, LookupError):
+        yield "orderflow.time_zone", f'"{house.time_zone}" is no time zone', 'Write for example "Europe/London".'
+    for name in ("user", "channel", "organisation"):
+        word = getattr(house, name)
+        if not word or word != word.strip() or not word.isascii() or not word.isprintable():
+            yield f"orderflow.{name}", "is empty or no plain text", "Write it as OrderFlow shows it."
+    if house.calls_per_minute < ORDERFLOW_CALLS_PER_MINUTE_MIN:
+        says = f"{house.calls_per_minute} calls a minute are too few to import orders and read stock"
+        yield "orderflow.calls_per_minute", says, f"Write {ORDERFLOW_CALLS_PER_MINUTE_MIN} or more."
+    if house.import_batch < 1:
+        yield "orderflow.import_batch", "no order would ever be imported", "Write 1 or more."
+    slowest = max(house.despatch_poll_seconds, house.return_poll_seconds if house.return_report else 0)
+    if house.overlap_minutes * 60 < 2 * slowest:
+        says = f"windows that overlap by less than two polls of {slowest:g} s miss what is completed late"
+        yield "orderflow.overlap_minutes", says, f"Write {math.ceil(2 * slowest / 60)} or more."
+
+
+def _said(house: OrderFlow, settings: Settings) -> Found:
+    if len(house.address_lines) > ADDRESS_LINES_MAX:
+        says = f"an address has {ADDRESS_LINES_MAX} lines"
+        yield "orderflow.address_lines", says, 'Put two words on one line, as in "{city} {region}".'
+    for line in house.address_lines:
+        if not _is_template(line):
+            mend = f"Use only {', '.join(f'{{{word}}}' for word in ADDRESS_WORDS)}."
+            yield "orderflow.address_lines", f'"{line}" is no address line', mend
+    for name in ("order_number_field", "note_field"):
+        if getattr(house, name) not in ("", *FREE_FIELDS):
+            yield (
+                f"orderflow.{name}",
+                "is a field that OrderFlow gives a meaning",
+                f"Name one of {_quoted(FREE_FIELDS)}.",
+            )
+    if house.order_number_field and house.order_number_field == house.note_field:
+        yield "orderflow.note_field", "is the field of the order number already", "Name another one, or leave it empty."
+    if house.tax_codes and (missing := sorted({tax.rule for tax in settings.taxes} - house.tax_codes.keys())):
+        says = f"{_quoted(missing)} have no code, so their orders would be held"
+        yield "orderflow.tax_codes", says, "Add a code for each rule of [[taxes]], or leave the table out."
+
+
+def _pushed(house: OrderFlow) -> Found:
+    hook = house.webhook
+    if not _HEADER.fullmatch(house.push_header):
+        yield "orderflow.push_header", "is no name of a header", 'Write for example "x-sellable-token".'
+    if hook.path_token and house.push_auth != "path" and not hook.secret:
+        mend = 'Set `secret` in [orderflow.webhook], or push_auth = "path" where OrderFlow can show nothing else.'
+        yield "orderflow.webhook.secret", "is missing, so every push would be refused", mend
+    if hook.public_url and not hook.path_token:
+        yield "orderflow.webhook.path_token", "is missing, so every push would be refused", "Set a long random word."
+
+
+def _is_template(line: str) -> bool:
+    try:
+        parts = list(string.Formatter().parse(line))
+    except ValueError:
+        return False
+    return all(name is None or (name in ADDRESS_WORDS and not spec and not turn) for _, name, spec, turn in parts)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calls:
     """Predicted calls an hour of one flow against one budget; flow "total" sums the budget up."""
@@ -407,6 +509,16 @@ def predict(
     else:
         budgets = [("cin7_core key", per_key, orders | reads)]
     budgets.append(("commercetools", shop.calls_per_second * 3600, storefront))
+    if house := settings.orderflow:
+        theirs = {
+            # At worst each order goes alone, and each is read back once for its allocation.
+            "order import": parts,
+            "order reads": parts,
+            "inventory": _turns(house.inventory_poll_seconds),
+            "despatches": _turns(house.despatch_poll_seconds),
+            "returns": _turns(house.return_poll_seconds) if house.return_report else 0,
+        }
+        budgets.append(("orderflow", house.calls_per_minute * 60, theirs))
     return [
         Calls(budget=budget, flow=flow, per_hour=calls, budget_per_hour=limit)
         for budget, limit, flows in budgets

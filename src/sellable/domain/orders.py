@@ -60,7 +60,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line of goods. `channel` is the supply channel's key, None the channel-less pool.
 
     `unit` and `total` are minor units after discounts, gross if `tax.included`; `unit` is the undiscounted list
-    price only where no discount applies. `states` counts units by workflow state key.
+    price only where no discount applies. `attributes` are those of its product that routes ask for.
     """
 
     line_id: str
@@ -75,6 +75,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     taxed: Taxed | None
     bundle_parent: str | None = None
     restocked: int = 0
+    attributes: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         if type(self.quantity) is not int or self.quantity < 0:

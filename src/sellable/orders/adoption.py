@@ -21,7 +21,7 @@ from sellable.book import book
 from sellable.connectors.port import OrderTarget, Refused, SaleRow
 from sellable.domain.orders import Order
 from sellable.orders import capture, rules, sales
-from sellable.orders.context import BACK_OFFICE, Context
+from sellable.orders.context import Context
 from sellable.orders.rules import Finding
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
@@ -147,6 +147,7 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     # Its header is made already, at a rate of its maker's.
     made = msgspec.structs.replace(part.draft, currency_rate=None)
     capture.write_part(tx, order, msgspec.structs.replace(part, draft=made), now)
+    target = part.target
     key: dict[str, Any] = {"order_id": order.order_id, "part": part.part}
     tx.run(book.sql.record_sale, **key, sale_id=sale.sale_id, number=sale.number)
     book.tell(
@@ -155,11 +156,11 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     )  # fmt: skip
     book.stage(tx, order.order_id, "exporting", now, "adopted")
     if ours and sale.status == "draft":
-        context.owe(tx, order.order_id, BACK_OFFICE, "sale.lines", {"part": part.part}, now)
+        context.owe(tx, order.order_id, target, "sale.lines", {"part": part.part}, now)
         return
     tx.run(book.sql.set_part_state, **key, state="held")
     if sale.status == "authorised":
-        want(tx, BACK_OFFICE, "sale", [sale.sale_id], 1, now)
+        want(tx, target, "sale", [sale.sale_id], 1, now)
         return
     found_so = {"sale": sale.number, "status": sale.status}
     finding = _finding(order, "sale_changed_by_staff", {"status": "authorised"}, found_so)

@@ -10,7 +10,7 @@ from sellable.connectors.port import OrderTarget, Refused
 from sellable.domain.orders import InventoryMode, Order
 from sellable.domain.stock import Priority
 from sellable.orders import evidence
-from sellable.orders.context import BACK_OFFICE, ORDER_PRIORITY, Context, lane_of, shadowed
+from sellable.orders.context import ORDER_PRIORITY, Context, lane_of, shadowed
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Intent, NotApplied, Operation, Outcome, Rejected
@@ -68,11 +68,12 @@ def _stop(tx: Tx, order: Order, part: Any, now: datetime, context: Context) -> N
         _report_late(tx, part, {"sale": "shipped"}, now, context)
     elif part.sale_id is None and _never_sent(tx, order.order_id, part.part):
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="dropped")
-        demand.cancelled(tx, order.order_id, part.location, NEVER_SENT, f"cancel of {order.label}", now)
+        why, others = f"cancel of {order.label}", book.beside(tx, part)
+        demand.cancelled(tx, order.order_id, part.location, NEVER_SENT, why, now, others)
     else:
         evidence.revoke(tx, part, f"cancel of {order.label}", now)
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="voiding")
-        context.owe(tx, order.order_id, BACK_OFFICE, "sale.void", {"part": part.part, "undo": False}, now)
+        context.owe(tx, order.order_id, part.target, "sale.void", {"part": part.part, "undo": False}, now)
 
 
 def _never_sent(tx: Tx, order_id: str, part: int) -> bool:
@@ -171,7 +172,7 @@ class Voiding:
         _report_late(tx, part, dict(actual), now, self._context)
         tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="authorised")
         if part.sale_id is not None:
-            want(tx, BACK_OFFICE, "sale", [part.sale_id], 2, now)
+            want(tx, part.target, "sale", [part.sale_id], 2, now)
 
     def _voided(self, tx: Tx, op: Operation, part: Any, now: datetime, what: str) -> None:
         if op.payload["undo"]:
@@ -189,7 +190,7 @@ class Voiding:
     def _look_again(self, tx: Tx, part: Any, now: datetime) -> None:
         """A header was sent and never seen: what it makes minutes later is a draft that nobody would own."""
         intent = Intent(
-            system=BACK_OFFICE,
+            system=part.target,
             kind="sale.void",
             lane=f"late:{part.ref}",
             budget="repair",

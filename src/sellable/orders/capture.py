@@ -5,7 +5,7 @@ One rule: whatever else is wrong with an order, its units are sold; they leave A
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from sellable.book import book
 from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import EXPERIMENT, InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
-from sellable.orders import cancel, rules, sales, totals
+from sellable.orders import cancel, routing, rules, sales, totals
 from sellable.orders.context import BACK_OFFICE, Context, lane_of
 from sellable.orders.rules import Finding
 from sellable.runtime import operations
@@ -229,14 +229,14 @@ def _plan(
     sales_there: int,
 ) -> list[Finding]:
     goods = rules.goods(order, kits)
-    assignment = rules.source(
-        goods,
-        stock_by_location(tx, order.order_id, goods, kits, now),
-        {line.channel or "": context.places(line.channel or "") for line in goods},
-        kits,
-    )
+    stock = stock_by_location(tx, order.order_id, goods, kits, now)
+    routed = routing.route(order, goods, context.settings, stock, kits)
+    if lost := routing.unrouted(order, routed):
+        return lost
+    assignment = routing.split(goods, routed, stock, kits)
     zone = ZoneInfo(context.settings.cin7_core.time_zone)
-    parts = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
+    taken = {each.line_id: each.rule for each in routed}
+    parts = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone, taken=taken)
     trouble = [p for p in parts if isinstance(p, Finding)]
     if trouble:
         return trouble
@@ -260,11 +260,12 @@ def _plan(
     planned = [p for p in parts if not isinstance(p, Finding)]
     for part in planned:
         write_part(tx, order, part, now)
-        context.owe(tx, order.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": search}, now)
+        context.owe_part(tx, order.order_id, part.part, part.target, now, search=search)
     book.stage(tx, order.order_id, "exporting", now)
     book.tell(
         tx, order.order_id, "sourced", now, parts=[[p.part, p.location] for p in planned],
         totals=[msgspec.to_builtins(p.expected) for p in planned],
+        **({"routes": {x.line_id: [x.rule, x.target] for x in routed}} if context.settings.routes else {}),
     )  # fmt: skip
     return []
 
@@ -275,6 +276,7 @@ def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
         book.sql.insert_part,
         order_id=order.order_id,
         part=part.part,
+        target=part.target,
         location=part.location,
         ref=part.draft.ref,
         draft=book.text(part.draft),
@@ -288,6 +290,7 @@ def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
         line_id=[line for line, _, _ in part.lines],
         sku=[sku for _, sku, _ in part.lines],
         units=[units for _, _, units in part.lines],
+        rule=list(part.rules),
     )
 
 
@@ -366,7 +369,8 @@ def begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
     """Whether any of the order's sales exists, or may be on its way: then nothing is planned anew."""
     if any(p.sale_id is not None for p in parts):
         return True
-    return any(op.kind.startswith("sale.") for op in operations.open_in_lane(tx, lane_of(order_id)))
+    open_ = operations.open_in_lane(tx, lane_of(order_id))
+    return any(op.kind.startswith("sale.") or op.kind == "order.import" for op in open_)
 
 
 def _goods(order: Order) -> list[list[Any]]:
@@ -434,7 +438,7 @@ def retry(tx: Tx, order_id: str, now: datetime, context: Context) -> bool:
         return True
     book.stage(tx, order_id, "exporting", now)
     for part in held:
-        _again(tx, part, revised.get(part.location), now, context)
+        _again(tx, part, revised.get(part.part), now, context)
     book.tell(tx, order_id, "tried again", now, parts=[p.part for p in held])
     return True
 
@@ -461,24 +465,41 @@ def accept_totals(tx: Tx, order_id: str, actor: str, reason: str, now: datetime,
 
 def _revised(
     tx: Tx, order: Order, parts: Sequence[Any], context: Context
-) -> dict[str, sales.Part] | list[Finding]:  # fmt: skip
-    """What the parts' sales shall be by today's settings, by location; or why there can be none."""
+) -> dict[int, sales.Part] | list[Finding]:  # fmt: skip
+    """What the parts' sales shall be by today's settings, by number; or why there can be none."""
     if found := wrong_with(tx, order, context):
         return found
     kits = kits_in(tx, order)
     assignment: dict[str, list[tuple[str, int]]] = {}
+    taken: dict[str, str] = {}
+    carried: dict[Any, int] = {}
     for part in parts:
-        for line in tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part):
+        lines = tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part)
+        carried[_carries(part.location, [(line.line_id, line.units) for line in lines])] = part.part
+        for line in lines:
             assignment.setdefault(line.line_id, []).append((part.location, line.units))
-    if len({p.location for p in parts}) < len(parts) or any(
+            taken[line.line_id] = line.rule
+    if any(
         sum(units for _, units in assignment.get(line.line_id, ())) != line.quantity
         for line in rules.goods(order, kits)
     ):
-        return {}  # Moved or edited by hand: the sales stay as they were planned.
+        return {}  # Edited by hand: the sales stay as they were planned.
     zone = ZoneInfo(context.settings.cin7_core.time_zone)
-    planned = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
-    trouble = [p for p in planned if isinstance(p, Finding)]
-    return trouble or {p.location: p for p in planned if isinstance(p, sales.Part)}
+    planned = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone, taken=taken)
+    if trouble := [p for p in planned if isinstance(p, Finding)]:
+        return trouble
+    again = {
+        p.part: p
+        for p in planned
+        if isinstance(p, sales.Part)
+        and carried.get(_carries(p.location, [(line, units) for line, _, units in p.lines])) == p.part
+    }
+    # Moved by hand, or its lines leave by other ways now: all stay as planned, for charges stand on one part only.
+    return again if len(again) == len(parts) else {}
+
+
+def _carries(location: str, lines: Iterable[tuple[str, int]]) -> tuple[str, tuple[tuple[str, int], ...]]:
+    return location, tuple(sorted(lines))
 
 
 def _with_its_header(draft: SaleDraft, part: Any) -> SaleDraft:
@@ -495,7 +516,7 @@ def _again(tx: Tx, part: Any, revised: sales.Part | None, now: datetime, context
     state = tx.value(
         book.sql.revise_part, order_id=part.order_id, part=part.part, draft=draft, expected=expected
     )  # fmt: skip
-    if state == "planned":
-        context.owe(tx, part.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": True}, now)
+    if state == "planned" or part.target in rules.ONE_CALL:
+        context.owe_part(tx, part.order_id, part.part, part.target, now, search=True)
     else:
-        context.owe(tx, part.order_id, BACK_OFFICE, "sale.lines", {"part": part.part}, now)
+        context.owe(tx, part.order_id, part.target, "sale.lines", {"part": part.part}, now)

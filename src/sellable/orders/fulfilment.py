@@ -24,9 +24,10 @@ from sellable.connectors.port import (
 from sellable.domain.orders import Parcel, Shipment
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import despatch
-from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context, shadowed
-from sellable.orders.evidence import allocated, components_of, revoke
+from sellable.orders.context import STOREFRONT, Context, shadowed
+from sellable.orders.evidence import allocated, asked_of, components_of, demand_of, revoke
 from sellable.orders.export import differing, went_out
+from sellable.orders.rules import ONE_CALL
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.inbox import InboxRow
 from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected
@@ -49,7 +50,14 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         return
     if a0 < part.allocation_seq:
         # It began before the newest thing we know of this sale: it may show what was, so it is read once more.
-        want(tx, BACK_OFFICE, "sale", [sale.sale_id], 2, now)
+        want(tx, part.target, "sale", [sale.sale_id], 2, now)
+        return
+    if part.target in ONE_CALL and sale.status == "other":
+        # A word of a warehouse that nobody mapped proves nothing, for better or worse.
+        context.open_case(
+            tx, "sale_state_unknown", f"vendor:{part.target}", now, expected={"state": "one that is mapped"},
+            actual={"state": sale.raw_status, "order": part.order_id},
+        )  # fmt: skip
         return
     if sale.faults:
         context.open_case(
@@ -74,12 +82,10 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         holds=holds,
         a0=a0,
     )
-    found = [_shipped(tx, part, shipment, now, context) for shipment in sale.shipments]
-    if found and not sale.faults:
-        _contradicted(tx, part, [conflict for each in found for conflict in each], now, context)
+    take_shipments(tx, part, sale.shipments, now, context, whole=not sale.faults)
     if sale.picked and not part.picked and not sale.shipments:
         _picked(tx, part, now, context)
-    _finish(tx, head, part, a1, now)
+    finish(tx, head, part, a1, now)
 
 
 def _picked(tx: Tx, part: Any, now: datetime, context: Context) -> None:
@@ -108,7 +114,7 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
     kept = {sku: min(units, by_component.get(sku, 0)) for sku, units in have.items()}
     lost = kept != have
     if lost:
-        demand.evidence(tx, part.order_id, part.location, kept, 0, now)
+        demand.evidence(tx, part.order_id, part.location, kept, 0, now, book.beside(tx, part))
         _report(tx, part, {"lines": [list(line) for line in lines]}, now, context)
     gained = any(units > kept.get(sku, 0) for sku, units in by_component.items())
     if lost or gained:
@@ -125,8 +131,8 @@ def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context)
     left = dict.fromkeys((line.sku for line in sale.lines), 0)
     for line in sale.lines:
         left[line.sku] += line.quantity
-    for carried in tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part):
-        left[carried.sku] = left.get(carried.sku, 0) - carried.units
+    for sku, units in asked_of(tx, part):
+        left[sku] = left.get(sku, 0) - units
     more = {"part": part.part, "units": {sku: units for sku, units in sorted(left.items()) if units > 0}}
     said = tx.value(book.sql.last_told, order_id=part.order_id, what=MORE_ON_THE_SALE, part=part.part)
     if said == more or not (said or more["units"]):
@@ -142,7 +148,7 @@ def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context)
 
 def _evidenced(tx: Tx, part: Any) -> dict[str, int]:
     found: dict[str, int] = {}
-    for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
+    for row in demand_of(tx, part):
         found[row.sku] = found.get(row.sku, 0) + row.evidenced_units
     return found
 
@@ -159,7 +165,7 @@ def _relocated(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -
     shared = any(p.location == sale.location and p.state not in ("voided", "dropped") for p in others)
     follows = ours and not shared
     if follows:
-        demand.relocate(tx, part.order_id, part.location, sale.location, now)
+        demand.relocate(tx, part.order_id, part.location, sale.location, now, book.beside(tx, part))
         tx.run(book.sql.move_part, order_id=part.order_id, part=part.part, location=sale.location)
     _report(tx, part, {"location": sale.location, "followed": follows}, now, context)
     return follows
@@ -208,6 +214,15 @@ def _report(tx: Tx, part: Any, actual: dict[str, Any], now: datetime, context: C
 
 
 # --- Shipments -------------------------------------------------------------------------------------------------------
+
+
+def take_shipments(
+    tx: Tx, part: Any, shipments: Sequence[Shipment], now: datetime, context: Context, *, whole: bool
+) -> None:
+    """Takes what left of a part; `whole` says that nothing about these shipments could not be read."""
+    found = [_shipped(tx, part, shipment, now, context) for shipment in shipments]
+    if found and whole:
+        _contradicted(tx, part, [conflict for each in found for conflict in each], now, context)
 
 
 def _contradicted(
@@ -330,7 +345,7 @@ def _movements(part: Any, shipment: Shipment, carried: Sequence[despatch.Carried
             left[component] = left.get(component, 0) + units * per_kit
     return [
         Movement(
-            source="cin7_core",
+            source=part.target,
             resource=shipment.shipment_id,
             line=sku,
             kind=Kind.SHIPPED,
@@ -345,7 +360,8 @@ def _movements(part: Any, shipment: Shipment, carried: Sequence[despatch.Carried
     ]
 
 
-def _finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
+def finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
+    """When everything of a part has left, as read before causal `a1`, its units are contained for good."""
     order_id, number = part.order_id, part.part
     lines = tx.all(book.sql.part_lines, order_id=order_id, part=number)
     if not lines or any(line.shipped < line.units for line in lines):
@@ -353,7 +369,7 @@ def _finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
     part = book.part_of(tx, order_id, number)
     if part.state != "shipped":
         tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="shipped")
-        demand.shipped(tx, order_id, part.location, a1, now)
+        demand.shipped(tx, order_id, part.location, a1, now, book.beside(tx, part))
     parts = tx.all(book.sql.parts_of, order_id=order_id)
     if head.stage != "shipped" and all(p.state in ("shipped", "dropped", "voided") for p in parts):
         book.stage(tx, order_id, "shipped", now)

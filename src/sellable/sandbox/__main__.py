@@ -1,4 +1,4 @@
-"""Serve one simulator: python -m sellable.sandbox commercetools|cin7.
+"""Serve one simulator: python -m sellable.sandbox commercetools|cin7|orderflow.
 
 Rule: the only line on stdout says that it is ready.
 """
@@ -16,7 +16,7 @@ import uvicorn
 from sellable.sandbox.clock import Clock
 from sellable.sandbox.control import Sandbox
 
-VENDORS = ("commercetools", "cin7")
+VENDORS = ("commercetools", "cin7", "orderflow")
 
 
 class _Server(uvicorn.Server):

@@ -71,14 +71,21 @@ def assign(tx: Tx, order_id: str, slots: Sequence[Sold], now: datetime) -> None:
 
 
 def evidence(
-    tx: Tx, order_id: str, location: str, allocated: Mapping[str, int], seq: int, now: datetime
+    tx: Tx,
+    order_id: str,
+    location: str,
+    allocated: Mapping[str, int],
+    seq: int,
+    now: datetime,
+    without: Sequence[str] = (),
 ) -> tuple[int, int]:
     """Records how many units of each SKU the master holds for this order at this location, seen at causal `seq`.
 
     More than before: the whole row counts as evidenced at the later number (brief undersell, never the reverse).
-    Fewer than before: the missing units are in flight again at once. Returns (gained, lost) units.
+    Fewer than before: the missing units are in flight again at once. Lines `without` are another sale's, here and
+    below. Returns (gained, lost) units.
     """
-    rows = tx.all(sql.demand_of_part, order_id=order_id, location=location)
+    rows = tx.all(sql.demand_of_part, order_id=order_id, location=location, without=list(without))
     left = dict(allocated)
     updates: list[tuple[Any, int]] = []
     gained = lost = 0
@@ -111,9 +118,9 @@ def evidence(
     return gained, lost
 
 
-def revoke(tx: Tx, order_id: str, location: str | None, reason: str, now: datetime) -> int:
+def revoke(tx: Tx, order_id: str, location: str | None, reason: str, now: datetime, without: Sequence[str] = ()) -> int:
     """Puts an order's evidenced units back in flight, before any call that can free them. Returns units revoked."""
-    rows = tx.all(sql.revoke_evidence, order_id=order_id, location=location)
+    rows = tx.all(sql.revoke_evidence, order_id=order_id, location=location, without=list(without))
     _log(tx, "revoked", rows, now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, reason, now)
     return sum(r.units for r in rows)
@@ -143,23 +150,25 @@ def release(tx: Tx, order_id: str, units: Mapping[tuple[str, str], int] | None, 
     dirty.mark(tx, {r.sku for r in rows}, Priority.RAISE, reason, now)
 
 
-def cancelled(tx: Tx, order_id: str, location: str, seq: int, reason: str, now: datetime) -> None:
+def cancelled(
+    tx: Tx, order_id: str, location: str, seq: int, reason: str, now: datetime, without: Sequence[str] = ()
+) -> None:
     """A cancel was acknowledged: its units stay subtracted until a page read after causal `seq` shows the number."""
-    rows = tx.all(sql.cancel_demand, order_id=order_id, location=location, seq=seq)
+    rows = tx.all(sql.cancel_demand, order_id=order_id, location=location, seq=seq, without=list(without))
     _log(tx, "cancelled", rows, now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.RAISE, reason, now)
 
 
-def shipped(tx: Tx, order_id: str, location: str, seq: int, now: datetime) -> None:
+def shipped(tx: Tx, order_id: str, location: str, seq: int, now: datetime, without: Sequence[str] = ()) -> None:
     """The part has left the building: what it took is gone from the master's number as seen at causal `seq`."""
-    rows = tx.all(sql.ship_demand, order_id=order_id, location=location, seq=seq)
+    rows = tx.all(sql.ship_demand, order_id=order_id, location=location, seq=seq, without=list(without))
     _log(tx, "shipped", rows, now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.LOWER, "shipped", now)
 
 
-def relocate(tx: Tx, order_id: str, before: str, after: str, now: datetime) -> None:
+def relocate(tx: Tx, order_id: str, before: str, after: str, now: datetime, without: Sequence[str] = ()) -> None:
     """The units of an order at one location are now served from another."""
-    rows = tx.all(sql.relocate_demand, order_id=order_id, before=before, after=after)
+    rows = tx.all(sql.relocate_demand, order_id=order_id, before=before, after=after, without=list(without))
     _log(tx, "assigned", rows, now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, "sale moved by staff", now)
 

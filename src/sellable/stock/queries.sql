@@ -105,9 +105,10 @@ DELETE FROM demand WHERE order_id = %(order_id)s AND evidenced_units = 0 AND (li
     SELECT line_id, sku FROM unnest(%(line_id)s::text[], %(sku)s::text[]) AS t (line_id, sku));
 
 -- name: demand_of_part
--- An order's unfinished units at one location, locked.
+-- An order's unfinished units at one location, but for lines that another sale there carries; locked.
 SELECT order_id, line_id, sku, slot, location, open_units, evidenced_units, evidence_seq FROM demand
-WHERE order_id = %(order_id)s AND location = %(location)s AND NOT finished AND NOT settled
+WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
+    AND NOT finished AND NOT settled
 ORDER BY sku, line_id, slot FOR UPDATE;
 
 -- name: set_evidence
@@ -125,7 +126,7 @@ WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (t.line_id, t.s
 WITH before AS (
     SELECT order_id, line_id, sku, slot, evidenced_units FROM demand
     WHERE order_id = %(order_id)s AND (%(location)s::text IS NULL OR location = %(location)s)
-        AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY sku, line_id, slot FOR UPDATE)
+        AND line_id <> ALL (%(without)s::text[]) AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY sku, line_id, slot FOR UPDATE)
 UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_units = 0, evidence_seq = NULL,
     doubt_seq = NULL
 FROM before b WHERE (d.order_id, d.line_id, d.sku, d.slot) = (b.order_id, b.line_id, b.sku, b.slot)
@@ -172,14 +173,16 @@ RETURNING d.order_id, d.line_id, d.sku, o.units, d.location, d.evidence_seq;
 -- A cancel at the master was confirmed: all units count until a page read after it.
 UPDATE demand SET evidenced_units = quantity, open_units = 0, finished = true, doubt_seq = NULL,
     evidence_seq = CASE WHEN quantity > 0 THEN %(seq)s::bigint END
-WHERE order_id = %(order_id)s AND location = %(location)s AND NOT settled AND NOT finished
+WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
+    AND NOT settled AND NOT finished
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
 -- name: ship_demand
 -- All units of the part are shipped: what was not evidenced yet, or in doubt, is evidenced by the shipment.
 UPDATE demand SET finished = true, open_units = 0, evidenced_units = open_units + evidenced_units, doubt_seq = NULL,
     evidence_seq = CASE WHEN open_units > 0 OR doubt_seq IS NOT NULL THEN %(seq)s::bigint ELSE evidence_seq END
-WHERE order_id = %(order_id)s AND location = %(location)s AND NOT settled AND NOT finished
+WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
+    AND NOT settled AND NOT finished
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
 -- name: settle_demand
@@ -677,6 +680,12 @@ FROM unnest(%(sku)s::text[], %(normal)s::text[], %(name)s::text[], %(sellable)s:
 ON CONFLICT (sku) DO UPDATE SET normal = excluded.normal, name = excluded.name, sellable = excluded.sellable,
     service = excluded.service, kit = excluded.kit, fault = excluded.fault, seen_at = excluded.seen_at;
 
+-- name: note_products
+-- SKUs of which nothing more is known than that a warehouse has them.
+INSERT INTO product (sku, normal, name, sellable, service, kit, fault, seen_at)
+SELECT sku, normal, '', true, false, false, '', %(at)s FROM unnest(%(sku)s::text[], %(normal)s::text[]) AS t (sku, normal)
+ORDER BY sku ON CONFLICT (sku) DO NOTHING;
+
 -- name: recipe_now
 -- The stored recipe of a kit.
 SELECT component, units, version FROM recipe WHERE sku = %(sku)s ORDER BY component;
@@ -768,7 +777,8 @@ SELECT min(applied_at) AS born, (SELECT at FROM remembered WHERE name = 'restore
 
 -- name: relocate_demand
 -- An order's units are served from another location.
-UPDATE demand SET location = %(after)s WHERE order_id = %(order_id)s AND location = %(before)s AND NOT settled
+UPDATE demand SET location = %(after)s WHERE order_id = %(order_id)s AND location = %(before)s
+    AND line_id <> ALL (%(without)s::text[]) AND NOT settled
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
 -- name: buffer_sets

@@ -100,13 +100,13 @@ class Commercetools:
         Raises ChannelUnknown rather than put units on the wrong entry. A channel that does not exist (any more) is
         given by its id.
         """
-        order = translate.order(body, self._keys, self._bundles)
+        order = translate.order(body, self._keys, self._bundles, self.settings.line_attributes)
         self._check_channels(order)
         return order
 
     def translate_message(self, body: bytes) -> Order | None:
         """The order a message carries, None when it carries none; no call. Raises ChannelUnknown."""
-        order = translate.order_of_message(body, self._keys, self._bundles)
+        order = translate.order_of_message(body, self._keys, self._bundles, self.settings.line_attributes)
         if order is not None:
             self._check_channels(order)
         return order

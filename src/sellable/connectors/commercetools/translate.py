@@ -5,7 +5,7 @@ Amounts are integers of the order's minor unit. An unknown word gets the reading
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import TypeVar
@@ -47,11 +47,14 @@ class Bundles(msgspec.Struct, frozen=True, kw_only=True):
 # --- Orders ----------------------------------------------------------------------------------------------------------
 
 
-def order(body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None = None) -> Order:
+def order(
+    body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None = None, attributes: Collection[str] = ()
+) -> Order:
     """An order document. `unknown` lists words and fields not understood.
 
     A supply channel that is not in `channels` is given by its id, which is nobody's key: its units are sold, but from
-    no entry of ours. Raises ValueError when this is no order.
+    no entry of ours. Of a product's attributes those named in `attributes` are kept. Raises ValueError when this is no
+    order.
     """
     found = decode(body, wire.Order)
     unknown = _strange_fields(body)
@@ -61,7 +64,10 @@ def order(body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None
     parents = _parents(found, bundles)
     back = _back_in_stock(found)
     lines = tuple(
-        _line(item, found, digits, channels, parents.get(item.id), back.get(item.id, 0), unknown)
+        msgspec.structs.replace(
+            _line(item, found, digits, channels, parents.get(item.id), back.get(item.id, 0), unknown),
+            attributes=_attributes(item.variant, attributes),
+        )
         for item in found.line_items
     )
     return Order(
@@ -103,13 +109,15 @@ def order(body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None
     )
 
 
-def order_of_message(body: bytes, channels: Channels, bundles: Bundles | None = None) -> Order | None:
+def order_of_message(
+    body: bytes, channels: Channels, bundles: Bundles | None = None, attributes: Collection[str] = ()
+) -> Order | None:
     """The order a message carries; None when it carries none that can be read, so that it has to be fetched."""
     news = lenient(body, wire.OrderNews, wire.OrderNews())
     if not bytes(news.order):
         return None
     try:
-        return order(news.order, channels, bundles)
+        return order(news.order, channels, bundles, attributes)
     except ValueError:
         return None
 
@@ -154,6 +162,18 @@ def _line(
         bundle_parent=parent,
         restocked=restocked,
     )
+
+
+def _attributes(variant: wire.Variant, names: Collection[str]) -> dict[str, str]:
+    """Attributes that say one thing, by name; an enum says its key (API, Attribute and AttributeType)."""
+    if not names:
+        return {}
+    kept: dict[str, str] = {}
+    for each in lenient(bytes(variant.attributes), list[wire.Attribute], []):
+        value = each.value.get("key") if isinstance(each.value, dict) else each.value
+        if each.name in names and isinstance(value, str | int):
+            kept[each.name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return kept
 
 
 def _unit(item: wire.LineItem, digits: int, unknown: list[str]) -> int:

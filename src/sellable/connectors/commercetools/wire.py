@@ -131,9 +131,17 @@ class CustomFields(_Document, frozen=True, kw_only=True):
 
 
 class Variant(_Document, frozen=True, kw_only=True):
-    """The product variant of a line; its SKU can be absent."""
+    """The product variant of a line; its SKU can be absent. Attributes stay bytes: few orders need any."""
 
     sku: str | None = None
+    attributes: Raw = Raw(b"[]")
+
+
+class Attribute(_Document, frozen=True, kw_only=True):
+    """A value of the product's own kind: text, a number, an enum with its key, a set of these ..."""
+
+    name: str
+    value: Any = None
 
 
 class ShippingTarget(_Document, frozen=True, kw_only=True):

@@ -1,0 +1,244 @@
+"""Reading a warehouse that answers with all its numbers at once, and with what left it by the time of leaving.
+
+One answer is one moment: every SKU it shows it proves, at all its places. One rule: a SKU that is absent is unknown and
+not nothing, for products without an inventory record are not told; its last number stays, and a case names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+
+from sellable.book import book
+from sellable.connectors.port import (
+    DespatchSource,
+    InventoryPage,
+    InventoryRow,
+    InventorySource,
+    OrderImport,
+    Sale,
+    StockPage,
+)
+from sellable.runtime.clock import Clock
+from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.feeds import FeedContext, FeedResult
+from sellable.runtime.ids import Ids
+from sellable.runtime.inbox import Arrival, InboxRow
+from sellable.runtime.operations import next_seq
+from sellable.runtime.wanted import granted, want
+from sellable.stock import catalogue, observe
+from sellable.sync.masters import ROUTINE, URGENT, Master, arrival_of, believe, rows_of, sql
+
+WINDOW_MAX = timedelta(days=1)
+"""Longer windows are read in pieces, so that one answer never holds months."""
+UNSEEN_MAX = timedelta(hours=1)
+"""An order that nobody has seen for so long since it was planned is not there."""
+URGENT_MAX = 200
+"""SKUs that are read by themselves after an answer that named a row twice."""
+MISSING = "stock_missing"
+
+
+ClearCases = Callable[[Tx, Sequence[str], str, datetime], None]
+
+
+class Warehouse(InventorySource, DespatchSource, OrderImport, Protocol):
+    """What is asked of a warehouse here."""
+
+
+class InventoryFeed:
+    """Reads all the inventory of all places in one call."""
+
+    def __init__(self, store: Store, ids: Ids, port: InventorySource, master: Master) -> None:
+        self._store = store
+        self._ids = ids
+        self._port = port
+        self._master = master
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One whole reading."""
+        a0 = await self._store.write(next_seq)
+        page = await self._port.inventory(None, site=None, lane="stock")
+        a1 = await self._store.write(next_seq)
+        sweep = self._ids.new("sw")
+        meta = {"master": self._master.name, "sweep": sweep, "a0": a0, "a1": a1}
+        arrival = arrival_of(self._master.name, "inventory.page", sweep, "all", _bare(page), meta)
+        return FeedResult(arrivals=[arrival], cursor=cursor or {}, again=False)
+
+
+class DespatchFeed:
+    """Reads what left, window after window; each begins some way back in the one before it."""
+
+    def __init__(
+        self, store: Store, clock: Clock, port: DespatchSource, master: str, start: datetime, overlap: timedelta
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._port = port
+        self._master = master
+        self._start = start
+        self._overlap = overlap
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One window, up to now or a day long."""
+        mark = datetime.fromisoformat(cursor["mark"]) if cursor else self._start
+        now = self._clock.now()
+        since = mark - self._overlap
+        until = min(now, max(mark, since) + WINDOW_MAX)
+        a0 = await self._store.write(next_seq)
+        # Their clock may run ahead of ours: the newest window reaches beyond now, its mark does not.
+        page = await self._port.despatches(since, until + self._overlap, lane="reads")
+        a1 = await self._store.write(next_seq)
+        meta = {"target": self._master, "a0": a0, "a1": a1}
+        bare = msgspec.structs.replace(page, body=b"")
+        arrival = arrival_of(self._master, "despatch.page", f"despatches:{a0}", "page", bare, meta)
+        return FeedResult(arrivals=[arrival], cursor={"mark": until.isoformat()}, again=until < now)
+
+
+class Fetches:
+    """Reads SKUs and single orders of the warehouse because something hinted at them."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, port: Warehouse, master: Master) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._port = port
+        self._master = master
+
+    async def skus(self, keys: Sequence[str]) -> list[Arrival]:
+        """These SKUs at all places, in one call; each that is shown is a set of its own, absent ones are told."""
+        a0 = await self._store.write(next_seq)
+        page = await self._port.inventory(list(keys), site=None, lane="stock")
+        a1 = await self._store.write(next_seq)
+        unread = {sku for sku, _ in page.unreadable}
+        shown = {row.sku for row in page.rows} - unread
+        found = []
+        for sku in sorted(shown):
+            sweep = self._ids.new("sw")
+            meta = {"master": self._master.name, "sweep": sweep, "a0": a0, "a1": a1, "scope": sku}
+            rows = [row for row in page.rows if row.sku == sku]
+            found.append(arrival_of(self._master.name, "stock.sku", sweep, sku, stock_page(rows), meta))
+        if rest := sorted({*keys} - shown):
+            meta = {"a0": a0, "unreadable": sorted(unread), "faults": list(page.faults[:20])}
+            name = self._ids.new("absent")
+            found.append(arrival_of(self._master.name, "stock.absent", name, "skus", rest, meta))
+        return found
+
+    async def sales(self, keys: Sequence[str]) -> list[Arrival]:
+        """Each order as a whole; one that was there and is there no more reads as voided."""
+        found = []
+        for ref in keys:
+            a0 = await self._store.write(next_seq)
+            sale = await self._port.order_detail(ref, lane="reads") or await self._store.read(self._gone, ref)
+            a1 = await self._store.write(next_seq)
+            if sale is None:
+                continue  # It was never seen, and its import is young: it may only not be shown yet.
+            meta = {"a0": a0, "a1": a1}
+            found.append(arrival_of(self._master.name, "sale.read", f"sale:{ref}", str(a0), sale, meta))
+        return found
+
+    def _gone(self, tx: ReadTx, ref: str) -> Sale | None:
+        part = tx.one(book.sql.part_of_ref, ref=ref)
+        if part is None or not (part.verified_seq or self._clock.now() - part.at > UNSEEN_MAX):
+            return None
+        return Sale(
+            sale_id=ref, number=ref, ref=ref, status="voided", location=part.location, lines=(), totals=None,
+            shipments=(), picked=False, updated="", raw_status="not there any more",
+        )  # fmt: skip
+
+
+class LookFeed:
+    """Asks for orders of the warehouse to be read again: first those whose units nothing proves to be set aside, then
+    those not looked at for longest, for people cancel there too."""
+
+    def __init__(self, store: Store, target: str, most: int) -> None:
+        self._store = store
+        self._target = target
+        self._most = most
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """So many wishes; no call."""
+        rows = await self._store.ask(sql.sales_to_look_at, target=self._target, most=self._most)
+        also = partial(_ask, self._target, [row.sale_id for row in rows])
+        return FeedResult(arrivals=[], cursor=cursor or {}, again=False, also=also)
+
+
+def _ask(target: str, sales: Sequence[str], tx: Tx, now: datetime) -> None:
+    want(tx, target, "sale", sales, ROUTINE, now)
+
+
+def stock_page(rows: Sequence[InventoryRow]) -> StockPage:
+    """Inventory rows as rows of stock: the sellable number, and one for each state that is told."""
+    found = tuple(stock for row in rows for stock in row.stock)
+    return StockPage(rows=found, received=len(found), total=len(found), page=1)
+
+
+def _bare(page: InventoryPage) -> InventoryPage:
+    """The reading without the answer's own bytes."""
+    return msgspec.structs.replace(page, body=b"")
+
+
+# --- Handlers --------------------------------------------------------------------------------------------------------
+
+
+def on_inventory(tx: Tx, row: InboxRow, now: datetime, *, master: Master, clear_cases: ClearCases) -> None:
+    """A whole reading: lowers count at once, what it shows whole is believed, what it does not show stays unknown."""
+    tx.run(sql.one_reader, master=master.name)
+    page = msgspec.json.decode(row.body, type=InventoryPage)
+    meta = row.meta
+    known = sorted({each.sku for each in page.rows})
+    catalogue.note(tx, known, now)
+    observe.start(tx, meta["sweep"], master.name, "", now)
+    observe.see_page(tx, meta["sweep"], rows_of(stock_page(page.rows)), a0=meta["a0"], a1=meta["a1"], now=now)
+    _report(tx, page, row, master, now)
+    closing = observe.close(tx, meta["sweep"], complete=True, cause="", locations=master.locations, now=now)
+    if not closing.complete:
+        want(tx, master.name, "sku", known[:URGENT_MAX], ROUTINE, now)
+        return
+    unread = {sku for sku, _ in page.unreadable}
+    gone = sorted(set(closing.suspects) - set(known) - unread)
+    # A place that told a number and is silent now, of a SKU that others tell: that SKU is asked for by itself.
+    silent = sorted(set(closing.suspects) & set(known))
+    want(tx, master.name, "sku", silent, URGENT, now)
+    _report_missing(tx, gone, master, now)
+    if not gone:
+        clear_cases(tx, [MISSING], f"vendor:{master.name}", now)
+    dropped = sorted({*closing.suspects, *unread})
+    observe.drop(tx, meta["sweep"], dropped)
+    believe(tx, meta["sweep"], closing.a1, dropped, master, now)
+
+
+def on_absent(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
+    """SKUs that were asked for and not answered: unknown, and somebody's to find out."""
+    keys = msgspec.json.decode(row.body, type=list[str])
+    granted(tx, master.name, "sku", keys, row.meta["a0"])
+    _report_missing(tx, [sku for sku in keys if sku not in row.meta["unreadable"]], master, now)
+    if row.meta["faults"]:
+        _case_of_rows(tx, row.meta["faults"], row, master, now)
+
+
+def _report(tx: Tx, page: InventoryPage, row: InboxRow, master: Master, now: datetime) -> None:
+    if page.faults:
+        _case_of_rows(tx, page.faults, row, master, now)
+    sites = sorted({site for _, site in page.ignored if site and site not in master.remotes})
+    if sites:
+        master.open_case(
+            tx, "stock_unknown_state", f"vendor:{master.name}", now, actual={"places": sites[:20]},
+            evidence=[f"inbox:{row.id}"],
+        )  # fmt: skip
+
+
+def _case_of_rows(tx: Tx, faults: Sequence[str], row: InboxRow, master: Master, now: datetime) -> None:
+    master.open_case(
+        tx, "stock_row_invalid", f"vendor:{master.name}", now, actual={"rows": list(faults[:20])},
+        evidence=[f"inbox:{row.id}"],
+    )  # fmt: skip
+
+
+def _report_missing(tx: Tx, skus: Sequence[str], master: Master, now: datetime) -> None:
+    if skus:
+        actual = {"count": len(skus), "skus": list(skus[:20])}
+        master.open_case(tx, MISSING, f"vendor:{master.name}", now, expected={"absent": 0}, actual=actual)
