@@ -17,7 +17,7 @@ from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import EXPERIMENT, InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import cancel, routing, rules, sales, totals
-from sellable.orders.context import BACK_OFFICE, Context, lane_of
+from sellable.orders.context import Context, lane_of
 from sellable.orders.rules import Finding
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
@@ -180,7 +180,7 @@ def proceed(
 def look_for_its_sale(tx: Tx, order: Order, now: datetime, context: Context, due_at: datetime | None = None) -> None:
     """Somebody else, or we in a former life, may have exported it: nothing is created before that is known."""
     book.stage(tx, order.order_id, "waiting", now, LOOKED_FOR)
-    context.owe(tx, order.order_id, BACK_OFFICE, "sale.find", {}, now, due_at)
+    context.owe(tx, order.order_id, context.first_office, "sale.find", {}, now, due_at)
 
 
 def wrong_with(tx: ReadTx, order: Order, context: Context) -> list[Finding]:

@@ -52,14 +52,14 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         # It began before the newest thing we know of this sale: it may show what was, so it is read once more.
         want(tx, part.target, "sale", [sale.sale_id], 2, now)
         return
-    if part.target in ONE_CALL and sale.status == "other":
-        # A word of a warehouse that nobody mapped proves nothing, for better or worse.
+    if part.target in ONE_CALL and sale.faults:
         context.open_case(
-            tx, "sale_state_unknown", f"vendor:{part.target}", now, expected={"state": "one that is mapped"},
-            actual={"state": sale.raw_status, "order": part.order_id},
+            tx, "sale_state_unknown", f"vendor:{part.target}", now, expected={"states": "mapped"},
+            actual={"order": part.order_id, "unreadable": list(sale.faults)},
         )  # fmt: skip
-        return
-    if sale.faults:
+        if sale.status == "other":
+            return  # A word of a warehouse that nobody mapped proves nothing, for better or worse.
+    elif sale.faults:
         context.open_case(
             tx, "shipment_unmatched", f"order:{part.order_id}", now, expected={"sale": "readable"},
             actual={"unreadable": list(sale.faults)}, evidence=[f"sale:{part.sale_id}"],
@@ -83,7 +83,8 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         a0=a0,
     )
     take_shipments(tx, part, sale.shipments, now, context, whole=not sale.faults)
-    if sale.picked and not part.picked and not sale.shipments:
+    left = sale.shipments or sale.stage == "despatched" or part.state == "shipped"
+    if sale.picked and not part.picked and not left:
         _picked(tx, part, now, context)
     finish(tx, head, part, a1, now)
 
@@ -173,11 +174,13 @@ def _relocated(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -
 
 def _back_again(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> None:
     """A held part whose sale is authorised after all, by staff or in a former life: right totals let it go on."""
-    if sale.totals is None:
+    if sale.totals is None and part.target not in ONE_CALL:
         return
-    actual = book.text(sale.totals)
-    tx.run(book.sql.record_actual, order_id=part.order_id, part=part.part, actual=actual, number=sale.number)
-    differences = differing(part, sale.totals)
+    if sale.totals is not None:
+        actual = book.text(sale.totals)
+        tx.run(book.sql.record_actual, order_id=part.order_id, part=part.part, actual=actual, number=sale.number)
+    # A warehouse tells no totals: those of our document were compared before it was sent.
+    differences = differing(part, sale.totals) if sale.totals else []
     if differences:
         context.open_case(
             tx, "totals_differ", f"order:{part.order_id}", now, expected={f: w for f, w, _ in differences},

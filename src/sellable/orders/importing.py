@@ -151,11 +151,12 @@ class Withdrawing(cancel.Voiding):
         if part is None:
             return Done({"nothing": True})
         target = self._imports[op.system]
-        if part.sale_id is None and await target.order_detail(part.ref, lane="orders") is None:
+        ref = part.sale_id or part.ref  # An adopted order has the reference of whoever made it.
+        if part.sale_id is None and await target.order_detail(ref, lane="orders") is None:
             return Done({"voided": []})
-        if await target.cancel_order(part.ref, free_reference=bool(op.payload.get("again")), lane="orders"):
-            return Done({"voided": [part.ref]})
-        sale = await target.order_detail(part.ref, lane="orders")
+        if await target.cancel_order(ref, free_reference=bool(op.payload.get("again")), lane="orders"):
+            return Done({"voided": [ref]})
+        sale = await target.order_detail(ref, lane="orders")
         if sale is None or sale.status == "voided":
             return Done({"already": True})
         return Done({"too_late": True, "cause": "no cancel operation performed", "stage": sale.stage})
@@ -165,7 +166,7 @@ class Withdrawing(cancel.Voiding):
         part = await self._store.read(_read_part, op.payload)
         if part is None:
             return Done({"nothing": True})
-        sale = await self._imports[op.system].order_detail(part.ref, lane="orders")
+        sale = await self._imports[op.system].order_detail(part.sale_id or part.ref, lane="orders")
         if sale is None or sale.status == "voided":
             return Done({"already": True})
         return NotApplied("the order is not cancelled")
