@@ -33,7 +33,7 @@ from sellable.desk import cases
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, to_minor
 from sellable.domain.orders import InventoryMode, Line, Order, OrderState, Parcel, Shipment, Tax
 from sellable.orders import adoption, cancel, capture, export, fulfilment, strays
-from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context
+from sellable.orders.context import BACK_OFFICE, STOREFRONT, WAREHOUSE, Context
 from sellable.runtime import inbox, operations
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.ids import Ids
@@ -44,7 +44,7 @@ from sellable.sync import masters
 
 CHAIR, TABLE, SET = "ARMCHAIR", "TABLE", "SET"
 VAT = Tax(name="19 %", rate=Decimal("0.19"), included=True, country="DE")
-LANES = {BACK_OFFICE: ["orders", "repair"], STOREFRONT: ["orders"], "self": [""]}
+LANES = {BACK_OFFICE: ["orders", "repair"], WAREHOUSE: ["orders", "repair"], STOREFRONT: ["orders"], "self": [""]}
 Hook = Callable[[], Awaitable[None]]
 
 

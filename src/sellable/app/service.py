@@ -397,8 +397,8 @@ def assemble(
         on_failure=desk.feed_failed, on_recovery=desk.feed_recovered, chance=chance,
     )  # fmt: skip
     inbox = Inbox(
-        store, clock, handlers(context, shop, master, house, partial(_ring, provers)), desk.poison, known=storefront.echoes,
-        alone=ALONE,
+        store, clock, handlers(context, shop, master, house, partial(_ring, provers)), desk.poison,
+        known=storefront.echoes, alone=ALONE,
     )  # fmt: skip
     alerts = Alerts(
         store, clock, settings.alerts, desk.owners, HttpPort(outside.client, clock, None),

@@ -307,7 +307,7 @@ def _needs_search(tx: Tx, order: Order, now: datetime, context: Context) -> bool
 
 
 def stock_by_location(
-    tx: Tx, order_id: str, goods: Sequence[Line], kits: dict[str, dict[str, int]], now: datetime
+    tx: ReadTx, order_id: str, goods: Sequence[Line], kits: dict[str, dict[str, int]], now: datetime
 ) -> dict[tuple[str, str], int]:
     """What each location could ship of each component, other orders' units in flight subtracted."""
     skus = {c for line in goods for c in kits.get(line.sku or "", {line.sku or "": 1})}
