@@ -24,6 +24,8 @@ from sellable.connectors.port import (
     DeliveryDraft,
     RawOrder,
     Refused,
+    ReturnDraft,
+    ReturnsTold,
     Sale,
     SaleDraft,
     SaleRow,
@@ -32,7 +34,7 @@ from sellable.connectors.port import (
 from sellable.desk import cases
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, to_minor
 from sellable.domain.orders import InventoryMode, Line, Order, OrderState, Parcel, Shipment, Tax
-from sellable.orders import adoption, cancel, capture, export, fulfilment, strays
+from sellable.orders import adoption, cancel, capture, export, fulfilment, returns, strays
 from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context
 from sellable.runtime import inbox, operations
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -140,7 +142,7 @@ class Office:
                 for sku, n in s["lines"]
             ),
             totals=s["totals"], shipments=tuple(s.get("shipments", ())), picked=bool(s.get("picked")),
-            updated=f"2026-01-01T00:00:0{s['at']}Z", **changes,
+            updated=f"2026-01-01T00:00:0{s['at']}Z", returns=tuple(s.get("returns", ())), **changes,
         )  # fmt: skip
 
     def live(self) -> list[str]:
@@ -154,6 +156,14 @@ class Shopfront:
         self.sync: list[str] = []
         self.deliveries: list[DeliveryDraft] = []
         self.states: list[str] = []
+        self.returns: list[ReturnDraft] = []
+        self.stubborn: dict[str, str] = {}
+
+    async def tell_returns(self, order: RawOrder, drafts: Any, *, lane: str) -> ReturnsTold:
+        """Items whose key is among the stubborn stay as they are."""
+        self.returns += drafts
+        refused = tuple((d.key, self.stubborn[d.key], d.state) for d in drafts if d.key in self.stubborn)
+        return ReturnsTold(order=order, refused=refused)
 
     async def read_order(self, order_id: str, *, lane: str) -> RawOrder:
         return RawOrder(order_id=order_id, version=1, modified_at="", body=b"{}")
@@ -193,6 +203,7 @@ class Life:
         delivering = fulfilment.Delivering(store, shop, self.context)
         voiding = cancel.Voiding(store, office, self.context)
         stray = strays.Voiding(office)
+        returning = returns.Returning(store, shop, self.context)
         self.duties: dict[str, tuple[Any, Any, Any]] = {
             "sale.find": (searching.find, None, searching.settled),
             "sale.create": (exporting.create, exporting.search, exporting.created),
@@ -204,6 +215,7 @@ class Life:
             "order.note": (noting.note, None, noting.noted),
             "order.deliver": (delivering.deliver, None, delivering.told),
             "order.ready": (delivering.ready, None, delivering.told),
+            "order.return": (returning.send, None, returning.told),
         }
 
     async def begin(self, **stock: int) -> None:
@@ -322,6 +334,7 @@ class Life:
         row = inbox.find(tx, tx.value(_ROW, name=name))
         assert row is not None
         fulfilment.on_sale(tx, row, now, context=self.context)
+        returns.on_sale(tx, row, now, context=self.context)
 
     async def listed(self, sale_id: str, **changes: Any) -> list[str]:
         """Which sales are to be read after the list showed this one, authorised and untouched but for the changes."""

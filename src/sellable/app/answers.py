@@ -122,6 +122,8 @@ def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
         "lines": _rows(tx.all(book.sql.lines_of, order_id=row.order_id)),
         "parts": parts,
         "shipments": _rows(tx.all(book.sql.shipments_of, order_id=row.order_id)),
+        "returns": _rows(tx.all(book.sql.read_pieces, order_id=row.order_id)),
+        "returns_at_storefront": _rows(tx.all(book.sql.notes_of, order_id=row.order_id)),
         "operations": _operations(owed),
         "calls": [{**call, "seconds": round(call["seconds"], 3)} for call in _rows(made)],
         "cases": _rows(tx.all(sql.cases_of_order, subject=f"order:{row.order_id}")),

@@ -24,7 +24,7 @@ from sellable.connectors.cin7_core import webhooks as cin7_webhooks
 from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.commercetools.client import Commercetools
 from sellable.domain.orders import Order
-from sellable.orders import adoption, cancel, capture, export, fulfilment, strays
+from sellable.orders import adoption, cancel, capture, export, fulfilment, returns, strays
 from sellable.orders.context import Context
 from sellable.runtime import feeds as feeds_module
 from sellable.runtime import inbox as inbox_module
@@ -101,6 +101,7 @@ def handlers(
 
     def on_sale(tx: Tx, row: InboxRow, now: datetime) -> None:
         fulfilment.on_sale(tx, row, now, context=context)
+        returns.on_sale(tx, row, now, context=context)
         tx.after_commit(sale_read)
 
     def on_cin7_hook(tx: Tx, row: InboxRow, now: datetime) -> None:
@@ -132,6 +133,7 @@ def duties(
     searching = adoption.Searching(store, cin7, context)
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
+    returning = returns.Returning(store, shop, context)
     voiding = cancel.Voiding(store, cin7, context)
     stray = strays.Voiding(cin7)
     resolver = writer.Resolver(store, clock, shop, layout, desk.raises_stopped)
@@ -147,6 +149,7 @@ def duties(
         ("order.note", noting.note, None, noting.noted),
         ("order.deliver", delivering.deliver, None, delivering.told),
         ("order.ready", delivering.ready, None, delivering.told),
+        ("order.return", returning.send, None, returning.told),
         ("entry.create", creating.send, None, creating.settled),
         ("stock.write", resolver.send, resolver.resolve, partial(writer.settled, on_refused=desk.write_refused)),
     ]

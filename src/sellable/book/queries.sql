@@ -381,3 +381,82 @@ SELECT count(*)::int FROM (SELECT FROM stray WHERE NOT owed LIMIT 1000) AS few;
 -- name: any_order
 -- Whether the book has an order at all.
 SELECT EXISTS (SELECT FROM orders);
+
+-- name: lock_returns
+-- What the returns of an order said at the last reading, locked.
+SELECT return_id, document, seq FROM goods_return WHERE order_id = %(order_id)s ORDER BY return_id FOR UPDATE;
+
+-- name: put_return
+-- A return as it is known by now.
+INSERT INTO goods_return (return_id, order_id, part, number, document, seq, at)
+VALUES (%(return_id)s, %(order_id)s, %(part)s, %(number)s, %(document)s::jsonb, %(seq)s, %(at)s)
+ON CONFLICT (return_id) DO UPDATE SET document = excluded.document, seq = excluded.seq, number = excluded.number;
+
+-- name: add_pieces
+-- Pieces of a return.
+INSERT INTO return_piece (piece_id, return_id, order_id, line_id, sku, units, location, fate, reason, item_id, at)
+SELECT piece_id, %(return_id)s, %(order_id)s, line_id, sku, units, location, fate, reason, item_id, %(at)s
+FROM unnest(%(piece_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[], %(location)s::text[],
+    %(fate)s::text[], %(reason)s::text[], %(item_id)s::text[])
+    AS t (piece_id, line_id, sku, units, location, fate, reason, item_id);
+
+-- name: pieces_back
+-- Pieces of an order's returns, oldest first, locked.
+SELECT * FROM return_piece WHERE order_id = %(order_id)s ORDER BY at, piece_id FOR UPDATE;
+
+-- name: read_pieces
+-- Pieces of an order's returns, oldest first.
+SELECT p.piece_id, p.return_id, r.number, p.line_id, p.sku, p.units, p.location, p.fate, p.payment, p.reason, p.item_id,
+    p.told, p.at
+FROM return_piece p JOIN goods_return r USING (return_id) WHERE p.order_id = %(order_id)s ORDER BY p.at, p.piece_id;
+
+-- name: move_piece
+-- A piece is somewhere else, or its fate is known.
+UPDATE return_piece SET location = %(location)s, fate = %(fate)s WHERE piece_id = %(piece_id)s;
+
+-- name: shrink_piece
+-- Units of a piece become one of their own.
+UPDATE return_piece SET units = units - %(units)s WHERE piece_id = %(piece_id)s;
+
+-- name: pay_pieces
+-- Whether the money of some pieces went back.
+UPDATE return_piece SET payment = %(payment)s WHERE piece_id = ANY (%(piece_id)s::text[]) AND payment = '';
+
+-- name: pieces_told
+-- The storefront has these states.
+UPDATE return_piece p SET told = t.told FROM unnest(%(piece_id)s::text[], %(told)s::text[]) AS t (piece_id, told)
+WHERE p.piece_id = t.piece_id;
+
+-- name: return_lines
+-- Units that came back, by line.
+UPDATE order_line l SET returned = l.returned + t.units
+FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)
+WHERE l.order_id = %(order_id)s AND l.line_id = t.line_id;
+
+-- name: returned_of_part
+-- What may come back of a part: units that left with it, less those that are back.
+SELECT l.line_id, l.sku, l.shipped, coalesce((SELECT sum(p.units) FROM return_piece p JOIN goods_return r USING (return_id)
+    WHERE p.order_id = l.order_id AND r.part = l.part AND p.line_id = l.line_id), 0)::bigint AS returned
+FROM part_line l WHERE l.order_id = %(order_id)s AND l.part = %(part)s ORDER BY l.line_id;
+
+-- name: notes_of
+-- What the storefront says of returns that we did not write, oldest first.
+SELECT item_id, line_id, units, state, payment, reason, arrived, at FROM return_note WHERE order_id = %(order_id)s
+ORDER BY at, item_id;
+
+-- name: put_notes
+-- Notes as they are now; answers those that are new.
+INSERT INTO return_note AS n (order_id, item_id, line_id, units, state, payment, reason, at)
+SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, %(at)s
+FROM unnest(%(item_id)s::text[], %(line_id)s::text[], %(units)s::bigint[], %(state)s::text[], %(payment)s::text[],
+    %(reason)s::text[]) AS t (item_id, line_id, units, state, payment, reason)
+ON CONFLICT (order_id, item_id) DO UPDATE SET state = excluded.state, payment = excluded.payment
+RETURNING item_id, line_id, units, state, reason, (xmax = 0) AS new;
+
+-- name: note_arrived
+-- Units of a note are back at the back office.
+UPDATE return_note SET arrived = arrived + %(units)s WHERE order_id = %(order_id)s AND item_id = %(item_id)s;
+
+-- name: find_piece
+-- A piece of an order.
+SELECT * FROM return_piece WHERE piece_id = %(piece_id)s FOR UPDATE;

@@ -16,7 +16,7 @@ from sellable.book import book
 from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import EXPERIMENT, InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
-from sellable.orders import cancel, rules, sales, totals
+from sellable.orders import cancel, returns, rules, sales, totals
 from sellable.orders.context import BACK_OFFICE, Context, lane_of
 from sellable.orders.rules import Finding
 from sellable.runtime import operations
@@ -46,6 +46,7 @@ def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         _first(tx, order, now, context)
     elif order.version > row.version:
         _changed(tx, row, order, now, context)
+    returns.heard(tx, order, now, context)
 
 
 def _is_experiment(order: Order) -> bool:

@@ -243,10 +243,10 @@ def _shipped(
     piece = despatch.news(shipment, known)
     if piece is None:
         return conflicts
-    carried = _carried(tx, part)
+    lines = carried(tx, part)
     so_far = despatch.summed([*(msgspec.convert(p.document, Shipment) for p in pieces), piece])
-    placed = despatch.place(carried, so_far)
-    items = [(c.line_id, placed.units[c.line_id] - c.shipped) for c in carried if placed.units[c.line_id] > c.shipped]
+    placed = despatch.place(lines, so_far)
+    items = [(c.line_id, placed.units[c.line_id] - c.shipped) for c in lines if placed.units[c.line_id] > c.shipped]
     if not book.add_shipment(tx, part.order_id, part.part, shipment.shipment_id, piece, items, now):
         first = tx.one(book.sql.shipment, shipment_id=piece.shipment_id)
         assert first is not None
@@ -255,7 +255,7 @@ def _shipped(
     columns = {"line_id": [line for line, _ in items], "units": [units for _, units in items]}
     tx.run(book.sql.ship_part_lines, order_id=part.order_id, part=part.part, **columns)
     tx.all(book.sql.ship_lines, order_id=part.order_id, **columns)
-    posted = ledger.post(tx, _movements(part, piece, carried), now)
+    posted = ledger.post(tx, _movements(part, piece, lines), now)
     conflicts += [(msgspec.to_builtins(c.recorded), msgspec.to_builtins(c.arrived)) for c in posted.conflicts]
     book.tell(
         tx, part.order_id, "shipped", now, part=part.part, shipment=piece.shipment_id,
@@ -264,7 +264,7 @@ def _shipped(
     for kind, found in (("over_shipped", placed.over), ("shipment_unmatched", placed.strange)):
         if found:
             context.open_case(
-                tx, kind, f"order:{part.order_id}", now, expected={"lines": [[c.sku, c.units] for c in carried]},
+                tx, kind, f"order:{part.order_id}", now, expected={"lines": [[c.sku, c.units] for c in lines]},
                 actual={"shipment": piece.shipment_id, "items": found}, evidence=[f"sale:{part.sale_id}"],
             )  # fmt: skip
     if items:
@@ -299,7 +299,7 @@ def _deliver(tx: Tx, part: Any, shipment: Shipment, now: datetime, context: Cont
     context.owe(tx, part.order_id, STOREFRONT, "order.deliver", payload, now)
 
 
-def _carried(tx: Tx, part: Any) -> list[despatch.Carried]:
+def carried(tx: Tx, part: Any) -> list[despatch.Carried]:
     """The part's lines with what one unit is made of, as counted when the order was taken."""
     made: dict[str, dict[str, int]] = {}
     for row in tx.all(book.sql.recipes_of_part, order_id=part.order_id):
@@ -321,9 +321,9 @@ def _carried(tx: Tx, part: Any) -> list[despatch.Carried]:
     ]
 
 
-def _movements(part: Any, shipment: Shipment, carried: Sequence[despatch.Carried]) -> list[Movement]:
+def _movements(part: Any, shipment: Shipment, lines: Sequence[despatch.Carried]) -> list[Movement]:
     """What left, by component: a kit has no stock of its own."""
-    recipes = {c.sku: c.recipe for c in carried if c.recipe}
+    recipes = {c.sku: c.recipe for c in lines if c.recipe}
     left: dict[str, int] = {}
     for sku, units in shipment.items:
         for component, per_kit in (recipes.get(sku) or {sku: 1}).items():
