@@ -34,7 +34,8 @@ from sellable.connectors.port import (
 from sellable.desk import cases
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, to_minor
 from sellable.domain.orders import InventoryMode, Line, Order, OrderState, Parcel, Shipment, Tax
-from sellable.orders import adoption, cancel, capture, export, fulfilment, returns, strays
+from sellable.orders import adoption, cancel, capture, export, fulfilment, reducing, returns, strays
+from sellable.orders.changes import Changing
 from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context
 from sellable.runtime import inbox, operations
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -103,6 +104,10 @@ class Office:
         await self._called("authorise" if authorise else "lines")
         return self.read(sale_id)
 
+    async def put_header(self, sale_id: str, draft: SaleDraft, *, lane: str) -> None:
+        self.sales[sale_id]["header"] = draft
+        await self._called("header")
+
     async def find_by_ref(self, ref: str, *, lane: str) -> list[SaleRow]:
         await self._called("find")
         return [self.row(k) for k, s in self.sales.items() if s["ref"] == ref]
@@ -158,6 +163,14 @@ class Shopfront:
         self.states: list[str] = []
         self.returns: list[ReturnDraft] = []
         self.stubborn: dict[str, str] = {}
+        self.cancelled: dict[str, int] = {}
+        self.can_cancel = True
+
+    async def cancel_units(self, order: RawOrder, units: Any, *, lane: str) -> RawOrder:
+        if not self.can_cancel:
+            raise Refused("no state", code="no_state", detail={"keys": []})
+        self.cancelled |= units
+        return order
 
     async def tell_returns(self, order: RawOrder, drafts: Any, *, lane: str) -> ReturnsTold:
         """Items whose key is among the stubborn stay as they are."""
@@ -204,6 +217,9 @@ class Life:
         voiding = cancel.Voiding(store, office, self.context)
         stray = strays.Voiding(office)
         returning = returns.Returning(store, shop, self.context)
+        shrinking = reducing.Reducing(store, office, self.context)
+        cancelling = reducing.Cancelling(store, shop, self.context)
+        changing = Changing(store, office, self.context)
         self.duties: dict[str, tuple[Any, Any, Any]] = {
             "sale.find": (searching.find, None, searching.settled),
             "sale.create": (exporting.create, exporting.search, exporting.created),
@@ -216,6 +232,9 @@ class Life:
             "order.deliver": (delivering.deliver, None, delivering.told),
             "order.ready": (delivering.ready, None, delivering.told),
             "order.return": (returning.send, None, returning.told),
+            "sale.reduce": (shrinking.send, shrinking.resolve, shrinking.settled),
+            "sale.header": (changing.send, None, changing.settled),
+            "order.cancelled": (cancelling.send, None, cancelling.told),
         }
 
     async def begin(self, **stock: int) -> None:
@@ -333,6 +352,7 @@ class Life:
         )
         row = inbox.find(tx, tx.value(_ROW, name=name))
         assert row is not None
+        reducing.on_sale(tx, row, now, context=self.context)
         fulfilment.on_sale(tx, row, now, context=self.context)
         returns.on_sale(tx, row, now, context=self.context)
 

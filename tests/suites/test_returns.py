@@ -17,8 +17,8 @@ from sellable.stock import ledger
 BALANCES = query("SELECT state, quantity FROM balance WHERE sku = %(sku)s AND quantity <> 0 ORDER BY state")
 RESTOCKED = query("SELECT line, quantity FROM entry_fact WHERE kind = 'restocked' ORDER BY line")
 ENTRY = query(
-    "INSERT INTO entry (sku, channel, remote_id, version, e, quantity, baseline_at, seen_seq, seen_at)"
-    " VALUES ('ARMCHAIR', 'web-eu', 'r', 1, 10, 10, now() - interval '1 day', 1, now())"
+    "INSERT INTO entry (sku, channel, remote_id, version, e, q, q_at, q_seq, baseline_at)"
+    " VALUES ('ARMCHAIR', 'web-eu', 'r', 1, 10, 10, now(), 1, now() - interval '1 day')"
 )
 
 

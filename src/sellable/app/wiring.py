@@ -24,7 +24,7 @@ from sellable.connectors.cin7_core import webhooks as cin7_webhooks
 from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.commercetools.client import Commercetools
 from sellable.domain.orders import Order
-from sellable.orders import adoption, cancel, capture, export, fulfilment, returns, strays
+from sellable.orders import adoption, cancel, capture, changes, export, fulfilment, reducing, returns, strays
 from sellable.orders.context import Context
 from sellable.runtime import feeds as feeds_module
 from sellable.runtime import inbox as inbox_module
@@ -100,6 +100,7 @@ def handlers(
     """Kind of arrival -> what decides about it; `sale_read` is called after a reading of a sale has been taken in."""
 
     def on_sale(tx: Tx, row: InboxRow, now: datetime) -> None:
+        reducing.on_sale(tx, row, now, context=context)
         fulfilment.on_sale(tx, row, now, context=context)
         returns.on_sale(tx, row, now, context=context)
         tx.after_commit(sale_read)
@@ -134,6 +135,9 @@ def duties(
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
     returning = returns.Returning(store, shop, context)
+    shrinking = reducing.Reducing(store, cin7, context)
+    cancelling = reducing.Cancelling(store, shop, context)
+    changing = changes.Changing(store, cin7, context)
     voiding = cancel.Voiding(store, cin7, context)
     stray = strays.Voiding(cin7)
     resolver = writer.Resolver(store, clock, shop, layout, desk.raises_stopped)
@@ -144,12 +148,15 @@ def duties(
         ("sale.lines", exporting.put_lines, None, exporting.lines_settled),
         ("sale.authorise", exporting.authorise, exporting.look, exporting.authorised),
         ("sale.void", voiding.send, voiding.resolve, voiding.settled),
+        ("sale.reduce", shrinking.send, shrinking.resolve, shrinking.settled),
+        ("sale.header", changing.send, None, changing.settled),
         ("sale.visible", exporting.wait_visible, None, exporting.visible),
         ("stray.void", stray.send, None, stray.settled),
         ("order.note", noting.note, None, noting.noted),
         ("order.deliver", delivering.deliver, None, delivering.told),
         ("order.ready", delivering.ready, None, delivering.told),
         ("order.return", returning.send, None, returning.told),
+        ("order.cancelled", cancelling.send, None, cancelling.told),
         ("entry.create", creating.send, None, creating.settled),
         ("stock.write", resolver.send, resolver.resolve, partial(writer.settled, on_refused=desk.write_refused)),
     ]

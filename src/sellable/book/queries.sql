@@ -43,7 +43,7 @@ SELECT order_id FROM orders WHERE order_id = ANY (%(ids)s::text[]);
 
 -- name: lines_of
 -- Lines of an order.
-SELECT line_id, sku, channel, mode, ordered, shipped, cancelled, returned FROM order_line
+SELECT line_id, sku, channel, mode, ordered, shipped, cancelled, returned, asked FROM order_line
 WHERE order_id = %(order_id)s ORDER BY line_id;
 
 -- name: cancel_lines
@@ -230,12 +230,8 @@ ORDER BY at, shipment_id;
 
 -- name: recipes_of_part
 -- Units of each component in one unit of a line, as counted when the order was taken.
-SELECT line_id, sku, sum(quantity)::bigint AS units FROM demand WHERE order_id = %(order_id)s GROUP BY line_id, sku
+SELECT line_id, sku, max(per_line)::bigint AS units FROM demand WHERE order_id = %(order_id)s GROUP BY line_id, sku
 ORDER BY line_id, sku;
-
--- name: ordered_units
--- Units of each line as ordered.
-SELECT line_id, ordered FROM order_line WHERE order_id = %(order_id)s;
 
 -- name: change_lines
 -- The storefront's lines are others now: more is ordered, less is cancelled; nothing that was is forgotten.
@@ -460,3 +456,33 @@ UPDATE return_note SET arrived = arrived + %(units)s WHERE order_id = %(order_id
 -- name: find_piece
 -- A piece of an order.
 SELECT * FROM return_piece WHERE piece_id = %(piece_id)s FOR UPDATE;
+
+-- name: ask_lines
+-- Somebody wants so many units of lines cancelled, all told; never fewer than before.
+UPDATE order_line l SET asked = greatest(l.asked, t.asked)
+FROM unnest(%(line_id)s::text[], %(asked)s::bigint[]) AS t (line_id, asked)
+WHERE l.order_id = %(order_id)s AND l.line_id = t.line_id;
+
+-- name: cancel_units
+-- Units of lines are surely cancelled: nobody ships them any more.
+UPDATE order_line l SET cancelled = least(l.ordered, l.cancelled + t.units), asked = greatest(l.asked, l.cancelled + t.units)
+FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)
+WHERE l.order_id = %(order_id)s AND l.line_id = t.line_id;
+
+-- name: shrink_part_lines
+-- A part carries fewer units of lines; a line with none left is no line of it.
+WITH t AS (SELECT * FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)),
+gone AS (DELETE FROM part_line p USING t WHERE p.order_id = %(order_id)s AND p.part = %(part)s AND p.line_id = t.line_id
+    AND p.units <= t.units)
+UPDATE part_line p SET units = p.units - t.units FROM t
+WHERE p.order_id = %(order_id)s AND p.part = %(part)s AND p.line_id = t.line_id AND p.units > t.units;
+
+-- name: lines_that_differ
+-- Lines that break the rule of conservation: what a case must explain. Empty is right.
+SELECT order_id, line_id, sku, ordered, shipped, cancelled, returned,
+    greatest(0, shipped + cancelled - ordered) AS over_shipped, greatest(0, returned - shipped) AS over_returned
+FROM order_line WHERE shipped + cancelled > ordered OR returned > shipped ORDER BY order_id, line_id;
+
+-- name: redraft
+-- What a part's sale shall say, without another attempt at it.
+UPDATE order_part SET draft = %(draft)s::jsonb WHERE order_id = %(order_id)s AND part = %(part)s;

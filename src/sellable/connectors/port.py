@@ -480,6 +480,10 @@ class OrderTarget(Protocol):
         """One call: lines and charges as draft (repeatable) or authorised (allocates); with the master's totals."""
         ...
 
+    async def put_header(self, sale_id: str, draft: SaleDraft, *, lane: str) -> None:
+        """One call: addresses, contact, carrier and note of a sale, never its lines; repeatable."""
+        ...
+
     async def find_by_ref(self, ref: str, *, lane: str) -> list[SaleRow]:
         """One call; rows whose reference is exactly `ref`. Absence proves nothing before the search settle time."""
         ...

@@ -54,13 +54,13 @@ TABLES: Mapping[Machine, Table] = {
     Machine.ORDER: _table(
         Open="Confirmed Complete Cancelled",
         Confirmed="Open Complete Cancelled",
-        Complete="Open Confirmed",
+        Complete="Open Confirmed Cancelled",
         Cancelled="",
     ),
     # Delayed and Backorder are waits and may come again; a parcel that left never comes un-left.
     Machine.SHIPMENT: _table(
         Pending="Ready Delayed Backorder Partial Shipped Delivered Canceled",
-        Ready="Pending Delayed Backorder Partial Shipped Delivered Canceled",
+        Ready="Delayed Backorder Partial Shipped Delivered Canceled",
         Delayed="Pending Ready Backorder Partial Shipped Delivered Canceled",
         Backorder="Pending Ready Delayed Partial Shipped Delivered Canceled",
         Partial="Delayed Backorder Shipped Delivered",

@@ -42,5 +42,11 @@ CREATE TABLE return_note (
     PRIMARY KEY (order_id, item_id)
 );
 
-ALTER TABLE order_part ADD COLUMN header_version bigint NOT NULL DEFAULT 0; -- order version the sale's header was made of
-ALTER TABLE order_line ADD COLUMN asked bigint NOT NULL DEFAULT 0;          -- units somebody wants cancelled, all told
+-- Units of a line that somebody wants cancelled, all told; `cancelled` counts those of them that surely are.
+ALTER TABLE order_line ADD COLUMN asked bigint NOT NULL DEFAULT 0 CHECK (asked >= 0);
+-- Units of the component in one unit of the line, so that it is known however often the line was changed.
+ALTER TABLE demand ADD COLUMN per_line int NOT NULL DEFAULT 1;
+UPDATE demand d SET per_line = greatest(1, s.units / l.ordered)
+FROM order_line l JOIN (SELECT order_id, line_id, sku, sum(quantity) AS units FROM demand GROUP BY 1, 2, 3) s
+    USING (order_id, line_id)
+WHERE (d.order_id, d.line_id, d.sku) = (s.order_id, s.line_id, s.sku) AND l.ordered > 0 AND s.units > l.ordered;
