@@ -312,11 +312,11 @@ def test_units_in_a_state_that_means_cancelled_are_counted_and_the_reason_field_
     state = [{"quantity": 1, "state": {"typeId": "state", "id": "st-c"}}]
     fields = {"type": {"typeId": "type", "id": "t"}, "fields": {"why": "late"}}
     words = translate.Words(cancelled=frozenset({"st-c"}), reason_field="why")
-    document = json.loads(body())
-    document["lineItems"][0] |= {"state": state, "custom": fields}
-    found = translate.order(json.dumps(document).encode(), CHANNELS, words=words)
+    plain = document()
+    plain["lineItems"][0] |= {"state": state, "custom": fields}
+    found = translate.order(msgspec.json.encode(plain), CHANNELS, words=words)
     assert (found.lines[0].cancelled, found.lines[0].reason) == (1, "late")
-    assert translate.order(json.dumps(document).encode(), CHANNELS).lines[0].cancelled == 0
+    assert translate.order(msgspec.json.encode(plain), CHANNELS).lines[0].cancelled == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"id":"a"}', b'{"id":"a","version":"1"}'])

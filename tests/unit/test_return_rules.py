@@ -14,7 +14,7 @@ from tests.e2e.world import settings_of
 from tests.unit.orders_shop import NOW
 
 from sellable.config.settings import Settings
-from sellable.domain.money import Rounding, TaxCalculation, Taxed, TaxPortion
+from sellable.domain.money import Rounding, TaxCalculation, Taxed, TaxPortion, tax_of
 from sellable.domain.orders import Charge, GoodsReturn, InventoryMode, Line, Order, OrderState, ReturnedGoods, Tax
 from sellable.domain.states import TABLES, Machine, known, may
 from sellable.domain.stock import State
@@ -218,14 +218,14 @@ def ordered(*lines: Line, calculation: TaxCalculation = TaxCalculation.LINE, **c
 
 def line(quantity: int, cancelled: int, calculation: TaxCalculation, unit: int = 333) -> Line:
     total = unit * quantity
-    _, gross = totals.tax_of(
+    _, gross = tax_of(
         unit=unit, quantity=quantity, total=total, rate=VAT.rate, included=False, rounding=Rounding.HALF_EVEN,
         calculation=calculation,
     )  # fmt: skip
     taxed = Taxed(net=total, gross=gross, portions=(TaxPortion(rate=VAT.rate, name=VAT.name, amount=gross - total),))
     return Line(
-        line_id="l", sku="A", name="A", quantity=quantity, mode=InventoryMode.NONE, channel=None, unit=unit, total=total,
-        tax=VAT, taxed=taxed, cancelled=cancelled,
+        line_id="l", sku="A", name="A", quantity=quantity, mode=InventoryMode.NONE, channel=None, unit=unit,
+        total=total, tax=VAT, taxed=taxed, cancelled=cancelled,
     )  # fmt: skip
 
 
