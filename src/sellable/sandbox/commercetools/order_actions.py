@@ -108,6 +108,8 @@ def _transition_line_state(edit: OrderEdit, action: Doc) -> None:
         "LineItemStateTransition", lineItemId=line["id"], lineItemKey=line.get("key"), transitionDate=instant(date),
         quantity=quantity, fromState=old, toState=new,
     )  # fmt: skip
+    key = edit.project.others["state"].docs[new["id"]].get("key")
+    edit.note("line_state", line=line["id"], sku=line["variant"].get("sku"), quantity=quantity, to=key)
 
 
 def _import_line_state(edit: OrderEdit, action: Doc) -> None:
