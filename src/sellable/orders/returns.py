@@ -298,7 +298,9 @@ def heard(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     ours = {p.piece_id: p.item_id for p in tx.all(book.sql.read_pieces, order_id=order.order_id)}
     named = {item_id: piece_id for piece_id, item_id in ours.items() if item_id}
     ids = {item.key or item.item_id: named.get(item.item_id, item.key or item.item_id) for item in items}
-    _give_back(tx, order, [(ids[name], line, units) for name, line, units in restocked], now, context)
+    _give_back(
+        tx, order, [(ids[name], line, units) for name, line, units in restocked], order.modified_at, now, context
+    )
     theirs = [item for item in items if item.key not in ours and item.item_id not in named]
     if not theirs:
         return
@@ -323,10 +325,11 @@ def heard(tx: Tx, order: Order, now: datetime, context: Context) -> None:
 
 
 def _give_back(
-    tx: Tx, order: Order, items: Sequence[tuple[str, str, int]], now: datetime, context: Context
-) -> None:  # fmt: skip
+    tx: Tx, order: Order, items: Sequence[tuple[str, str, int]], at: datetime, now: datetime, context: Context
+) -> None:
     """What the storefront may put back into its entries because an item is labelled so: once for each item, whoever
-    labels it. `items` are (name of the item, line id, units). Assumed yes until measured, as for a cancel.
+    labels it. `items` are (name of the item, line id, units), `at` when it happens on the storefront's clock. Assumed
+    yes until measured, as for a cancel.
     """
     if context.settings.commercetools.restocks_on_return == "no":
         return
@@ -339,14 +342,18 @@ def _give_back(
             quantity=units,
             source="order",
             resource=order.order_id,
-            line=f"{line_id}/return/{name}",
+            line=_fact_line(line_id, name),
             seq=0,
-            remote_at=max(now, order.modified_at),
+            remote_at=at,
         )
         for name, line_id, units in items
         if (line := lines.get(line_id)) is not None and line.sku and line.mode is not InventoryMode.NONE
     ]
     entries.record(tx, facts, now, priority=Priority.LOWER, reason=f"return of {order.label}")
+
+
+def _fact_line(line_id: str, name: str) -> str:
+    return f"{line_id}/return/{name}"
 
 
 # --- Telling the storefront -------------------------------------------------------------------------------------------
@@ -358,7 +365,7 @@ def _owe(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     if not untold:
         return
     labelled = [(p.piece_id, p.line_id, p.units) for p in untold if pieces.said(p.fate) == "BackInStock"]
-    _give_back(tx, order, labelled, now, context)
+    _give_back(tx, order, labelled, now, now, context)
     context.owe(tx, order.order_id, STOREFRONT, "order.return", {"part": 0}, now)
 
 
@@ -426,6 +433,9 @@ class Returning:
         tx.run(book.sql.pieces_told, piece_id=[key for key, _ in pairs], told=[state for _, state in pairs])
         if result.get("version"):
             tx.run(book.sql.told_version, order_id=order_id, version=result["version"])
+        told = {piece.piece_id: piece for piece in tx.all(book.sql.read_pieces, order_id=order_id)}
+        facts = [_fact_line(told[key].line_id, key) for key, _ in pairs if key in told]
+        entries.expect_again(tx, order_id, facts, now)
         who = "left to others" if result.get("shadow") else "storefront told"
         book.tell(tx, order_id, f"{who}: {op.kind}", now, pieces=[list(pair) for pair in pairs])
         if refused := result.get("refused"):

@@ -299,6 +299,12 @@ WITH told AS (
 )
 SELECT sku, channel, quantity FROM added;
 
+-- name: expected_too_early
+-- Restocks of these lines that were expected before an entry was judged for the last time.
+SELECT f.sku, f.channel, f.quantity, f.line FROM entry_fact f JOIN entry e USING (sku, channel)
+WHERE f.kind = 'restocked' AND f.source = 'order' AND f.resource = %(resource)s AND f.line = ANY (%(line)s::text[])
+    AND f.seq = 0 AND e.judged_at > f.remote_at ORDER BY f.sku, f.channel, f.line;
+
 -- name: lock_entry
 -- Nobody records a fact of this entry's E from here on; whoever is about to has ended.
 SELECT FROM entry WHERE sku = %(sku)s AND channel = %(channel)s FOR UPDATE;
