@@ -13,7 +13,7 @@ from tests.suites.orders_life import CHAIR, SET, TABLE, Life, query, shipment
 from sellable.book import book
 from sellable.connectors.port import Allocation, Despatch, Despatches, Imported, Sale, SaleDraft
 from sellable.domain.orders import Order
-from sellable.orders import departures, importing
+from sellable.orders import cancel, departures, importing, reducing
 from sellable.orders.context import WAREHOUSE
 from sellable.runtime import inbox
 from sellable.runtime.database import Store, Tx
@@ -95,6 +95,13 @@ class Depot:
         )  # fmt: skip
 
 
+def by_system(mine: Any, other: Any) -> Any:
+    async def carry(op: Any) -> Any:
+        return await (mine if op.system == WAREHOUSE else other)(op)
+
+    return carry
+
+
 class House(Life):
     """A life of orders with a warehouse in it."""
 
@@ -103,19 +110,14 @@ class House(Life):
         self.depot = Depot()
         port: Any = {WAREHOUSE: self.depot}
         made = importing.Importing(store, self.clock, port, self.context)
-        gone = importing.Withdrawing(store, port, self.context)
         self.duties["order.import"] = (made.send, made.resolve, made.settled)
-        stepwise = self.duties["sale.void"]
-
-        def by_system(mine: Any, other: Any) -> Any:
-            async def carry(op: Any) -> Any:
-                return await (mine if op.system == WAREHOUSE else other)(op)
-
-            return carry
-
-        self.duties["sale.void"] = (
-            by_system(gone.send, stepwise[0]), by_system(gone.resolve, stepwise[1]), gone.settled
-        )  # fmt: skip
+        theirs: Any = importing.Sales(port[WAREHOUSE])
+        for kind, duty in (
+            ("sale.void", cancel.Voiding(store, theirs, self.context)),
+            ("sale.reduce", reducing.Reducing(store, theirs, self.context)),
+        ):
+            send, resolve, settled = self.duties[kind]
+            self.duties[kind] = (by_system(duty.send, send), by_system(duty.resolve, resolve), settled)
 
     async def bought(self, *lines: tuple[str, int], **changes: Any) -> Order:
         order = self.order(*lines, **changes)

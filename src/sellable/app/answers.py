@@ -127,9 +127,8 @@ def order_in(body: bytes, settings: Settings) -> Order:
         if key := supply.get("key") or (supply.get("obj") or {}).get("key"):
             supply["id"] = key
             channels[key] = key
-    return translate.order(
-        msgspec.json.encode(document), channels, attributes=settings.commercetools.line_attributes
-    )  # fmt: skip
+    words = translate.Words(attributes=settings.commercetools.line_attributes)
+    return translate.order(msgspec.json.encode(document), channels, words=words)
 
 
 def order_story(tx: ReadTx, key: str) -> list[dict[str, Any]]:
@@ -165,6 +164,8 @@ def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
         "lines": _rows(tx.all(book.sql.lines_of, order_id=row.order_id)),
         "parts": parts,
         "shipments": _rows(tx.all(book.sql.shipments_of, order_id=row.order_id)),
+        "returns": _rows(tx.all(book.sql.read_pieces, order_id=row.order_id)),
+        "returns_at_storefront": _rows(tx.all(book.sql.notes_of, order_id=row.order_id)),
         "operations": _operations(owed),
         "calls": [{**call, "seconds": round(call["seconds"], 3)} for call in _rows(made)],
         "cases": _rows(tx.all(sql.cases_of_order, subject=f"order:{row.order_id}")),

@@ -31,6 +31,7 @@ from sellable.app.wiring import (
     CIN7,
     CT,
     FLOW,
+    READINGS,
     House,
     duties,
     feeds_of,
@@ -113,6 +114,7 @@ class Service:
     context: Context
     syncer: Syncer
     inbox: Inbox
+    readings: Inbox
     letterbox: Letterbox
     provers: Sequence[masters.Prover]
     dispatcher: Dispatcher
@@ -137,6 +139,7 @@ class Service:
         loops = self.loops = Loops(self.clock, chance=self.chance)
         for number in range(2):
             loops.add(f"inbox {number}", self.inbox.run)
+        loops.add("readings", self.readings.run)
         for prover in self.provers:
             loops.add("prove" if prover is self.provers[0] else f"prove {prover.name}", prover.run)
         loops.add("dispatcher", self.dispatcher.run)
@@ -396,17 +399,16 @@ def assemble(
         store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, house, desk, outside.audit), owner,
         on_failure=desk.feed_failed, on_recovery=desk.feed_recovered, chance=chance,
     )  # fmt: skip
-    inbox = Inbox(
-        store, clock, handlers(context, shop, master, house, partial(_ring, provers)), desk.poison,
-        known=storefront.echoes, alone=ALONE,
-    )  # fmt: skip
+    table = handlers(context, shop, master, house, partial(_ring, provers))
+    boxed = partial(Inbox, store, clock, table, desk.poison, known=storefront.echoes, alone=ALONE, kinds=READINGS)
     alerts = Alerts(
         store, clock, settings.alerts, desk.owners, HttpPort(outside.client, clock, None),
         redaction_key=settings.service.redaction_key.encode(),
     )  # fmt: skip
     return Service(
-        settings=settings, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=inbox,
-        letterbox=Letterbox(store, clock), provers=provers, dispatcher=dispatcher, feeds=feeds,
+        settings=settings, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=boxed(),
+        readings=boxed(only=True), letterbox=Letterbox(store, clock), provers=provers, dispatcher=dispatcher,
+        feeds=feeds,
         fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, house, settings, owner, chance),
         outside=outside,
         judge=judge, alerts=alerts, owner=owner, slot=slot, chance=chance,

@@ -28,7 +28,19 @@ from sellable.connectors.orderflow import OrderFlow
 from sellable.connectors.orderflow import webhooks as flow_webhooks
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
-from sellable.orders import adoption, cancel, capture, departures, export, fulfilment, importing, strays
+from sellable.orders import (
+    adoption,
+    cancel,
+    capture,
+    changes,
+    departures,
+    export,
+    fulfilment,
+    importing,
+    reducing,
+    returns,
+    strays,
+)
 from sellable.orders.context import Context
 from sellable.runtime import feeds as feeds_module
 from sellable.runtime import inbox as inbox_module
@@ -113,6 +125,8 @@ ALONE = (
     "inventory.page", "despatch.page",
 )  # fmt: skip
 """Arrivals that lock an order, or rows of many SKUs; messages lock nothing that others want."""
+READINGS = ("stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page", "inventory.page")
+"""What a master's numbers come in, taken in one after the other: nobody who brings an order may stand behind them."""
 
 
 def master_of(settings: Settings, name: str, open_case: OpenCase) -> masters.Master:
@@ -136,7 +150,9 @@ def handlers(
         masters.on_sku(tx, row, now, master=by_name[row.meta["master"]])
 
     def on_sale(tx: Tx, row: InboxRow, now: datetime) -> None:
+        reducing.on_sale(tx, row, now, context=context)
         fulfilment.on_sale(tx, row, now, context=context)
+        returns.on_sale(tx, row, now, context=context)
         tx.after_commit(sale_read)
 
     def on_cin7_hook(tx: Tx, row: InboxRow, now: datetime) -> None:
@@ -197,8 +213,17 @@ def duties(
     searching = adoption.Searching(store, cin7, context, imports)
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
+    returning = returns.Returning(store, shop, context)
+    shrinking = reducing.Reducing(store, cin7, context)
+    cancelling = reducing.Cancelling(store, shop, context)
+    changing = changes.Changing(store, cin7, context)
     voiding = cancel.Voiding(store, cin7, context)
-    withdrawing = importing.Withdrawing(store, imports, context)
+    if house:
+        theirs: Any = importing.Sales(house.port)
+        withdrawing = cancel.Voiding(store, theirs, context)
+        shortening = reducing.Reducing(store, theirs, context)
+    else:
+        withdrawing, shortening = voiding, shrinking
     stray = strays.Voiding(cin7)
     resolver = writer.Resolver(store, clock, shop, layout, desk.raises_stopped)
     creating = creation.Creating(shop, desk.open_case, desk.clear_cases)
@@ -214,11 +239,20 @@ def duties(
             _by_office(voiding.resolve, withdrawing.resolve),
             voiding.settled,
         ),
+        (
+            "sale.reduce",
+            _by_office(shrinking.send, shortening.send),
+            _by_office(shrinking.resolve, shortening.resolve),
+            shrinking.settled,
+        ),
+        ("sale.header", changing.send, None, changing.settled),
         ("sale.visible", exporting.wait_visible, None, exporting.visible),
         ("stray.void", stray.send, None, stray.settled),
         ("order.note", noting.note, None, noting.noted),
         ("order.deliver", delivering.deliver, None, delivering.told),
         ("order.ready", delivering.ready, None, delivering.told),
+        ("order.return", returning.send, None, returning.told),
+        ("order.cancelled", cancelling.send, None, cancelling.told),
         ("entry.create", creating.send, None, creating.settled),
         ("stock.write", resolver.send, resolver.resolve, partial(writer.settled, on_refused=desk.write_refused)),
     ]

@@ -103,7 +103,7 @@ def route(
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> None:
-    """Which rule of [[routes]] takes each line of an order by today's settings and stock; nothing changes.
+    """Which rule of [[routes]] takes each line of an order, by the settings and stock of now. Changes nothing.
 
     Exit codes: 0 every line has a place, 1 a line has none, or no such order, 2 neither an order nor a file, or the file
     is no order.
@@ -174,6 +174,18 @@ def _print(o: Mapping[str, Any]) -> None:
     for s in o["shipments"]:
         out.print(
             f"shipment {s['shipment_id']} of part {s['part']}: {s['items']}, {'told' if s['told'] else 'not told yet'}"
+        )
+    for r in o["returns"]:
+        paid, why = (f", {r['payment']}" if r["payment"] else ""), (f", reason {r['reason']}" if r["reason"] else "")
+        out.print(
+            f"return {r['piece_id']} ({r['number'] or '-'}): {r['units']} of {r['sku']}, {r['fate']}"
+            f"{' at ' + r['location'] if r['location'] else ''}{paid}{why}, "
+            f"{'told as ' + r['told'] if r['told'] else 'not told yet' if r['line_id'] else 'on no line'}"
+        )
+    for n in o["returns_at_storefront"]:
+        out.print(
+            f"return at the storefront {n['item_id']}: {n['units']} of line {n['line_id']}, {n['state']}, "
+            f"{n['arrived']} back at the back office"
         )
     for c in o["cases"]:
         out.print(f"case {c['ref']} {c['kind']}: {c['state']}, {c['owner']}, seen {c['count']}")

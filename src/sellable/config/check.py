@@ -21,6 +21,7 @@ import msgspec
 from sellable.config.problems import Lines, Problem, child
 from sellable.config.secrets import key_of
 from sellable.config.settings import OWN_RATE, OrderFlow, Route, Settings, TaxMap
+from sellable.domain.states import TABLES, Machine, known
 from sellable.domain.stock import State
 
 ORDERFLOW = "orderflow"
@@ -71,6 +72,8 @@ def check(
         *_addresses(settings),
         *_keys(settings),
         *_console(settings),
+        *_reasons(settings),
+        *_statuses(settings),
         *_numbers(settings, ""),
         *_rest(settings),
         *_orderflow(settings),
@@ -314,6 +317,38 @@ def _is_rate(text: str) -> bool:
     except InvalidOperation:
         return False
     return value.is_finite() and 0 < value < RATE_MAX and value == value.quantize(Decimal(1).scaleb(-RATE_DIGITS))
+
+
+def _reasons(settings: Settings) -> Found:
+    """One code of a system means one thing, and one of our words is said in one way to each system."""
+    for side in ("storefront", "back_office"):
+        for index, first, code in _twice(getattr(reason, side) for reason in settings.reasons):
+            if code:
+                yield (
+                    f"reasons[{index}].{side}",
+                    f'the code "{code}" is mapped twice, to "{settings.reasons[first].code}" and '
+                    f'"{settings.reasons[index].code}"',
+                    "Keep the one it means.",
+                )
+    for index, reason in enumerate(settings.reasons):
+        if not (reason.storefront or reason.back_office):
+            yield (
+                f"reasons[{index}].code",
+                f'the reason "{reason.code}" is said by no system',
+                "Give it a code, or none.",
+            )
+
+
+def _statuses(settings: Settings) -> Found:
+    """A market has one word for an event, and only words the storefront knows."""
+    for index, _, (event, store, country) in _twice((s.event, s.store, s.country) for s in settings.statuses):
+        where = f'store "{store}", country "{country}"'
+        yield (f"statuses[{index}].event", f'"{event}" is named twice for {where}', "Keep the section that is meant.")
+    for index, rule in enumerate(settings.statuses):
+        for name, machine in (("shipment_state", Machine.SHIPMENT), ("order_state", Machine.ORDER)):
+            word = getattr(rule, name)
+            if word and word != "keep" and not known(machine, word):
+                yield (f"statuses[{index}].{name}", *_unknown(machine.value, word, TABLES[machine]))
 
 
 def _owners(settings: Settings, case_kinds: Collection[str]) -> Found:

@@ -22,6 +22,7 @@ from sellable.connectors.port import OrderImport, OrderTarget, Refused, SaleRow
 from sellable.domain.orders import Order
 from sellable.orders import capture, rules, sales
 from sellable.orders.context import BACK_OFFICE, Context
+from sellable.orders.remaining import remaining
 from sellable.orders.rules import Finding
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
@@ -147,6 +148,7 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     A sale that is not authorised holds nothing. Our own draft is completed; somebody else's waits for a person, whose
     replay completes it.
     """
+    order = remaining(order)
     if found := capture.wrong_with(tx, order, context):
         capture.hold(tx, order, found, now, context)
         return

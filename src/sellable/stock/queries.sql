@@ -90,11 +90,11 @@ SELECT count(DISTINCT sku) AS n, min(since) AS oldest FROM dirty;
 
 -- name: insert_demand
 -- Counts units as in flight; a line already counted is left alone.
-INSERT INTO demand (order_id, line_id, sku, slot, label, channel, location, quantity, open_units, at)
-SELECT order_id, line_id, sku, slot, label, channel, location, units, units, %(at)s
+INSERT INTO demand (order_id, line_id, sku, slot, label, channel, location, quantity, open_units, per_line, at)
+SELECT order_id, line_id, sku, slot, label, channel, location, units, units, per_line, %(at)s
 FROM unnest(%(order_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(slot)s::int[], %(label)s::text[],
-    %(channel)s::text[], %(location)s::text[], %(units)s::bigint[])
-    AS t (order_id, line_id, sku, slot, label, channel, location, units)
+    %(channel)s::text[], %(location)s::text[], %(units)s::bigint[], %(per_line)s::int[])
+    AS t (order_id, line_id, sku, slot, label, channel, location, units, per_line)
 ORDER BY order_id, line_id, sku, slot
 ON CONFLICT (order_id, line_id, sku, slot) DO NOTHING
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
@@ -106,7 +106,8 @@ DELETE FROM demand WHERE order_id = %(order_id)s AND evidenced_units = 0 AND (li
 
 -- name: demand_of_part
 -- An order's unfinished units at one location, but for lines that another sale there carries; locked.
-SELECT order_id, line_id, sku, slot, location, open_units, evidenced_units, evidence_seq FROM demand
+SELECT d.order_id, d.line_id, d.sku, d.slot, d.location, d.open_units, d.evidenced_units, d.evidence_seq, d.per_line
+FROM demand d
 WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
     AND NOT finished AND NOT settled
 ORDER BY sku, line_id, slot FOR UPDATE;
@@ -176,6 +177,37 @@ UPDATE demand SET evidenced_units = quantity, open_units = 0, finished = true, d
 WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
     AND NOT settled AND NOT finished
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
+
+-- name: split_demand
+-- Some units of rows are cancelled while the rest goes on: they become rows of their own, in flight until the cancel is
+-- visible (see units_visible). Those with evidence go last.
+WITH input AS (
+    SELECT line_id, sku, slot, units FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(slot)s::int[], %(units)s::bigint[])
+        AS t (line_id, sku, slot, units)
+), source AS (
+    SELECT d.*, i.units AS taken, least(i.units, d.open_units) AS from_open,
+        (SELECT max(x.slot) FROM demand x WHERE (x.order_id, x.line_id, x.sku) = (d.order_id, d.line_id, d.sku))
+            + row_number() OVER (PARTITION BY d.line_id, d.sku ORDER BY d.slot) AS fresh
+    FROM demand d JOIN input i USING (line_id, sku, slot) WHERE d.order_id = %(order_id)s AND NOT d.finished
+), less AS (
+    UPDATE demand d SET quantity = d.quantity - s.taken, open_units = d.open_units - s.from_open,
+        evidenced_units = d.evidenced_units - (s.taken - s.from_open),
+        evidence_seq = CASE WHEN d.evidenced_units > s.taken - s.from_open THEN d.evidence_seq END,
+        doubt_seq = CASE WHEN d.evidenced_units > s.taken - s.from_open THEN d.doubt_seq END,
+        finished = d.quantity = s.taken, settled = d.quantity = s.taken
+    FROM source s WHERE (d.order_id, d.line_id, d.sku, d.slot) = (s.order_id, s.line_id, s.sku, s.slot)
+)
+INSERT INTO demand (order_id, line_id, sku, slot, label, channel, location, quantity, open_units, finished, per_line, at)
+SELECT order_id, line_id, sku, fresh, label, channel, location, taken, taken, true, per_line, at FROM source
+RETURNING order_id, line_id, sku, slot, quantity AS units, location, evidence_seq;
+
+-- name: units_visible
+-- Cancelled units of these rows count until a page read after the causal number.
+UPDATE demand d SET evidenced_units = d.open_units, open_units = 0, evidence_seq = %(seq)s::bigint
+FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(slot)s::int[]) AS t (line_id, sku, slot)
+WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (t.line_id, t.sku, t.slot) AND d.finished
+    AND d.open_units > 0
+RETURNING d.order_id, d.line_id, d.sku, d.quantity AS units, d.location, d.evidence_seq;
 
 -- name: ship_demand
 -- All units of the part are shipped: what was not evidenced yet, or in doubt, is evidenced by the shipment.
@@ -269,6 +301,12 @@ WITH told AS (
     INSERT INTO entry_pending (sku, channel, quantity) SELECT sku, channel, quantity FROM added RETURNING 1
 )
 SELECT sku, channel, quantity FROM added;
+
+-- name: expected_too_early
+-- Restocks of these lines that were expected before an entry was judged for the last time.
+SELECT f.sku, f.channel, f.quantity, f.line FROM entry_fact f JOIN entry e USING (sku, channel)
+WHERE f.kind = 'restocked' AND f.source = 'order' AND f.resource = %(resource)s AND f.line = ANY (%(line)s::text[])
+    AND f.seq = 0 AND e.judged_at > f.remote_at ORDER BY f.sku, f.channel, f.line;
 
 -- name: lock_entry
 -- Nobody records a fact of this entry's E from here on; whoever is about to has ended.
@@ -400,25 +438,35 @@ FROM (
 WHERE (w.sweep, w.sku, w.location, w.part) = (hit.sweep, hit.sku, hit.location, hit.part);
 
 -- name: lower_late
--- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile. Row by row, and no
--- join that could be turned round: taken for a single row, a page of a new set would have it done anew for each of them.
+-- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile, whatever became of
+-- those sets. Row by row, and no join that could be turned round: taken for a single row, a page of a new set would have it
+-- done anew for each of them.
 -- planned anew
 UPDATE sweep_row w SET (value, state) = (
-    SELECT least(w.value, min(o.value)),
-        CASE WHEN w.state = 'available' THEN coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), w.state) ELSE w.state END
-    FROM sweep s CROSS JOIN LATERAL (
-        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
-    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0)
+    SELECT least(w.value, min(r.value)),
+        CASE WHEN w.state = 'available' THEN coalesce(max(r.state) FILTER (WHERE r.state <> 'available'), w.state) ELSE w.state END
+    FROM sweep_row r WHERE (r.sku, r.location, r.part) = (w.sku, w.location, w.part) AND r.a0 > w.a0 AND r.sweep <> w.sweep)
 WHERE w.sweep = %(sweep)s AND w.a0 = %(a0)s AND EXISTS (SELECT FROM sweep WHERE last_a1 > %(a0)s AND id <> %(sweep)s) AND EXISTS (
-    SELECT FROM sweep s CROSS JOIN LATERAL (
-        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
-    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0
-        AND (o.value < w.value OR (w.state = 'available' AND o.state <> 'available')));
+    SELECT FROM sweep_row r WHERE (r.sku, r.location, r.part) = (w.sku, w.location, w.part) AND r.a0 > w.a0 AND r.sweep <> w.sweep
+        AND (r.value < w.value OR (w.state = 'available' AND r.state <> 'available')));
 
 -- name: sweep_head
 -- One sweep.
 SELECT id, master, scope, state, first_a0, last_a1, rows_seen, started_at, finished_at FROM sweep
 WHERE id = %(id)s FOR UPDATE;
+
+-- name: forget_abandoned_rows
+-- What a set that came to nothing showed is kept as long as an older page may still come; who comes later proves nothing.
+-- planned anew
+WITH past AS (
+    UPDATE sweep s SET forgotten = true WHERE state = 'abandoned' AND NOT forgotten AND finished_at < %(before)s
+        AND NOT EXISTS (SELECT FROM sweep o WHERE o.state IN ('running', 'proving') AND o.first_a0 < s.last_a1)
+    RETURNING id)
+DELETE FROM sweep_row WHERE sweep IN (SELECT id FROM past);
+
+-- name: past_memory
+-- Whether a set began before readings that are forgotten: what they showed less of cannot be held against it.
+SELECT EXISTS (SELECT FROM sweep o WHERE o.forgotten AND o.last_a1 > s.first_a0) FROM sweep s WHERE s.id = %(sweep)s;
 
 -- name: sweep_duplicates
 -- How often rows of a sweep came once more.
