@@ -21,7 +21,7 @@ from sellable.orders.context import BACK_OFFICE, Context, shadowed
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 
-ENDED = ("voided", "dropped", "voiding")
+ENDED = ("voided", "dropped")
 HEADER = ("shipping_address", "billing_address", "shipping_method", "customer_email")
 
 
