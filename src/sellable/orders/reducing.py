@@ -95,6 +95,11 @@ class Reducing:
         if result.get("already") or result.get("shadow"):
             self._goes_on(tx, part, now)
             return
+        if not tx.all(book.sql.part_lines, order_id=order_id, part=part.part):
+            # One unit after another, until none was left.
+            cancel.stop(tx, order, part, now, self._context)
+            cancel.conclude(tx, order_id, now, self._context)
+            return
         if result.get("status") == "voided":
             tx.run(book.sql.sale_gone, order_id=order_id, part=part.part)
         self._anew(tx, order, part, now)
