@@ -47,13 +47,16 @@ SPLIT: dict[str, Any] = {
 
 
 class Depot:
-    """A warehouse in memory. `lost` are raised after a document was taken, `refuses` instead of taking it."""
+    """A warehouse in memory. `lost` are raised after a document was taken, `deaf` before, `unheard` after a cancellation;
+    `refuses` is said instead of taking one."""
 
     def __init__(self) -> None:
         self.orders: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
         self.lost: list[Exception] = []
         self.deaf: list[Exception] = []
+        self.unheard: list[Exception] = []
+        self.cities: list[str] = []
         self.refuses = ""
 
     async def import_orders(self, drafts: Sequence[SaleDraft], *, lane: str) -> list[Imported]:
@@ -63,6 +66,7 @@ class Depot:
             raise self.deaf.pop(0)
         if self.refuses:
             return [Imported(ref=draft.ref, outcome="failure", message=self.refuses)]
+        self.cities.append(draft.shipping_address.city)
         outcome = "duplicate" if draft.ref in self.orders else "success"
         units: Counter[str] = Counter()
         for line in draft.lines:
@@ -80,7 +84,12 @@ class Depot:
         self.calls.append("cancel")
         if self.orders[ref]["stage"] in ("packed", "despatched"):
             return False
-        self.orders[ref]["status"] = "voided"
+        if free_reference:
+            del self.orders[ref]
+        else:
+            self.orders[ref]["status"] = "voided"
+        if self.unheard:
+            raise self.unheard.pop(0)
         return True
 
     def read(self, ref: str) -> Sale | None:
@@ -397,3 +406,75 @@ def test_a_line_that_no_rule_takes_holds_the_order_and_its_units(store: Store) -
         assert await life.steps() == []
 
     play(store, story, **{**SPLIT, "routes": SPLIT["routes"][:1]})
+
+
+def test_units_are_taken_off_by_cancelling_and_importing_the_rest(store: Store) -> None:
+    async def story(life: House) -> None:
+        await life.begin(ARMCHAIR=10, TABLE=5)
+        order = await life.bought((CHAIR, 3), (TABLE, 1))
+        await life.steps()
+        life.depot.orders["shop:o1:1"]["stage"] = "allocated"
+        await life.seen()
+        await life.steps()
+        fewer = tuple(msgspec.structs.replace(x, cancelled=2) if x.sku == CHAIR else x for x in order.lines)
+        await life.take(msgspec.structs.replace(order, version=2, lines=fewer))
+        assert await life.contained() == {CHAIR: (3, 0), TABLE: (1, 0)}, "in flight before the call that may free it"
+        await life.until("sale.reduce")
+        assert "shop:o1:1" not in life.depot.orders, "cancelled, and its reference is free"
+        assert await life.parts() == {1: "planned"}
+        await life.steps()
+        assert life.depot.orders["shop:o1:1"]["units"] == {CHAIR: 1, TABLE: 1}
+        assert (await life.stage(), await life.parts()) == ("exported", {1: "authorised"})
+        assert await life.cases() == {"refund_due"}
+        life.depot.orders["shop:o1:1"]["stage"] = "allocated"
+        await life.seen()
+        await life.steps()
+        await life.count(ARMCHAIR=9, TABLE=4)
+        assert (await life.shown(), await life.shown(TABLE)) == (9, 4)
+
+    play(store, story)
+
+
+def test_the_rest_is_imported_although_the_answer_to_the_cancellation_was_lost(store: Store) -> None:
+    async def story(life: House) -> None:
+        await life.begin(ARMCHAIR=10)
+        order = await life.bought((CHAIR, 3))
+        await life.steps()
+        life.depot.unheard = [OutcomeLost("no answer")]
+        fewer = tuple(msgspec.structs.replace(x, cancelled=1) for x in order.lines)
+        await life.take(msgspec.structs.replace(order, version=2, lines=fewer))
+        await life.steps()
+        assert life.depot.orders["shop:o1:1"]["units"] == {CHAIR: 2}
+        assert await life.parts() == {1: "authorised"}
+
+    play(store, story)
+
+
+def test_units_of_what_is_packed_are_not_taken_off(store: Store) -> None:
+    async def story(life: House) -> None:
+        await life.begin(ARMCHAIR=10)
+        order = await life.bought((CHAIR, 3))
+        await life.steps()
+        life.depot.orders["shop:o1:1"]["stage"] = "packed"
+        fewer = tuple(msgspec.structs.replace(x, cancelled=1) for x in order.lines)
+        await life.take(msgspec.structs.replace(order, version=2, lines=fewer))
+        await life.steps()
+        assert await life.cases() == {"refund_due", "cancel_too_late"}
+        assert life.depot.orders["shop:o1:1"]["units"] == {CHAIR: 3}
+
+    play(store, story)
+
+
+def test_another_address_is_cancelled_and_imported_anew(store: Store) -> None:
+    async def story(life: House) -> None:
+        await life.begin(ARMCHAIR=10)
+        order = await life.bought((CHAIR, 1))
+        await life.steps()
+        there = msgspec.structs.replace(order.shipping_address, city="Leeds")
+        await life.take(msgspec.structs.replace(order, version=2, shipping_address=there))
+        await life.steps()
+        assert life.depot.calls[-3:] == ["cancel", "detail", "import"]
+        assert life.depot.cities == ["", "Leeds"]
+        assert await life.stage() == "exported"
+
+    play(store, story)

@@ -160,6 +160,50 @@ def test_of_two_sales_only_the_one_that_gives_up_units_is_touched(store: Store) 
     play(store, story)
 
 
+def test_units_cancelled_one_after_another_before_anything_was_done_void_the_sale_in_the_end(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        order = await exported(life, (CHAIR, 3))
+        for version, units in ((2, 1), (3, 2), (4, 3)):
+            await life.take(without(order, {"l1": units}, version=version))
+        await life.steps()
+        assert (await life.stage(), life.office.live()) == ("cancelled", [])
+        await life.count(ARMCHAIR=10)
+        assert (await life.shown(), await lines(life)) == (10, {CHAIR: (3, 0, 3, 0)})
+
+    play(store, story)
+
+
+def test_a_whole_cancel_overtakes_a_smaller_sale(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        order = await exported(life, (CHAIR, 3))
+        await life.take(without(order, {"l1": 1}))
+        await life.cancel(order)
+        await life.steps()
+        assert (await life.stage(), life.office.live()) == ("cancelled", [])
+        await life.count(ARMCHAIR=10)
+        assert await life.shown() == 10
+
+    play(store, story)
+
+
+def test_a_sale_read_while_it_is_made_smaller_is_no_deed_of_staff(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        order = await exported(life, (CHAIR, 3))
+
+        async def read() -> None:
+            await life.read_sale("sale-1")
+
+        life.office.during["void"] = read
+        await life.take(without(order, {"l1": 1}))
+        await life.steps()
+        assert (units_of(life), await life.stage(), await life.cases()) == ({CHAIR: 2}, "exported", {"refund_due"})
+
+    play(store, story)
+
+
 def test_a_kit_gives_its_components_back(store: Store) -> None:
     async def story(life: Life) -> None:
         await life.begin(ARMCHAIR=10, TABLE=6)

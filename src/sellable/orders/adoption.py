@@ -20,7 +20,7 @@ import msgspec
 from sellable.book import book
 from sellable.connectors.port import OrderImport, OrderTarget, Refused, SaleRow
 from sellable.domain.orders import Order
-from sellable.orders import capture, rules, sales
+from sellable.orders import capture, lines, rules, sales
 from sellable.orders.context import BACK_OFFICE, Context
 from sellable.orders.remaining import remaining
 from sellable.orders.rules import Finding
@@ -148,6 +148,7 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     A sale that is not authorised holds nothing. Our own draft is completed; somebody else's waits for a person, whose
     replay completes it.
     """
+    lines.heard(tx, order, [], now, context)
     order = remaining(order)
     if found := capture.wrong_with(tx, order, context):
         capture.hold(tx, order, found, now, context)

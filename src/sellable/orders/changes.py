@@ -21,7 +21,7 @@ from sellable.orders.context import Context, shadowed
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 
-ENDED = ("voided", "dropped", "voiding")
+ENDED = ("voided", "dropped")
 HEADER = ("shipping_address", "billing_address", "shipping_method", "customer_email")
 
 
@@ -44,7 +44,9 @@ def heard(tx: Tx, before: Order, order: Order, parts: Sequence[Any], now: dateti
         payload: dict[str, Any] = {"part": part.part, "version": order.version, "fields": changed}
         if part.target in rules.ONE_CALL:
             # Nothing there is changed: it is cancelled and imported anew, with the units it has.
-            evidence.revoke(tx, part, f"another address of {order.label}", now)
+            if part.state == "authorised":
+                evidence.revoke(tx, part, f"another address of {order.label}", now)
+                tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="voiding")
             payload |= {"units": {}, "header": True}
             context.owe(tx, order.order_id, part.target, "sale.reduce", payload, now)
         else:

@@ -96,6 +96,8 @@ def reduce(tx: Tx, order: Order, part: Any, units: Mapping[str, int], now: datet
         return
     if part.state == "authorised":
         evidence.revoke(tx, part, f"fewer units of {order.label}", now)
+        # What we do to the sale now is not the deed of staff, whoever reads it meanwhile.
+        tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="voiding")
     payload = {"part": part.part, "units": dict(units), "version": order.version}
     context.owe(tx, order.order_id, part.target, "sale.reduce", payload, now)
 

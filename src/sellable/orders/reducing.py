@@ -15,7 +15,7 @@ import msgspec
 
 from sellable.book import book
 from sellable.connectors.port import Conflict, OrderTarget, RawOrder, Refused, Sale, StorefrontOrders
-from sellable.domain.orders import Order
+from sellable.domain.orders import Order, OrderState
 from sellable.orders import cancel, capture, evidence, lines
 from sellable.orders.context import STOREFRONT, Context, lane_of, shadowed
 from sellable.orders.rules import ONE_CALL
@@ -46,7 +46,7 @@ class Reducing:
         if await self._store.read(shadowed, op.payload["order_id"], self._context):
             return Done({"shadow": True})
         part = await self._store.read(_part, op.payload)
-        if part is None or part.state in ("voided", "dropped", "voiding"):
+        if part is None or part.state in lines.ENDED:
             return Done({"nothing": True})
         if part.state == "shipped":
             return Done({"too_late": True, "cause": "the sale has shipped"})
@@ -79,6 +79,8 @@ class Reducing:
         part = tx.one(book.sql.part, order_id=order_id, part=op.payload["part"])
         if head is None or part is None or not isinstance(outcome, Done | Rejected):
             return
+        if head.state == OrderState.CANCELLED.value:
+            return  # The whole order was cancelled meanwhile: its sale is voided by what comes next in the lane.
         result = outcome.result if isinstance(outcome, Done) else {"too_late": True, "cause": outcome.cause}
         if result.get("nothing"):
             return
@@ -94,8 +96,12 @@ class Reducing:
         if part.target in ONE_CALL and result.get("status") == "authorised":
             result = {**result, "status": "voided"}  # What is cancelled there is no draft; it is imported anew.
         if result.get("already") or result.get("shadow"):
-            if part.sale_id is not None:
-                want(tx, part.target, "sale", [part.sale_id], 1, now)
+            self._goes_on(tx, part, now)
+            return
+        if not tx.all(book.sql.part_lines, order_id=order_id, part=part.part):
+            # One unit after another, until none was left.
+            cancel.stop(tx, order, part, now, self._context)
+            cancel.conclude(tx, order_id, now, self._context)
             return
         if result.get("status") == "voided":
             tx.run(book.sql.sale_gone, order_id=order_id, part=part.part)
@@ -103,16 +109,25 @@ class Reducing:
 
     def _too_late(self, tx: Tx, part: Any, op: Operation, result: Mapping[str, Any], now: datetime) -> None:
         """Nothing changes: the units stay promised, and what the sale holds is read to be believed again."""
+        kind, wanted = "cancel_too_late", {"units taken off": op.payload["units"]}
+        if op.payload.get("header"):
+            kind, wanted = "change_too_late", {"changed": op.payload["fields"], "in version": op.payload["version"]}
         self._context.open_case(
-            tx, "cancel_too_late", f"order:{part.order_id}", now, expected={"units taken off": op.payload["units"]},
-            actual=dict(result), evidence=[f"sale:{part.sale_id}"],
+            tx, kind, f"order:{part.order_id}", now, expected=wanted, actual=dict(result),
+            evidence=[f"sale:{part.sale_id}"],
         )  # fmt: skip
         book.tell(
             tx, part.order_id, "cancel of units came too late", now, part=part.part, units=op.payload["units"],
             version=op.payload["version"], **result,
         )  # fmt: skip
+        self._goes_on(tx, part, now)
+
+    def _goes_on(self, tx: Tx, part: Any, now: datetime) -> None:
+        """The sale was not touched: what it holds counts again once it was read."""
+        if part.state == "voiding":
+            tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="authorised")
         if part.sale_id is not None:
-            want(tx, part.target, "sale", [part.sale_id], 2, now)
+            want(tx, part.target, "sale", [part.sale_id], 1, now)
 
     def _anew(self, tx: Tx, order: Order, part: Any, now: datetime) -> None:
         """What the sale shall be now, by the order and the settings of today."""
@@ -291,8 +306,7 @@ class Cancelling:
                 actual={"cause": outcome.cause, **outcome.detail}, evidence=[f"operation:{op.id}"],
             )  # fmt: skip
         elif isinstance(outcome, Done):
-            if outcome.result.get("version"):
-                tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
+            # The version is not noted as ours: the order is read again, so that the book knows it as it is now.
             who = "left to others" if outcome.result.get("shadow") else "storefront told"
             book.tell(tx, order_id, f"{who}: {op.kind}", now, units=outcome.result.get("units", {}))
 
