@@ -47,8 +47,8 @@ SPLIT: dict[str, Any] = {
 
 
 class Depot:
-    """A warehouse in memory. `lost` are raised after a document was taken, `deaf` before, `unheard` after a cancellation;
-    `refuses` is said instead of taking one."""
+    """A warehouse in memory. `lost` are raised after a document was taken, `deaf` before, `unheard` after a
+    cancellation; `refuses` is said instead of taking one."""
 
     def __init__(self) -> None:
         self.orders: dict[str, dict[str, Any]] = {}

@@ -103,7 +103,7 @@ def route(
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> None:
-    """Which rule of [[routes]] takes each line of an order, by the settings and stock of now. Changes nothing.
+    """Which rule of [[routes]] takes each line of an order, by today's settings and stock. Only looks.
 
     Exit codes: 0 every line has a place, 1 a line has none, or no such order, 2 neither an order nor a file, or the file
     is no order.
