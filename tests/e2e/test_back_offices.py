@@ -111,7 +111,9 @@ def test_a_warehouse_alone_counts_takes_ships_and_cancels(store: Store) -> None:
     async def story(world: Houses) -> None:
         await world.until_shown(ARMCHAIR__web_eu=7, ARMCHAIR__web_uk=7, TABLE__web_eu=3)
         # The answer to the first import is lost after it was taken: there is one order all the same.
-        await world.faults(FLOW, [{"effect": "reset", "when": "after", "match": "POST .*importitems", "times": 1}])
+        await world.faults(
+            FLOW, [{"name": "lost", "effect": "reset", "when": "after", "match": "POST .*importitems", "times": 1}]
+        )
         order = await world.buy({"ARMCHAIR": 2, "TABLE": 1})
         await world.until_stage(order["id"], "exported")
         (taken,) = await world.imported()

@@ -105,7 +105,7 @@ def route(
 ) -> None:
     """Which rule of [[routes]] takes each line of an order, by today's settings and stock. Only looks.
 
-    Exit codes: 0 every line has a place, 1 a line has none, or no such order, 2 neither an order nor a file, or the file
+    Exit codes: 0 every line has a place, 1 a line has none, or no such order, 2 neither an order nor a file, or a file
     is no order.
     """
     if (order is None) is (what_if is None):
