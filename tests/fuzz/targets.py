@@ -47,7 +47,7 @@ from sellable.connectors.port import (
     DeliveryDraft,
     Imported,
     RawOrder,
-    ReturnDraft,
+    ReturnAdvice,
     ReturnLine,
     SaleDraft,
     SaleLine,
@@ -198,7 +198,7 @@ OF_SETTINGS = settings.OrderFlow(
 )  # fmt: skip
 SITES = Sites([settings.Location(name="leeds", master="orderflow", remote="Leeds DC")])
 OF_DRAFT = msgspec.structs.replace(DRAFT, location="leeds", placed_at=NOW)
-OF_RETURN = ReturnDraft(ref="rma-1", order_ref="shop:o1:1", lines=(ReturnLine(sku="A", quantity=1),), returned_at=NOW)
+OF_RETURN = ReturnAdvice(ref="rma-1", order_ref="shop:o1:1", lines=(ReturnLine(sku="A", quantity=1),), returned_at=NOW)
 
 
 def fed(data: bytes) -> tuple[int, int, dict[str, str], bytes]:

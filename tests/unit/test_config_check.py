@@ -61,6 +61,20 @@ SKU = '[[skus]]\nstorefront = "{}"\nmaster = "{}"\n'
 
 APPENDED = [
     # (sections appended to the example, line within them, key, part of the message)
+    ('[[reasons]]\ncode = "x"\nstorefront = "size"\n', 3, "reasons[1].storefront", 'the code "size" is mapped twice'),
+    ('[[reasons]]\ncode = "x"\n', 2, "reasons[1].code", 'the reason "x" is said by no system'),
+    (
+        '[[statuses]]\nevent = "shipped"\ncountry = "CH"\n',
+        2,
+        "statuses[1].event",
+        '"shipped" is named twice for store "", country "CH"',
+    ),
+    (
+        '[[statuses]]\nevent = "ready"\nshipment_state = "Gone"\n',
+        3,
+        "statuses[1].shipment_state",
+        'there is no shipmentState "Gone"',
+    ),
     (SKU.format("cup", "cup"), 3, "skus[1].master", '"cup" is spelled the same on both sides'),
     (SKU.format("cup", ""), 2, "skus[1].storefront", "a SKU is missing"),
     (SKU.format("a", "B") + SKU.format("a", "C"), 5, "skus[2].storefront", '"a" is mapped already, to "B"'),

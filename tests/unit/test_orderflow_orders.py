@@ -12,7 +12,7 @@ import pytest
 
 from sellable.config.settings import OrderFlow
 from sellable.connectors.orderflow import orders
-from sellable.connectors.port import Refused, ReturnDraft, ReturnLine, SaleCharge, SaleDraft, SaleLine
+from sellable.connectors.port import Refused, ReturnAdvice, ReturnLine, SaleCharge, SaleDraft, SaleLine
 from sellable.domain.orders import Address
 
 LONDON = ZoneInfo("Europe/London")
@@ -267,7 +267,7 @@ def test_a_long_name_is_shortened_as_it_is_only_for_people() -> None:
     assert told(changed(**line(name="x" * 500)))["orderLine.1.description"] == "x" * 120
 
 
-RETURN = ReturnDraft(
+RETURN = ReturnAdvice(
     ref="shop:return:9",
     order_ref="shop:o-1:1",
     lines=(
@@ -304,7 +304,7 @@ def test_every_key_and_value_of_a_return() -> None:
 
 
 def test_a_return_says_only_what_it_knows() -> None:
-    bare = ReturnDraft(ref="r", order_ref="", lines=(ReturnLine(sku="A", quantity=1),))
+    bare = ReturnAdvice(ref="r", order_ref="", lines=(ReturnLine(sku="A", quantity=1),))
     fields = dict(orders.returned(bare, None, LONDON).fields)
     assert fields.keys() == {
         *("return.authorisation", "return.authorised"),

@@ -20,6 +20,7 @@ from sellable.cli import (
     orders,
     people,
     replay,
+    returns,
     run,
     sandbox,
     setup,
@@ -53,6 +54,7 @@ app.command("simulate")(simulate.simulate)
 app.add_typer(config.app, name="config")
 app.add_typer(setup.app, name="setup")
 app.add_typer(orders.app, name="orders")
+app.add_typer(returns.app, name="returns")
 app.add_typer(cases.app, name="cases")
 app.add_typer(stock.app, name="stock")
 app.add_typer(cutover.app, name="cutover")

@@ -20,7 +20,8 @@ import msgspec
 
 from sellable.config.problems import Lines, Problem, child
 from sellable.config.secrets import key_of
-from sellable.config.settings import OWN_RATE, OrderFlow, Settings, TaxMap
+from sellable.config.settings import OWN_RATE, OrderFlow, Route, Settings, TaxMap
+from sellable.domain.states import TABLES, Machine, known
 from sellable.domain.stock import State
 
 ORDERFLOW = "orderflow"
@@ -62,6 +63,7 @@ def check(
         *_states(settings),
         *_pools(settings),
         *_channels(settings),
+        *_routes(settings),
         *_buffers(settings),
         *_skus(settings),
         *_customers_and_taxes(settings),
@@ -70,6 +72,8 @@ def check(
         *_addresses(settings),
         *_keys(settings),
         *_console(settings),
+        *_reasons(settings),
+        *_statuses(settings),
         *_numbers(settings, ""),
         *_rest(settings),
         *_orderflow(settings),
@@ -87,6 +91,9 @@ def _locations(settings: Settings, masters: Collection[str]) -> Found:
                 f'the location "{location.name}" has no master: "{location.master}" is no system that owns stock',
                 f"Name one of {_quoted(masters)}.",
             )
+        elif location.master == "cin7_core" and location.master not in settings.back_offices:
+            says = f'"{location.name}" is counted by Cin7 Core, and nothing says how that is reached'
+            yield f"locations[{index}].master", says, "Add a [cin7_core] section."
     for index, first, name in _twice(location.name for location in settings.locations):
         yield (
             f"locations[{index}].name",
@@ -158,6 +165,76 @@ def _channels(settings: Settings) -> Found:
     for index, _, key in _twice(channel.key for channel in settings.channels):
         says = f'two channels have the key "{key}", so its entries would have two owners'
         yield f"channels[{index}].key", says, "Keep one; a channel sells from one pool."
+
+
+def _routes(settings: Settings) -> Found:
+    """Rules that can take no line, or that would send goods to who does not count them."""
+    places = {place.name: place for place in settings.locations}
+    keys = [channel.key for channel in settings.channels]
+    for index, rule in enumerate(settings.routes):
+        if rule.target not in settings.back_offices:
+            yield (f"routes[{index}].target", *_unknown("back office", rule.target, settings.back_offices))
+            continue
+        for place, name in enumerate(rule.locations):
+            at = f"routes[{index}].locations[{place}]"
+            if name not in places:
+                yield (at, *_unknown("location", name, places))
+            elif (master := places[name].master) != rule.target:
+                says = f'the stock of "{name}" is counted by {master}, so {rule.target} cannot ship it'
+                yield at, says, f"Name locations of {rule.target}, or make {master} the target."
+            elif not places[name].ships:
+                yield at, f'"{name}" does not ship', "Set `ships = true` for it, or leave it out."
+        for place, key in enumerate(rule.channels):
+            if key not in keys:
+                yield (f"routes[{index}].channels[{place}]", *_unknown("channel", key, keys))
+        for name in rule.attributes.keys() - set(settings.commercetools.line_attributes):
+            says = f'orders do not keep the attribute "{name}", so the rule would never fit'
+            yield f"routes[{index}].attributes", says, f'Add "{name}" to commercetools.line_attributes.'
+        if not _served(rule, settings):
+            says = f'"{rule.name}" is never reached: no channel it fits ships from its locations'
+            yield f"routes[{index}].name", says, "Add one of them to the pool of such a channel, or leave the rule out."
+        elif (first := next((r for r in settings.routes[:index] if _covers(r, rule, settings)), None)) is not None:
+            says = f'"{rule.name}" is never reached: "{first.name}" before it takes everything it fits'
+            yield f"routes[{index}].name", says, f'Move it before "{first.name}", or leave it out.'
+    for index, _, name in _twice(rule.name for rule in settings.routes):
+        yield f"routes[{index}].name", f'two rules are called "{name}"', "Give each rule a name of its own."
+
+
+def _served(rule: Route, settings: Settings) -> set[str]:
+    """Channels whose lines a rule has a place for."""
+    pools = {pool.name: pool.locations for pool in settings.pools}
+    own = {place.name for place in settings.locations if place.ships and place.master == rule.target}
+    places = own & set(rule.locations) if rule.locations else own
+    fits = [channel for channel in settings.channels if not rule.channels or channel.key in rule.channels]
+    return {channel.key for channel in fits if places & set(pools.get(channel.pool, ()))}
+
+
+def _covers(first: Route, later: Route, settings: Settings) -> bool:
+    """Whether an earlier rule takes every line that a later one fits."""
+    if first.stock != "any" or first.lines != "each" or not _served(later, settings) <= _served(first, settings):
+        return False
+    words = ("stores", "countries", "currencies", "methods")
+    if any((mine := getattr(first, name)) and not _within(getattr(later, name), mine) for name in words):
+        return False
+    if first.ship_to and not _within([_widest(place, first.ship_to) for place in later.ship_to], first.ship_to):
+        return False
+    if first.skus and not (later.skus and all(any(_spans(p, sku) for p in first.skus) for sku in later.skus)):
+        return False
+    return all(_within(later.attributes.get(name, ()), values) for name, values in first.attributes.items())
+
+
+def _within(words: Collection[str], wanted: Collection[str]) -> bool:
+    """Whether a condition asks no more than another; an empty one asks nothing, so it fits more."""
+    return bool(words) and set(words) <= set(wanted)
+
+
+def _widest(place: str, places: Collection[str]) -> str:
+    country = place.split("-", 1)[0]
+    return country if country in places else place
+
+
+def _spans(pattern: str, sku: str) -> bool:
+    return sku.startswith(pattern[:-1]) if pattern.endswith("*") else sku == pattern
 
 
 def _buffers(settings: Settings) -> Found:
@@ -240,6 +317,38 @@ def _is_rate(text: str) -> bool:
     except InvalidOperation:
         return False
     return value.is_finite() and 0 < value < RATE_MAX and value == value.quantize(Decimal(1).scaleb(-RATE_DIGITS))
+
+
+def _reasons(settings: Settings) -> Found:
+    """One code of a system means one thing, and one of our words is said in one way to each system."""
+    for side in ("storefront", "back_office"):
+        for index, first, code in _twice(getattr(reason, side) for reason in settings.reasons):
+            if code:
+                yield (
+                    f"reasons[{index}].{side}",
+                    f'the code "{code}" is mapped twice, to "{settings.reasons[first].code}" and '
+                    f'"{settings.reasons[index].code}"',
+                    "Keep the one it means.",
+                )
+    for index, reason in enumerate(settings.reasons):
+        if not (reason.storefront or reason.back_office):
+            yield (
+                f"reasons[{index}].code",
+                f'the reason "{reason.code}" is said by no system',
+                "Give it a code, or none.",
+            )
+
+
+def _statuses(settings: Settings) -> Found:
+    """A market has one word for an event, and only words the storefront knows."""
+    for index, _, (event, store, country) in _twice((s.event, s.store, s.country) for s in settings.statuses):
+        where = f'store "{store}", country "{country}"'
+        yield (f"statuses[{index}].event", f'"{event}" is named twice for {where}', "Keep the section that is meant.")
+    for index, rule in enumerate(settings.statuses):
+        for name, machine in (("shipment_state", Machine.SHIPMENT), ("order_state", Machine.ORDER)):
+            word = getattr(rule, name)
+            if word and word != "keep" and not known(machine, word):
+                yield (f"statuses[{index}].{name}", *_unknown(machine.value, word, TABLES[machine]))
 
 
 def _owners(settings: Settings, case_kinds: Collection[str]) -> Found:

@@ -58,6 +58,8 @@ EXAMPLE = s.Settings(
     service=s.Service(payload_key="env:PAYLOAD_KEY"),
     buffers=(s.Buffer(units=1, location="high-street"),),
     skus=(s.SkuMap(storefront="mug-blue", master="MUG-BLUE"),),
+    reasons=(s.Reason(code="too small", storefront="size", back_office="SIZE-S"),),
+    statuses=(s.StatusMap(event="shipped", country="CH", order_state="keep"),),
     carriers={"Standard": "DHL"},
 )
 """Two locations, one pool, one channel: the smallest shop in which everything has a place."""

@@ -76,6 +76,13 @@ class Orders(_Settings, frozen=True, kw_only=True):
         Literal["three_call", "two_call"],
         _says("three_call compares totals before authorising; two_call only where the tax pairing proved exact."),
     ] = "three_call"
+    staff_cancels: Annotated[
+        bool,
+        _says(
+            "Whether units that staff take off a sale at the back office are cancelled at the storefront too; "
+            "else a case asks and they stay promised."
+        ),
+    ] = False
     held_age_limit_hours: Annotated[int, _says("After this many hours a waiting order becomes a case.")] = 48
     adopt_minutes_after_birth: Annotated[
         int, _says("So long after birth or restore of the database nothing is created without a search.")
@@ -227,6 +234,27 @@ class Route(_Settings, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
 
 
+class Reason(_Settings, frozen=True, kw_only=True):
+    """Why units are cancelled or returned, as each system says it; with no section nobody's reasons are mapped."""
+
+    code: Annotated[str, _says("Our word for it, as orders and cases show it.")]
+    storefront: Annotated[str, _says("The code at commercetools; empty where it is never said there.")] = ""
+    back_office: Annotated[str, _says("The code at the back office; empty where it is never said there.")] = ""
+
+
+class StatusMap(_Settings, frozen=True, kw_only=True):
+    """What an order's states become at commercetools in a market; the most exact section counts."""
+
+    event: Annotated[
+        Literal["ready", "partly_shipped", "shipped"],
+        _says("What happened: all is picked, some of it has left, all of it has left."),
+    ]
+    store: Annotated[str, _says("Only orders of this storefront store; empty for any.")] = ""
+    country: Annotated[str, _says("Only orders of this ISO country; empty for any.")] = ""
+    shipment_state: Annotated[str, _says('The shipmentState it becomes; "keep" leaves it as it is.')] = ""
+    order_state: Annotated[str, _says('The orderState it becomes; "keep" leaves it as it is.')] = ""
+
+
 class Webhook(_Settings, frozen=True, kw_only=True):
     """An inbound webhook and its secret."""
 
@@ -261,6 +289,20 @@ class Commercetools(_Settings, frozen=True, kw_only=True):
     line_attributes: Annotated[
         tuple[str, ...], _says("Attributes of products that orders keep for [[routes]], by name, such as a vendor.")
     ] = ()
+    restocks_on_return: Annotated[
+        Literal["yes", "no", "unknown"],
+        _says("Whether the project's stock rises by itself when a return item is BackInStock; unknown acts as yes."),
+    ] = "unknown"
+    cancelled_states: Annotated[
+        tuple[str, ...],
+        _says(
+            "Keys of line item states that mean cancelled; units that we cancel are moved to the first. "
+            "Empty: lines are cancelled only with their order."
+        ),
+    ] = ()
+    reason_field: Annotated[
+        str, _says("Custom field of lines and return items that holds a reason code; empty: the return item's comment.")
+    ] = ""
     webhook: Annotated[Webhook, _says("Messages pushed to us by a queue or bus; only a hint.")] = Webhook()
     payload_days: Annotated[int, _says("Days raw payloads are kept.")] = 15
 
@@ -430,6 +472,8 @@ class Settings(_Settings, frozen=True, kw_only=True):
     orderflow: OrderFlow | None = None
     rates: tuple[Rate, ...] = ()
     routes: tuple[Route, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    statuses: tuple[StatusMap, ...] = ()
     alerts: Alerts = Alerts()
     console: Console = Console()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(

@@ -14,14 +14,14 @@ Errors: `NotSent` and `OutcomeLost` of `runtime.http` come through; the families
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
-from sellable.domain.orders import Address, Shipment
+from sellable.domain.orders import Address, GoodsReturn, Shipment
 from sellable.domain.stock import State
 
 WORD_LENGTH_MIN = 3
@@ -179,6 +179,27 @@ class DeliveryDraft(msgspec.Struct, frozen=True, kw_only=True):
     order_state: str | None
 
 
+class ReturnDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """Returned units of a line to tell the storefront: `state` Returned | BackInStock | Unusable, `payment` Refunded |
+    NotRefunded or "" where nothing is decided. `item_id` names an item that somebody else has put on the order.
+    """
+
+    key: str
+    line_id: str
+    units: int
+    state: str
+    payment: str = ""
+    comment: str = ""
+    item_id: str = ""
+
+
+class ReturnsTold(msgspec.Struct, frozen=True, kw_only=True):
+    """The order after it was told. `refused` are (key, what it says, what it should say) that cannot become so."""
+
+    order: RawOrder
+    refused: tuple[tuple[str, str, str], ...]
+
+
 class StorefrontStock(Protocol):
     """Read and write stock entries."""
 
@@ -236,6 +257,17 @@ class StorefrontOrders(Protocol):
     async def set_states(
         self, order: RawOrder, *, order_state: str | None, shipment_state: str | None, lane: str
     ) -> RawOrder: ...
+
+    async def tell_returns(self, order: RawOrder, drafts: Sequence[ReturnDraft], *, lane: str) -> ReturnsTold:
+        """One update at most: return items not present yet, and the states that are news."""
+        ...
+
+    async def cancel_units(self, order: RawOrder, units: Mapping[str, int], *, lane: str) -> RawOrder:
+        """One update at most: as many units of each line (by id) as are said count as cancelled, never fewer than do.
+
+        The state is read besides when it was not seen before. Refused(code=no_state) where none is configured.
+        """
+        ...
 
 
 # --- Back office -----------------------------------------------------------------------------------------------------
@@ -370,6 +402,7 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()  # what could not be read: a fraction, goods of no parcel ... (each is a case)
     stage: Stage | None = None  # how far the least advanced part of it is; None where the master has no such states
     late: bool = False  # part of it is packed or gone: a cancellation has to be a return
+    returns: tuple[GoodsReturn, ...] = ()
 
 
 class SaleRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -466,6 +499,10 @@ class OrderTarget(Protocol):
 
     async def put_lines(self, sale_id: str, draft: SaleDraft, *, authorise: bool, lane: str) -> Sale:
         """One call: lines and charges as draft (repeatable) or authorised (allocates); with the master's totals."""
+        ...
+
+    async def put_header(self, sale_id: str, draft: SaleDraft, *, lane: str) -> None:
+        """One call: addresses, contact, carrier and note of a sale, never its lines; repeatable."""
         ...
 
     async def find_by_ref(self, ref: str, *, lane: str) -> list[SaleRow]:
@@ -614,7 +651,7 @@ class ReturnLine(msgspec.Struct, frozen=True, kw_only=True):
     condition: str = ""
 
 
-class ReturnDraft(msgspec.Struct, frozen=True, kw_only=True):
+class ReturnAdvice(msgspec.Struct, frozen=True, kw_only=True):
     """A return to announce. `ref` is our number of it, unique for ever; `location` is ours, "" to leave it to them."""
 
     ref: str
@@ -713,6 +750,6 @@ class ReturnSource(Protocol):
         """One call: lines of returns in the window. Overlap windows; a line has no number of its own."""
         ...
 
-    async def import_returns(self, drafts: Sequence[ReturnDraft], *, lane: str) -> list[Imported]:
+    async def import_returns(self, drafts: Sequence[ReturnAdvice], *, lane: str) -> list[Imported]:
         """One call; an outcome for each draft, in their order, as `import_orders`."""
         ...

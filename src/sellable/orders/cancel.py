@@ -7,7 +7,7 @@ from typing import Any
 
 from sellable.book import book
 from sellable.connectors.port import OrderTarget, Refused
-from sellable.domain.orders import InventoryMode, Order
+from sellable.domain.orders import InventoryMode, Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import evidence
 from sellable.orders.context import ORDER_PRIORITY, Context, lane_of, shadowed
@@ -55,13 +55,14 @@ def begin(tx: Tx, row: Any, order: Order, now: datetime, context: Context) -> No
     parts = tx.all(book.sql.parts_of, order_id=order.order_id)
     book.tell(tx, order.order_id, "cancelled at the storefront", now, parts=[[p.part, p.state] for p in parts])
     for part in parts:
-        _stop(tx, order, part, now, context)
+        stop(tx, order, part, now, context)
     if not parts:
         demand.release(tx, order.order_id, None, f"cancel of {order.label}", now)
-    _conclude(tx, order.order_id, now, context)
+    conclude(tx, order.order_id, now, context)
 
 
-def _stop(tx: Tx, order: Order, part: Any, now: datetime, context: Context) -> None:
+def stop(tx: Tx, order: Order, part: Any, now: datetime, context: Context) -> None:
+    """Ends a part: dropped where nobody was told of it, else a void is owed; too late is a case."""
     if part.state in ("voided", "dropped"):
         return
     if part.state == "shipped":
@@ -87,13 +88,18 @@ def _never_sent(tx: Tx, order_id: str, part: int) -> bool:
     return True
 
 
-def _conclude(tx: Tx, order_id: str, now: datetime, context: Context) -> None:
-    """The order is cancelled when every part is; what had left stays shipped."""
+def conclude(tx: Tx, order_id: str, now: datetime, context: Context) -> None:
+    """The order is cancelled when every part is; what had left stays shipped. While parts of an order that is not
+    cancelled itself go on, it stays in its stage.
+    """
     states = [p.state for p in tx.all(book.sql.parts_of, order_id=order_id)]
+    head = book.lock(tx, order_id)
+    whole = head is not None and head.state == OrderState.CANCELLED.value
     if any(state not in ENDED for state in states):
-        book.stage(tx, order_id, "cancelling", now)
+        if whole:
+            book.stage(tx, order_id, "cancelling", now)
     elif "shipped" in states:
-        book.stage(tx, order_id, "shipped", now, "cancel_too_late")
+        book.stage(tx, order_id, "shipped", now, "cancel_too_late" if whole else "")
     else:
         book.stage(tx, order_id, "cancelled", now)
         context.settled(tx, order_id, now)
@@ -185,7 +191,7 @@ class Voiding:
         self._context.owe_visible(tx, part.order_id, visible, now)
         if part.sale_id is None:
             self._look_again(tx, part, now)
-        _conclude(tx, part.order_id, now, self._context)
+        conclude(tx, part.order_id, now, self._context)
 
     def _look_again(self, tx: Tx, part: Any, now: datetime) -> None:
         """A header was sent and never seen: what it makes minutes later is a draft that nobody would own."""

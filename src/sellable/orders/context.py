@@ -21,6 +21,8 @@ from sellable.stock.availability import Layout
 STOREFRONT = "commercetools"
 BACK_OFFICE = "cin7_core"
 """Where an order becomes a sale by steps: a draft, its lines, its authorisation (export)."""
+WAREHOUSE = "orderflow"
+"""Where an order becomes one document (importing)."""
 ORDER_PRIORITY = 1
 SETTLED_BY_CANCEL = (
     "backordered", "import_differs", "line_changed", "missing_sku_on_line", "order_refused", "order_stuck",
@@ -46,21 +48,16 @@ class Office:
 
 def offices_of(settings: Settings) -> dict[str, Office]:
     """The back offices that orders may go to, by name."""
-    cin7 = settings.cin7_core
-    offices = [
-        Office(
-            name=BACK_OFFICE, visibility_lag_seconds=cin7.visibility_lag_seconds,
-            search_settle_seconds=cin7.search_settle_seconds,
+    sections = {BACK_OFFICE: settings.cin7_core, WAREHOUSE: settings.orderflow}
+    return {
+        name: Office(
+            name=name,
+            visibility_lag_seconds=section.visibility_lag_seconds,
+            search_settle_seconds=section.search_settle_seconds,
         )
-    ]  # fmt: skip
-    if (warehouse := settings.orderflow) is not None:
-        offices.append(
-            Office(
-                name="orderflow", visibility_lag_seconds=warehouse.visibility_lag_seconds,
-                search_settle_seconds=warehouse.search_settle_seconds,
-            )
-        )  # fmt: skip
-    return {office.name: office for office in offices}
+        for name in settings.back_offices
+        if (section := sections[name]) is not None
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +107,15 @@ class Context:
         """The back office of this name. Raises LookupError for one that no order can go to."""
         return offices_of(self.settings)[target]
 
+    @property
+    def first_office(self) -> str:
+        """The back office asked first, and where nothing says which."""
+        return self.settings.back_offices[0]
+
     def target_of(self, location: str) -> str:
         """The back office that ships from a location: its master."""
         masters = {place.name: place.master for place in self.settings.locations}
-        return masters.get(location, BACK_OFFICE)
+        return masters.get(location, self.first_office)
 
     def owe_part(self, tx: Tx, order_id: str, part: int, target: str, now: datetime, *, search: bool) -> None:
         """The first step of a part's sale; `search` where something of an earlier attempt may be there."""

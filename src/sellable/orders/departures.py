@@ -45,7 +45,7 @@ def on_despatches(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> 
 def _part_of(tx: Tx, target: str, despatch: Despatch) -> Any | None:
     """The part an order's reference names, its own or the one it was split from over there."""
     for ref in filter(None, (despatch.order_ref, despatch.original_ref)):
-        part = tx.one(book.sql.part_of_ref, ref=ref)
+        part = tx.one(book.sql.part_of_ref, ref=ref) or tx.one(book.sql.part_of_sale, sale_id=ref)
         if part is not None and part.target == target:
             return part
     return None

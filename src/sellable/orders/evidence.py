@@ -40,7 +40,7 @@ def components_of(tx: Tx, part: Any, units_by_sku: Mapping[str, int]) -> dict[st
     wanted: dict[tuple[str, str], int] = defaultdict(int)
     for row in demand_of(tx, part):
         wanted[(row.line_id, row.sku)] += row.open_units + row.evidenced_units
-    if _taken_apart(part, lines):
+    if taken_apart(part, lines):
         return {sku: units_by_sku[sku] for _, sku in wanted if sku in units_by_sku}
     found: dict[str, int] = defaultdict(int)
     for (line_id, sku), units in wanted.items():
@@ -52,12 +52,12 @@ def components_of(tx: Tx, part: Any, units_by_sku: Mapping[str, int]) -> dict[st
 def asked_of(tx: Tx, part: Any) -> list[tuple[str, int]]:
     """(SKU, units) of what the part's sale was asked for, as the back office has it."""
     lines = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
-    if _taken_apart(part, lines):
+    if taken_apart(part, lines):
         return [(line["sku"], line["quantity"]) for line in part.draft["lines"]]
     return [(line.sku, line.units) for line in lines]
 
 
-def _taken_apart(part: Any, lines: Sequence[Any]) -> bool:
+def taken_apart(part: Any, lines: Sequence[Any]) -> bool:
     """Whether the back office knows no kits, so that all lines of the sale are components."""
     asked = {line["sku"] for line in part.draft.get("lines", ())}
     return bool(asked) and asked != {line.sku for line in lines}

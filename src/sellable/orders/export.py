@@ -257,6 +257,9 @@ class Exporting:
             others = book.beside(tx, part) if part else ()
             demand.cancelled(tx, p["order_id"], p["location"], seq, "void confirmed", now, others)
             return
+        if p["what"] == "units":
+            demand.visible(tx, p["order_id"], [tuple(row) for row in p["rows"]], seq, "fewer units confirmed", now)
+            return
         part = book.part_of(tx, p["order_id"], p["part"])
         if part.allocation_seq != p["seq"]:
             return  # Undone, voided or read anew while we waited: what was allocated then proves nothing now.

@@ -20,10 +20,9 @@ from typing import Any
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import OrderImport, Sale, SaleDraft, SaleTotals
+from sellable.connectors.port import OrderImport, Refused, Sale, SaleDraft, SaleRow, SaleTotals
 from sellable.domain.money import to_minor
-from sellable.orders import cancel
-from sellable.orders.context import Context, shadowed
+from sellable.orders.context import Context
 from sellable.orders.export import refused, went_out
 from sellable.orders.totals import Expected, compare
 from sellable.runtime.clock import Clock
@@ -135,40 +134,41 @@ class Importing:
         book.tell(tx, part.order_id, "held", now, causes=kind, part=part.part)
 
 
-class Withdrawing(cancel.Voiding):
-    """Cancels a part at a back office that took it whole. What is packed cannot be: that is an outcome, with a case."""
+class Sales:
+    """A warehouse's orders asked for as if they were sales: what cancels and shortens them is the same for both.
 
-    def __init__(self, store: Store, targets: Mapping[str, OrderImport], context: Context) -> None:
-        self._store = store
-        self._imports = targets
-        self._context = context
+    Nothing there is a draft and nothing is changed: undoing cancels the order and frees its reference, so that the rest
+    can be imported under it; voiding leaves the reference taken, so that no late copy makes a second order.
+    """
 
-    async def send(self, op: Operation) -> Outcome:
-        """Cancels what is under our reference. The reference stays taken, so that no late copy makes a second order."""
-        if await self._store.read(shadowed, op.payload["order_id"], self._context):
-            return Done({"shadow": True})
-        part = await self._store.read(_read_part, op.payload)
-        if part is None:
-            return Done({"nothing": True})
-        target = self._imports[op.system]
-        if part.sale_id is None and await target.order_detail(part.ref, lane="orders") is None:
-            return Done({"voided": []})
-        if await target.cancel_order(part.ref, free_reference=bool(op.payload.get("again")), lane="orders"):
-            return Done({"voided": [part.ref]})
-        sale = await target.order_detail(part.ref, lane="orders")
-        if sale is None or sale.status == "voided":
-            return Done({"already": True})
-        return Done({"too_late": True, "cause": "no cancel operation performed", "stage": sale.stage})
+    def __init__(self, port: OrderImport) -> None:
+        self._port = port
 
-    async def resolve(self, op: Operation) -> Outcome:
-        """Reads the order: cancelled or gone is done, anything else may be asked again."""
-        part = await self._store.read(_read_part, op.payload)
-        if part is None:
-            return Done({"nothing": True})
-        sale = await self._imports[op.system].order_detail(part.ref, lane="orders")
-        if sale is None or sale.status == "voided":
-            return Done({"already": True})
-        return NotApplied("the order is not cancelled")
+    async def read_sale(self, sale_id: str, *, lane: str) -> Sale:
+        """One call; an order that is not there reads as voided."""
+        return await self._port.order_detail(sale_id, lane=lane) or _gone(sale_id)
+
+    async def find_by_ref(self, ref: str, *, lane: str) -> list[SaleRow]:
+        """One call: the order under this reference, if there is one."""
+        sale = await self._port.order_detail(ref, lane=lane)
+        if sale is None:
+            return []
+        return [SaleRow(sale_id=ref, number=ref, ref=ref, status=sale.status, updated="", shipped=False)]
+
+    async def void_sale(self, sale_id: str, *, undo: bool, lane: str) -> None:
+        """One call, two where nothing was cancelled. Refused(code=too_late) for what is being packed or has left."""
+        if await self._port.cancel_order(sale_id, free_reference=undo, lane=lane):
+            return
+        sale = await self.read_sale(sale_id, lane=lane)
+        if sale.status != "voided":
+            raise Refused("no cancel operation performed", code="too_late", detail={"stage": sale.stage})
+
+
+def _gone(ref: str) -> Sale:
+    return Sale(
+        sale_id=ref, number=ref, ref=ref, status="voided", location="", lines=(), totals=None, shipments=(),
+        picked=False, updated="", raw_status="not there",
+    )  # fmt: skip
 
 
 # --- What was meant and what is there; pure --------------------------------------------------------------------------

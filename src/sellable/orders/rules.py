@@ -119,7 +119,7 @@ def findings(order: Order, catalogue: Catalogue, settings: Settings) -> list[Fin
     sold = [line for line in order.lines if line.quantity]
     found = [
         *_customer(order, settings),
-        *_carrier(order, settings),
+        *carrier_findings(order, settings),
         *(finding for line in sold for finding in _line(order, line, spelled, catalogue, settings)),
         *(finding for charge in order.charges for finding in _tax(order, charge, charge.charge_id, settings)),
     ]
@@ -191,7 +191,7 @@ def _customer(order: Order, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _carrier(order: Order, settings: Settings) -> Iterator[Finding]:
+def carrier_findings(order: Order, settings: Settings) -> Iterator[Finding]:
     """A carrier is only asked for where carriers are mapped at all; without a map sales name none."""
     method = order.shipping_method
     if settings.carriers and method and method not in settings.carriers:

@@ -515,6 +515,7 @@ class Prover:
         self._clock = clock
         self._master = master
         self._bell = Bell(clock)
+        self.name = master.name
         self.sale_read = self._bell.ring
 
     async def run(self, stop: asyncio.Event) -> None:

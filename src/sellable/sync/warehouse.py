@@ -1,7 +1,8 @@
-"""Reading a warehouse that answers with all its numbers at once, and with what left it by the time of leaving.
+"""Reading a warehouse that answers with all numbers of a place at once, and with what left it by the time of leaving.
 
-One answer is one moment: every SKU it shows it proves, at all its places. One rule: a SKU that is absent is unknown and
-not nothing, for products without an inventory record are not told; its last number stays, and a case names it.
+One answer is one moment of one place. Where there are several, all but the last are read a second time: what was moved
+from one to another meanwhile shows less there than before, and such SKUs prove nothing. One rule: a SKU that is absent
+is unknown and not nothing, for products without an inventory record are not told; its last number stays, with a case.
 """
 
 from __future__ import annotations
@@ -37,8 +38,6 @@ WINDOW_MAX = timedelta(days=1)
 """Longer windows are read in pieces, so that one answer never holds months."""
 UNSEEN_MAX = timedelta(hours=1)
 """An order that nobody has seen for so long since it was planned is not there."""
-URGENT_MAX = 200
-"""SKUs that are read by themselves after an answer that named a row twice."""
 MISSING = "stock_missing"
 
 
@@ -49,8 +48,53 @@ class Warehouse(InventorySource, DespatchSource, OrderImport, Protocol):
     """What is asked of a warehouse here."""
 
 
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading of all places: an answer each, the causal numbers around it, and SKUs that were torn between them."""
+
+    pages: tuple[InventoryPage, ...]
+    seqs: tuple[tuple[int, int], ...]
+    torn: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> list[InventoryRow]:
+        """All rows."""
+        return [row for page in self.pages for row in page.rows]
+
+    @property
+    def faults(self) -> list[str]:
+        """Why rows could not be read."""
+        return [fault for page in self.pages for fault in page.faults]
+
+    @property
+    def unreadable(self) -> set[str]:
+        """SKUs of rows that could not be read."""
+        return {sku for page in self.pages for sku, _ in page.unreadable}
+
+
+async def read_whole(
+    store: Store, port: InventorySource, skus: Sequence[str] | None, places: Sequence[str]
+) -> Whole:  # fmt: skip
+    """These SKUs, or all, at all places: a call for each, and a second one for all but the last."""
+    pages, seqs = [], []
+    for place in places:
+        a0 = await store.write(next_seq)
+        page = await port.inventory(skus, site=place, lane="stock")
+        seqs.append((a0, await store.write(next_seq)))
+        pages.append(msgspec.structs.replace(page, body=b""))
+    torn: set[str] = set()
+    for place, first in zip(places[:-1], pages, strict=False):
+        again = await port.inventory(skus, site=place, lane="stock")
+        before, now = _numbers(first), _numbers(again)
+        torn |= {sku for sku in before.keys() | now.keys() if before.get(sku) != now.get(sku)}
+    return Whole(pages=tuple(pages), seqs=tuple(seqs), torn=tuple(sorted(torn)))
+
+
+def _numbers(page: InventoryPage) -> dict[str, tuple[int, int]]:
+    return {row.sku: (row.total, row.available) for row in page.rows}
+
+
 class InventoryFeed:
-    """Reads all the inventory of all places in one call."""
+    """Reads all the inventory of all places."""
 
     def __init__(self, store: Store, ids: Ids, port: InventorySource, master: Master) -> None:
         self._store = store
@@ -60,12 +104,10 @@ class InventoryFeed:
 
     async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
         """One whole reading."""
-        a0 = await self._store.write(next_seq)
-        page = await self._port.inventory(None, site=None, lane="stock")
-        a1 = await self._store.write(next_seq)
+        found = await read_whole(self._store, self._port, None, self._master.locations)
         sweep = self._ids.new("sw")
-        meta = {"master": self._master.name, "sweep": sweep, "a0": a0, "a1": a1}
-        arrival = arrival_of(self._master.name, "inventory.page", sweep, "all", _bare(page), meta)
+        meta = {"master": self._master.name, "sweep": sweep}
+        arrival = arrival_of(self._master.name, "inventory.page", sweep, "all", found, meta)
         return FeedResult(arrivals=[arrival], cursor=cursor or {}, again=False)
 
 
@@ -110,19 +152,19 @@ class Fetches:
 
     async def skus(self, keys: Sequence[str]) -> list[Arrival]:
         """These SKUs at all places, in one call; each that is shown is a set of its own, absent ones are told."""
-        a0 = await self._store.write(next_seq)
-        page = await self._port.inventory(list(keys), site=None, lane="stock")
-        a1 = await self._store.write(next_seq)
-        unread = {sku for sku, _ in page.unreadable}
-        shown = {row.sku for row in page.rows} - unread
+        read = await read_whole(self._store, self._port, list(keys), self._master.locations)
+        a0, a1 = read.seqs[0][0], read.seqs[-1][1]
+        shown = {row.sku for row in read.rows} - read.unreadable
         found = []
         for sku in sorted(shown):
             sweep = self._ids.new("sw")
             meta = {"master": self._master.name, "sweep": sweep, "a0": a0, "a1": a1, "scope": sku}
-            rows = [row for row in page.rows if row.sku == sku]
-            found.append(arrival_of(self._master.name, "stock.sku", sweep, sku, stock_page(rows), meta))
+            page = stock_page([row for row in read.rows if row.sku == sku])
+            if sku in read.torn:
+                page = msgspec.structs.replace(page, total=page.total + 1)  # No set; the next turn reads it again.
+            found.append(arrival_of(self._master.name, "stock.sku", sweep, sku, page, meta))
         if rest := sorted({*keys} - shown):
-            meta = {"a0": a0, "unreadable": sorted(unread), "faults": list(page.faults[:20])}
+            meta = {"master": self._master.name, "a0": a0, "unreadable": sorted(read.unreadable)}
             name = self._ids.new("absent")
             found.append(arrival_of(self._master.name, "stock.absent", name, "skus", rest, meta))
         return found
@@ -141,7 +183,7 @@ class Fetches:
         return found
 
     def _gone(self, tx: ReadTx, ref: str) -> Sale | None:
-        part = tx.one(book.sql.part_of_ref, ref=ref)
+        part = tx.one(book.sql.part_of_sale, sale_id=ref)
         if part is None or not (part.verified_seq or self._clock.now() - part.at > UNSEEN_MAX):
             return None
         return Sale(
@@ -176,39 +218,32 @@ def stock_page(rows: Sequence[InventoryRow]) -> StockPage:
     return StockPage(rows=found, received=len(found), total=len(found), page=1)
 
 
-def _bare(page: InventoryPage) -> InventoryPage:
-    """The reading without the answer's own bytes."""
-    return msgspec.structs.replace(page, body=b"")
-
-
 # --- Handlers --------------------------------------------------------------------------------------------------------
 
 
 def on_inventory(tx: Tx, row: InboxRow, now: datetime, *, master: Master, clear_cases: ClearCases) -> None:
     """A whole reading: lowers count at once, what it shows whole is believed, what it does not show stays unknown."""
     tx.run(sql.one_reader, master=master.name)
-    page = msgspec.json.decode(row.body, type=InventoryPage)
-    meta = row.meta
-    known = sorted({each.sku for each in page.rows})
+    read, sweep = msgspec.json.decode(row.body, type=Whole), row.meta["sweep"]
+    known = sorted({each.sku for each in read.rows})
     catalogue.note(tx, known, now)
-    observe.start(tx, meta["sweep"], master.name, "", now)
-    observe.see_page(tx, meta["sweep"], rows_of(stock_page(page.rows)), a0=meta["a0"], a1=meta["a1"], now=now)
-    _report(tx, page, row, master, now)
-    closing = observe.close(tx, meta["sweep"], complete=True, cause="", locations=master.locations, now=now)
+    observe.start(tx, sweep, master.name, "", now)
+    for page, (a0, a1) in zip(read.pages, read.seqs, strict=True):
+        observe.see_page(tx, sweep, rows_of(stock_page(page.rows)), a0=a0, a1=a1, now=now)
+    _report(tx, read, row, master, now)
+    closing = observe.close(tx, sweep, complete=True, cause="", locations=master.locations, now=now)
     if not closing.complete:
-        want(tx, master.name, "sku", known[:URGENT_MAX], ROUTINE, now)
         return
-    unread = {sku for sku, _ in page.unreadable}
-    gone = sorted(set(closing.suspects) - set(known) - unread)
-    # A place that told a number and is silent now, of a SKU that others tell: that SKU is asked for by itself.
-    silent = sorted(set(closing.suspects) & set(known))
-    want(tx, master.name, "sku", silent, URGENT, now)
+    # A place that told a number and is silent now, of a SKU that another tells: that SKU is asked for by itself.
+    unsure = {*(set(closing.suspects) & set(known)), *read.torn}
+    want(tx, master.name, "sku", sorted(unsure), URGENT, now)
+    gone = sorted(set(closing.suspects) - set(known) - read.unreadable)
     _report_missing(tx, gone, master, now)
     if not gone:
         clear_cases(tx, [MISSING], f"vendor:{master.name}", now)
-    dropped = sorted({*closing.suspects, *unread})
-    observe.drop(tx, meta["sweep"], dropped)
-    believe(tx, meta["sweep"], closing.a1, dropped, master, now)
+    dropped = sorted({*closing.suspects, *unsure, *read.unreadable})
+    observe.drop(tx, sweep, dropped)
+    believe(tx, sweep, closing.a1, dropped, master, now)
 
 
 def on_absent(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
@@ -216,26 +251,14 @@ def on_absent(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     keys = msgspec.json.decode(row.body, type=list[str])
     granted(tx, master.name, "sku", keys, row.meta["a0"])
     _report_missing(tx, [sku for sku in keys if sku not in row.meta["unreadable"]], master, now)
-    if row.meta["faults"]:
-        _case_of_rows(tx, row.meta["faults"], row, master, now)
 
 
-def _report(tx: Tx, page: InventoryPage, row: InboxRow, master: Master, now: datetime) -> None:
-    if page.faults:
-        _case_of_rows(tx, page.faults, row, master, now)
-    sites = sorted({site for _, site in page.ignored if site and site not in master.remotes})
-    if sites:
+def _report(tx: Tx, read: Whole, row: InboxRow, master: Master, now: datetime) -> None:
+    if read.faults:
         master.open_case(
-            tx, "stock_unknown_state", f"vendor:{master.name}", now, actual={"places": sites[:20]},
+            tx, "stock_row_invalid", f"vendor:{master.name}", now, actual={"rows": read.faults[:20]},
             evidence=[f"inbox:{row.id}"],
         )  # fmt: skip
-
-
-def _case_of_rows(tx: Tx, faults: Sequence[str], row: InboxRow, master: Master, now: datetime) -> None:
-    master.open_case(
-        tx, "stock_row_invalid", f"vendor:{master.name}", now, actual={"rows": list(faults[:20])},
-        evidence=[f"inbox:{row.id}"],
-    )  # fmt: skip
 
 
 def _report_missing(tx: Tx, skus: Sequence[str], master: Master, now: datetime) -> None:

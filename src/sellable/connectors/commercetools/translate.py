@@ -16,7 +16,7 @@ from sellable.connectors.commercetools import wire
 from sellable.connectors.kit.decode import decode, lenient
 from sellable.connectors.port import EntryReading, RawMessage, RawOrder
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, TaxPortion
-from sellable.domain.orders import Address, Charge, InventoryMode, Line, Order, OrderState, SyncInfo, Tax
+from sellable.domain.orders import Address, Charge, InventoryMode, Line, Order, OrderState, ReturnItem, SyncInfo, Tax
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -44,17 +44,27 @@ class Bundles(msgspec.Struct, frozen=True, kw_only=True):
     identity_field: str | None = None
 
 
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shop means by its own words: ids of line item states that mean cancelled, and the custom field of lines
+    and return items that holds a reason ("" for none; a return item's comment is read where it has no such field).
+    `attributes` are names of those of a product that lines keep.
+    """
+
+    cancelled: frozenset[str] = frozenset()
+    reason_field: str = ""
+    attributes: tuple[str, ...] = ()
+
+
 # --- Orders ----------------------------------------------------------------------------------------------------------
 
 
 def order(
-    body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None = None, attributes: Collection[str] = ()
+    body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None = None, words: Words | None = None
 ) -> Order:
     """An order document. `unknown` lists words and fields not understood.
 
     A supply channel that is not in `channels` is given by its id, which is nobody's key: its units are sold, but from
-    no entry of ours. Of a product's attributes those named in `attributes` are kept. Raises ValueError when this is no
-    order.
+    no entry of ours. Raises ValueError when this is no order.
     """
     found = decode(body, wire.Order)
     unknown = _strange_fields(body)
@@ -62,13 +72,9 @@ def order(
     if not 0 <= digits <= DIGITS_MAX:
         raise ValueError(f"a currency with {digits} fraction digits")
     parents = _parents(found, bundles)
-    back = _back_in_stock(found)
+    words = words or Words()
     lines = tuple(
-        msgspec.structs.replace(
-            _line(item, found, digits, channels, parents.get(item.id), back.get(item.id, 0), unknown),
-            attributes=_attributes(item.variant, attributes),
-        )
-        for item in found.line_items
+        _line(item, found, digits, channels, parents.get(item.id), words, unknown) for item in found.line_items
     )
     return Order(
         order_id=found.id,
@@ -105,19 +111,20 @@ def order(
         ),
         delivery_keys=tuple(d.key for d in deliveries(found) if d.key),
         parcel_keys=tuple(p.key for d in deliveries(found) for p in d.parcels or () if p.key),
+        returns=tuple(_returns(found, words)),
         unknown=tuple(dict.fromkeys(unknown)),
     )
 
 
 def order_of_message(
-    body: bytes, channels: Channels, bundles: Bundles | None = None, attributes: Collection[str] = ()
+    body: bytes, channels: Channels, bundles: Bundles | None = None, words: Words | None = None
 ) -> Order | None:
     """The order a message carries; None when it carries none that can be read, so that it has to be fetched."""
     news = lenient(body, wire.OrderNews, wire.OrderNews())
     if not bytes(news.order):
         return None
     try:
-        return order(news.order, channels, bundles, attributes)
+        return order(news.order, channels, bundles, words)
     except ValueError:
         return None
 
@@ -139,7 +146,7 @@ def _line(
     digits: int,
     channels: Channels,
     parent: str | None,
-    restocked: int,
+    words: Words,
     unknown: list[str],
 ) -> Line:
     channel = item.supply_channel.id if item.supply_channel else None
@@ -160,7 +167,9 @@ def _line(
         tax=_tax(item.tax_rate, item.per_method_tax_rate),
         taxed=_taxed(item.taxed_price, digits),
         bundle_parent=parent,
-        restocked=restocked,
+        cancelled=cancelled_units(item, words.cancelled),
+        reason=_reason(item.custom, words),
+        attributes=_attributes(item.variant, words.attributes),
     )
 
 
@@ -246,14 +255,28 @@ def _parents(found: wire.Order, bundles: Bundles | None) -> dict[str, str]:
     return {child: names.get(name, name) for child, name in pointing.items() if isinstance(name, str)}
 
 
-def _back_in_stock(found: wire.Order) -> dict[str, int]:
-    """Units by line whose return says BackInStock: a label of the shop, no movement of ours."""
-    units: dict[str, int] = {}
+def cancelled_units(item: wire.LineItem, states: frozenset[str]) -> int:
+    """Units of a line in these states; never more than the line has."""
+    return min(item.quantity, sum(part.quantity for part in item.state or () if part.state.id in states))
+
+
+def _returns(found: wire.Order, words: Words) -> Iterator[ReturnItem]:
     for info in found.return_info or ():
         for item in info.items or ():
-            if item.line_item_id and item.shipment_state == "BackInStock":
-                units[item.line_item_id] = units.get(item.line_item_id, 0) + item.quantity
-    return units
+            yield ReturnItem(
+                item_id=item.id,
+                key=item.key or "",
+                line_id=item.line_item_id or "",
+                units=item.quantity,
+                state=item.shipment_state,
+                payment=item.payment_state,
+                reason=_reason(item.custom, words) or item.comment or "",
+            )
+
+
+def _reason(custom: wire.CustomFields | None, words: Words) -> str:
+    value = custom.fields.get(words.reason_field) if custom and words.reason_field else None
+    return value if isinstance(value, str) else ""
 
 
 def _strange_fields(body: bytes | msgspec.Raw) -> list[str]:

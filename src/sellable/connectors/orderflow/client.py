@@ -24,7 +24,7 @@ from sellable.connectors.port import (
     LimitReached,
     Misconfigured,
     Refused,
-    ReturnDraft,
+    ReturnAdvice,
     Returns,
     Sale,
     SaleDraft,
@@ -132,7 +132,7 @@ class OrderFlow:
         root, body = await self._answer("GET", REPORT, lane=lane, params=params)
         return _read(translate.returns, root, since=since, until=until, zone=self._zone, body=body)
 
-    async def import_returns(self, drafts: Sequence[ReturnDraft], *, lane: str) -> list[Imported]:
+    async def import_returns(self, drafts: Sequence[ReturnAdvice], *, lane: str) -> list[Imported]:
         """One call, none without drafts. Raises ValueError as `import_orders`."""
         entities = [
             orders.returned(each, self._remote(each.location) if each.location else None, self._zone) for each in drafts
@@ -148,7 +148,7 @@ class OrderFlow:
             raise Misconfigured(f"{location} is no location of {TITLE}", code="location") from None
 
     async def _import(
-        self, path: str, entities: Sequence[Entity], drafts: Sequence[SaleDraft] | Sequence[ReturnDraft], lane: str
+        self, path: str, entities: Sequence[Entity], drafts: Sequence[SaleDraft] | Sequence[ReturnAdvice], lane: str
     ) -> list[Imported]:
         refs = [entity.ref for entity in entities]
         if len(set(refs)) < len(refs) or len(refs) > self.import_batch:

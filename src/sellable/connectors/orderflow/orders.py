@@ -15,7 +15,7 @@ from sellable.config.settings import OrderFlow
 from sellable.connectors.orderflow import wire
 from sellable.connectors.orderflow.translate import clock_time
 from sellable.connectors.orderflow.wire import NAME_MAX, Entity, Field, fields_of
-from sellable.connectors.port import Refused, ReturnDraft, SaleCharge, SaleDraft, SaleLine
+from sellable.connectors.port import Refused, ReturnAdvice, SaleCharge, SaleDraft, SaleLine
 from sellable.domain.orders import Address
 
 ORDER, RETURN = "order", "return"
@@ -112,7 +112,7 @@ def _shipment(draft: SaleDraft, ref: str, site: str, settings: OrderFlow) -> lis
     return fields_of(values, "shipment.")
 
 
-def returned(draft: ReturnDraft, site: str | None, zone: tzinfo) -> Entity:
+def returned(draft: ReturnAdvice, site: str | None, zone: tzinfo) -> Entity:
     """The import that announces a return; our number of it is also its authorisation, by which reports name it."""
     ref = _exact("externalReference", draft.ref)
     if not draft.lines:
@@ -141,9 +141,9 @@ def returned(draft: ReturnDraft, site: str | None, zone: tzinfo) -> Entity:
     return Entity(type=RETURN, operation="insert", ref=ref, fields=tuple(fields))
 
 
-def personal(draft: SaleDraft | ReturnDraft) -> set[str]:
+def personal(draft: SaleDraft | ReturnAdvice) -> set[str]:
     """The words of a draft that tell of a person, for leaving them out of what is said about it."""
-    if isinstance(draft, ReturnDraft):
+    if isinstance(draft, ReturnAdvice):
         return {draft.note}
     words = {draft.email, draft.note}
     for address in (draft.shipping_address, draft.billing_address):
