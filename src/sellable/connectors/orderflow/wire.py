@@ -165,9 +165,8 @@ def is_xml(body: bytes) -> bool:
 
 
 def count(node: Node, name: str, *, least: int = 0) -> int:
-    """A field that counts units. Raises Garbled for an absent one, a fraction, fewer than `least`, or no number.
-
-    One client of the vendor declares some counts as booleans: "false" is none, "true" tells no number.
+    """A field that counts units; "false" is none. Raises Garbled for an absent one, a fraction, fewer than `least`, or
+    no number.
     """
     number = optional(node, name, least=least)
     if number is None:
