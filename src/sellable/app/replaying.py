@@ -37,7 +37,7 @@ def accept_totals(
     tx: Tx, settings: Settings, clock: Clock, actor: str, order_id: str, reason: str
 ) -> list[int]:  # fmt: skip
     """A person lets a held order's sales be posted at the back office's totals; returns the parts let go."""
-    parts = capture.accept_totals(tx, order_id, actor, reason, clock.now(), _context(settings, Ids(clock)))
+    parts = capture.accept_totals(tx, order_id, actor, reason, clock.now(), context_of(settings, Ids(clock)))
     for part in parts:
         acts.record(
             tx, settings, clock, actor, "totals.accept", f"order:{order_id}", correlation=order_id,
@@ -51,10 +51,11 @@ def _sides(totals: Mapping[str, Any]) -> dict[str, Any]:
     return {name: totals.get(name) for name in ("net", "tax", "gross")}
 
 
-def _context(settings: Settings, ids: Ids) -> Context:
+def context_of(settings: Settings, ids: Ids) -> Context:
+    """What deciding about orders of the book needs to know; nothing here comes from outside."""
     desk = CaseDesk(settings)
     return Context(
-        settings=settings,
+        current=lambda: settings,
         layout=layout_of(settings),
         ids=ids,
         translate=_untranslated,
@@ -65,7 +66,7 @@ def _context(settings: Settings, ids: Ids) -> Context:
 
 def meanings(settings: Settings, ids: Ids) -> dict[str, Meaning]:
     """Kind of case -> what trying it again means beyond what the desk parked itself."""
-    context = _context(settings, ids)
+    context = context_of(settings, ids)
 
     def again(tx: Tx, case: Case, now: datetime) -> int:
         count = 0

@@ -34,12 +34,18 @@ SETTLED_BY_EXPORT = ("order_refused", "order_waiting_too_long", "sale_changed_by
 class Context:
     """Settings and functions of other rooms, handed in by the assembly."""
 
-    settings: Settings
+    current: Callable[[], Settings]
+    """What file and console say now: no order is decided by what was said before."""
     layout: Layout
     ids: Ids
     translate: Callable[[bytes], Order]
     open_case: OpenCase
     clear_cases: Callable[[Tx, Sequence[str], str, datetime], None]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that count now."""
+        return self.current()
 
     def owe(
         self,
