@@ -17,6 +17,7 @@ from sellable.cli import (
     doctor,
     explain,
     init,
+    openapi,
     orders,
     people,
     replay,
@@ -49,6 +50,7 @@ app.command("restore")(backup.restore)
 app.command("status")(run.status)
 app.command("doctor")(doctor.examine)
 app.command("explain")(explain.explain)
+app.command("openapi")(openapi.openapi)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)
 app.add_typer(config.app, name="config")
