@@ -456,3 +456,26 @@ def test_a_pause_stops_everybody() -> None:
         assert (await tenant.states("CT-1"))[1][1] == "despatched"
 
     run(story)
+
+
+def test_a_short_pick_may_leave_nothing_to_send() -> None:
+    async def story(tenant: Tenant) -> None:
+        await tenant.act(receivers={"order": "http://receiver.test"})
+        await tenant.order("CT-1", {"TABLE": 2})
+        await tenant.act(short_pick={"order": "CT-1", "sku": "TABLE", "found": 0})
+        await tenant.act(advance={"order": "CT-1", "to": "packed"})
+        assert await tenant.states("CT-1") == ["cancelled", ("CT-1", "cancelled", {"TABLE": (2, "cancelled")})]
+        await tenant.deliver()
+        assert [event.get("eventType") for event in tenant.got("event")] == ["order_cancelled"]
+        assert await tenant.despatched() == []
+
+    run(story, short_pick="cancel")
+
+
+@pytest.mark.parametrize("placed", ["2026-03-02 09:15:00", "2026-03-02T09:15:00"])
+def test_dates_come_with_a_blank_or_a_t(placed: str) -> None:
+    async def story(tenant: Tenant) -> None:
+        await tenant.order("CT-1", {"CHAIR": 1}, f"placed={placed}")
+        assert (await tenant.truth())["orders"][0]["placed"] == "2026-03-02T09:15:00+00:00"
+
+    run(story)

@@ -186,9 +186,9 @@ def cancel_order(world: World, order: Order, by: str) -> None:
         drop(world, shipment, part, part.quantity, "order_cancelled")
     for shipment in order.shipments:
         if shipment.open:
-            shipment.state = "cancelled"
+            world.enter(shipment, "cancelled")
     world.journal.add("order_cancelled", order=order.reference, channel=order.channel.reference, by=by)
-    _tell(world, order, by)
+    tell(world, order, by)
 
 
 def drop(world: World, shipment: Shipment, part: Part, quantity: int, word: str) -> None:
@@ -210,21 +210,24 @@ def cancel_line(world: World, order: Order, line: Line, quantity: int | None, by
         if some:
             drop(world, shipment, part, some, "line_cancelled")
             left -= some
-        close_if_empty(shipment)
+        close_if_empty(world, shipment)
+    if not dropped:
+        return 0
     facts = {"sku": line.product.reference, "line": line.number, "quantity": dropped, "by": by}
     world.journal.add("line_cancelled", order=order.reference, channel=order.channel.reference, **facts)
-    _tell(world, order, by)
+    tell(world, order, by)
     return dropped
 
 
-def _tell(world: World, order: Order, by: str) -> None:
+def tell(world: World, order: Order, by: str) -> None:
+    """Somebody cancelled units of it: all there were, or some."""
     world.event("order_cancelled" if order.state == "cancelled" else "order_line_cancelled", order, user=by)
 
 
-def close_if_empty(shipment: Shipment) -> None:
+def close_if_empty(world: World, shipment: Shipment) -> None:
     """A shipment without units ends."""
     if shipment.open and not any(part.quantity for part in shipment.parts):
-        shipment.state = "cancelled"
+        world.enter(shipment, "cancelled")
 
 
 def rename(world: World, order: Order) -> None:
