@@ -18,6 +18,7 @@ from sellable.sandbox.clock import Clock
 from sellable.sandbox.orderflow import build
 from sellable.sandbox.orderflow.app import OrderFlow
 from sellable.sandbox.orderflow.pushes import KINDS
+from sellable.sandbox.orderflow.switches import Switches
 
 IMPORT = "remoteorder/imports/importitems.xml"
 INVENTORY = "remotewarehouse/inventory.xml"
@@ -204,6 +205,19 @@ def test_the_fault_menu_knows_the_vendors_dialects() -> None:
     run(story)
 
 
+def test_an_import_may_break_off_in_the_middle() -> None:
+    async def story(tenant: Tenant) -> None:
+        await tenant.fault("half_import", times=1)
+        items = [("order", "insert", f"CT-{n}", order_text({"CHAIR": 1})) for n in (1, 2, 3)]
+        answer = await tenant.call("POST", IMPORT, imports(*items))
+        assert ElementTree.fromstring(answer.content).findtext("body/h2") == "ERROR"
+        rows = await tenant.send(*items)
+        assert [row["externalReference"] for row in rows["importDuplicates"]] == ["CT-1", "CT-2"]
+        assert [row["externalReference"] for row in rows["importSuccesses"]] == ["CT-3"]
+
+    run(story)
+
+
 @pytest.mark.parametrize(
     ("effect", "counted"),
     [("missing_row", 1), ("duplicate_row", 3), ("sku_case", 2), ("fractional_quantity", 2), ("huge_number", 2)],
@@ -273,6 +287,7 @@ def test_the_page_of_the_simulators_names_every_deed_fault_and_message() -> None
     run(story)
     effects = re.findall(r"\b[a-z]+_[a-z]+\b", (OrderFlow.__doc__ or "").replace("200", ""))
     assert [name for name in (*KINDS, *effects) if f"`{name}`" not in page] == []
+    assert [name for name in Switches.__struct_fields__ if name not in (Switches.__doc__ or "")] == []
 
 
 def test_the_command_serves_a_shop_whose_login_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,21 @@ def test_stock_is_assigned_after_the_lag() -> None:
     run(story, allocation_lag_seconds=60)
 
 
+def test_an_order_may_be_taken_before_it_is_found() -> None:
+    async def story(tenant: Tenant) -> None:
+        await tenant.order("CT-1", {"CHAIR": 1})
+        for path in ("detail", "cancel"):
+            answer = await tenant.call("POST", f"remoteorder/order/{path}.xml", externalReference="CT-1")
+            assert "No order found" in answer.text
+        assert len(await tenant.xml("GET", "remoteorder/shipment/pending.xml")) == 0
+        rows = await tenant.send(("order", "insert", "CT-1", order_text({"CHAIR": 1})))
+        assert len(rows["importDuplicates"]) == 1
+        tenant.pass_time(30)
+        assert (await tenant.states("CT-1"))[0] == "created"
+
+    run(story, order_lag_seconds=30)
+
+
 def test_available_may_lack_all_that_orders_require() -> None:
     async def story(tenant: Tenant) -> None:
         await tenant.order("CT-1", {"TABLE": 5})

@@ -154,9 +154,14 @@ def line_state(shipment: Shipment, part: Part) -> str:
 def _find(world: World, request: Request, channel: Channel) -> Order:
     reference = request.needed("externalReference")
     found = world.by_reference.get((channel.reference, reference))
-    if found is None:
+    if found is None or not known(world, found):
         raise Refused(f"No order found with external reference '{reference}'", "not_found", 404)
     return found
+
+
+def known(world: World, order: Order) -> bool:
+    """Whether those who ask see the order yet."""
+    return order.created + world.switches.order_lag_seconds <= world.clock.time()
 
 
 def cancel(world: World, request: Request, channel: Channel) -> Element:
@@ -250,6 +255,6 @@ def notice(world: World, request: Request, kind: str, reference: str, scope: str
     event = request.needed("event")
     action = request.query.get("action", "")
     world.notifications.append({"kind": kind, "reference": reference, "event": event, "action": action, "scope": scope})
-    known = event in {f"{kind}.{word}" for word in ("created", "modified", "cancelled")}
-    done = world.switches.pulls and known and "no_operation" not in request.faults
+    sensible = event in {f"{kind}.{word}" for word in ("created", "modified", "cancelled")}
+    done = world.switches.pulls and sensible and "no_operation" not in request.faults
     return message(f"Result '{'success' if done else 'no_operation'}' for {kind} '{reference}'")
