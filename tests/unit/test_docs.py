@@ -89,6 +89,7 @@ def test_every_command_says_what_its_exit_codes_mean(command: Any) -> None:
 WITHOUT_JSON = {
     "sellable run": "prints one line of JSON when it is ready, and serves",
     "sellable sandbox serve": "serves",
+    "sellable sandbox orderflow": "serves",
     "sellable config example": "prints a file",
     "sellable openapi": "prints JSON as it is",
     "sellable config key": "prints a key, to be kept in a file as it is",
