@@ -490,7 +490,7 @@ def revised_parts(
     tx: Tx, order: Order, parts: Sequence[Any], context: Context
 ) -> dict[str, sales.Part] | list[Finding]:  # fmt: skip
     """What the parts' sales shall be by today's settings, by location; or why there can be none."""
-    order = remaining(order)
+    order = remaining(lines.as_booked(tx, order))
     if found := wrong_with(tx, order, context):
         return found
     kits = kits_in(tx, order)
