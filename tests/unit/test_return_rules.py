@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.e2e.world import settings_of
-from tests.unit.orders_shop import NOW
 
 from sellable.config.settings import Settings
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, TaxPortion, tax_of
@@ -22,6 +22,7 @@ from sellable.orders import pieces, reasons, statuses, totals
 from sellable.orders.pieces import Place, Wanting
 from sellable.orders.remaining import remaining, worth
 
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 VAT = Tax(name="19 %", rate=Decimal("0.19"), included=False, country="DE")
 
 
