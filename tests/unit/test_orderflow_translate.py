@@ -61,7 +61,7 @@ def test_its_rows_of_stock_keep_what_may_not_be_sold_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"available": "4.5"}, {"total": "-1"}, {"allocated": None}, {"frozen": "true"}, {"damaged": "-3"}]
+    "change", [{"available": "4.5"}, {"total": "-1"}, {"allocated": None}, {"available": "true"}, {"damaged": "-3"}]
 )
 def test_a_row_that_is_not_understood_is_unknown_and_no_zero(change: dict[str, Any]) -> None:
     page = inventory(product(**change), product("B"))
@@ -69,6 +69,12 @@ def test_a_row_that_is_not_understood_is_unknown_and_no_zero(change: dict[str, A
     assert page.unreadable == (("A", "leeds"),)
     assert len(page.faults) == 1
     assert page.faults[0].startswith("A at leeds: ")
+
+
+def test_frozen_may_come_without_a_number() -> None:
+    (yes, no, absent) = inventory(product(frozen="true"), product("B", frozen="false"), product("C", frozen=None)).rows
+    assert (yes.frozen, no.frozen, absent.frozen) == (None, 0, None)
+    assert [row.part for row in yes.stock] == [""]
 
 
 def test_available_below_zero_is_said_and_never_clipped() -> None:

@@ -42,14 +42,15 @@ def test_text_in_pieces_is_one_text() -> None:
         (b'<?xml version="1.0" encoding="utf-7"?><a/>', "in the encoding utf-7"),
         ("<a/>".encode("utf-16"), "two bytes"),
         (b"<a>" * 40 + b"</a>" * 40, "nested deeper than 32"),
-        (b"<a>" + b"<b/>" * wire.NODES_MAX + b"</a>", "elements and attributes"),
-        (b" " * (wire.BYTES_MAX + 1), f"larger than {wire.BYTES_MAX} bytes"),
+        (b"<a>" + b"<b/>" * 1000 + b"</a>", "more than 1000 elements"),
+        (b"<a>" + b" " * 9000 + b"</a>", "larger than 9000 bytes"),
     ],
     ids=lambda value: value[:24].decode("latin-1") if isinstance(value, bytes) else "",
 )
-def test_what_is_refused_whole(body: bytes, says: str) -> None:
+def test_what_is_refused_whole(body: bytes, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "ELEMENTS_MAX", 1000)
     with pytest.raises(Garbled, match=says) as refused:
-        wire.parse(body)
+        wire.parse(body, most=9000)
     assert not isinstance(refused.value, Cut)
 
 

@@ -587,7 +587,7 @@ class InventoryRow(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     allocated: int
     available: int
-    frozen: int
+    frozen: int | None = None
     on_order: int | None = None
     inspection: int | None = None
     damaged: int | None = None

@@ -67,6 +67,18 @@ def says_absent(sentence: str) -> bool:
     return _ABSENT.search(sentence) is not None
 
 
+def denies(error: VendorError, ref: str) -> bool:
+    """Whether an error is the word that there is no order of this reference.
+
+    A page or a text with an error status counts only where it names the order: a wrong path is not found either.
+    """
+    text = str(error.detail.get("text", ""))
+    named = re.compile(
+        rf"\bno (?:such )?order\b.*{re.escape(ref)}|\border\b[^/]*{re.escape(ref)}[^/]*{_ABSENT.pattern}", re.I
+    )
+    return error.code == NOT_FOUND or (not isinstance(error, LimitReached) and named.search(text) is not None)
+
+
 def _garbled(error: Garbled, *, write: bool) -> VendorError:
     if write or isinstance(error, Cut):
         return Unavailable(f"{TITLE}'s answer is not understood: {error}", code="garbled")

@@ -82,8 +82,8 @@ class OrderFlow:
         params = {"channel": self._settings.channel, "externalReference": ref}
         try:
             root = await self._call("GET", DETAIL, lane=lane, params=params)
-        except Refused as refusal:
-            if refusal.code == answers.NOT_FOUND:
+        except VendorError as error:
+            if answers.denies(error, ref):
                 return None
             raise
         if root.tag == "message" and answers.says_absent(root.words()):

@@ -177,7 +177,8 @@ def _inventory_row(product: Node, sku: str, location: str) -> InventoryRow:
         total=count(product, "total"),
         allocated=count(product, "allocated"),
         available=count(product, "available", least=-UNITS_MAX),
-        frozen=count(product, "frozen"),
+        # One client of the vendor declares it true or false: then some are frozen, and nobody says how many.
+        frozen=None if (product.get("frozen") or "").lower() == "true" else optional(product, "frozen"),
         on_order=optional(product, "onOrder"),
         inspection=optional(product, "inspection"),
         damaged=optional(product, "damaged"),
@@ -196,7 +197,7 @@ def optional_id(node: Node, name: str) -> int | None:
 
 def _doubts(row: InventoryRow) -> list[str]:
     """What does not add up. The vendor's own formula is not published, so it is said and not mended."""
-    elsewhere = row.allocated + row.frozen + sum(filter(None, (row.inspection, row.damaged, row.quarantined)))
+    elsewhere = row.allocated + sum(filter(None, (row.frozen, row.inspection, row.damaged, row.quarantined)))
     found = []
     if row.available < 0:
         found.append(f"{row.sku} at {row.location}: available is {row.available}")

@@ -101,8 +101,8 @@ def recognise(body: bytes) -> Notice:
     subject, event = root, ""
     if root.tag == "event":
         event = (root.get("eventType") or "")[:NAME_MAX]
-        detail = root.first("detail")
-        subject = detail.children[0] if detail is not None and detail.children else root
+        detail = root.first("detail") or root
+        subject = next((child for child in detail.children if child.tag in KINDS), root)
         if subject is root and (root.get("entity") or "") in KINDS:
             # An event whose template leaves out its payload still says which order it is about.
             subject = Node(root.get("entity") or "", root.attributes, [])
