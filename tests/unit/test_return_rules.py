@@ -22,7 +22,7 @@ from sellable.orders import pieces, reasons, statuses, totals
 from sellable.orders.pieces import Place, Wanting
 from sellable.orders.remaining import remaining, worth
 
-NOW = datetime(2026, 11, 27, 9, tzinfo=UTC)
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 VAT = Tax(name="19 %", rate=Decimal("0.19"), included=False, country="DE")
 
 

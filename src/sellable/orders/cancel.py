@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,20 +62,32 @@ def begin(tx: Tx, row: Any, order: Order, now: datetime, context: Context) -> No
     conclude(tx, order.order_id, now, context)
 
 
-def stop(tx: Tx, order: Order, part: Any, now: datetime, context: Context) -> None:
-    """Ends a part: dropped where nobody was told of it, else a void is owed; too late is a case."""
+def stop(
+    tx: Tx, order: Order, part: Any, now: datetime, context: Context, units: Mapping[str, int] | None = None
+) -> None:
+    """Ends a part: dropped where nobody was told of it, else a void is owed; too late is a case.
+
+    `units` by line are counted as cancelled once they surely are; none where the whole order was counted already.
+    """
     if part.state in ("voided", "dropped"):
         return
     if part.state == "shipped":
         _report_late(tx, part, {"sale": "shipped"}, now, context)
     elif part.sale_id is None and _never_sent(tx, order.order_id, part.part):
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="dropped")
+        _count(tx, order.order_id, units)
         why, others = f"cancel of {order.label}", book.beside(tx, part)
         demand.cancelled(tx, order.order_id, part.location, NEVER_SENT, why, now, others)
     else:
         evidence.revoke(tx, part, f"cancel of {order.label}", now)
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="voiding")
-        context.owe(tx, order.order_id, part.target, "sale.void", {"part": part.part, "undo": False}, now)
+        payload = {"part": part.part, "undo": False} | ({"units": dict(units)} if units else {})
+        context.owe(tx, order.order_id, part.target, "sale.void", payload, now)
+
+
+def _count(tx: Tx, order_id: str, units: Mapping[str, int] | None) -> None:
+    if units:
+        tx.run(book.sql.cancel_units, order_id=order_id, line_id=list(units), units=list(units.values()))
 
 
 def _never_sent(tx: Tx, order_id: str, part: int) -> bool:
@@ -185,6 +198,8 @@ class Voiding:
             tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="held")
             book.tell(tx, part.order_id, "sale undone", now, part=part.part, sale=part.sale_id)
             return
+        if part.state != "voided":
+            _count(tx, part.order_id, op.payload.get("units"))
         tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="voided")
         book.tell(tx, part.order_id, what, now, part=part.part, sale=part.sale_id)
         visible = {"part": part.part, "location": part.location, "what": "cancelled"}

@@ -494,7 +494,7 @@ def revised_parts(
     tx: Tx, order: Order, parts: Sequence[Any], context: Context
 ) -> dict[int, sales.Part] | list[Finding]:  # fmt: skip
     """What the parts' sales shall be by today's settings, by number; or why there can be none."""
-    order = remaining(order)
+    order = remaining(lines.as_booked(tx, order))
     if found := wrong_with(tx, order, context):
         return found
     kits = kits_in(tx, order)
@@ -502,9 +502,9 @@ def revised_parts(
     taken: dict[str, str] = {}
     carried: dict[Any, int] = {}
     for part in parts:
-        lines = tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part)
-        carried[_carries(part.location, [(line.line_id, line.units) for line in lines])] = part.part
-        for line in lines:
+        load = tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part)
+        carried[_carries(part.location, [(line.line_id, line.units) for line in load])] = part.part
+        for line in load:
             assignment.setdefault(line.line_id, []).append((part.location, line.units))
             taken[line.line_id] = line.rule
     if any(

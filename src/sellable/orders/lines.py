@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from sellable.book import book
 from sellable.domain.orders import InventoryMode, Order
 from sellable.domain.stock import Priority
 from sellable.orders import cancel, evidence, reasons
 from sellable.orders.context import Context
 from sellable.orders.remaining import worth
-from sellable.runtime.database import Tx
+from sellable.runtime.database import ReadTx, Tx
 from sellable.stock import entries
 
 ENDED = ("voided", "dropped")
@@ -53,6 +55,13 @@ def heard(tx: Tx, order: Order, parts: Sequence[Any], now: datetime, context: Co
     for part, units in place(tx, order.order_id, parts, more):
         reduce(tx, order, part, units, now, context)
     return True
+
+
+def as_booked(tx: ReadTx, order: Order) -> Order:
+    """The order with those units cancelled that its parts do not carry any more: what is asked may be under way."""
+    surely = {row.line_id: row.cancelled for row in tx.all(book.sql.lines_of, order_id=order.order_id)}
+    goods = (msgspec.structs.replace(line, cancelled=surely.get(line.line_id, 0)) for line in order.lines)
+    return msgspec.structs.replace(order, lines=tuple(goods))
 
 
 def ask(tx: Tx, order: Order, asked: Mapping[str, int]) -> None:
@@ -89,9 +98,7 @@ def reduce(tx: Tx, order: Order, part: Any, units: Mapping[str, int], now: datet
     """
     lines = tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part)
     if all(line.units - units.get(line.line_id, 0) <= 0 and not line.shipped for line in lines):
-        columns = {"line_id": list(units), "units": list(units.values())}
-        tx.run(book.sql.cancel_units, order_id=order.order_id, **columns)
-        cancel.stop(tx, order, part, now, context)
+        cancel.stop(tx, order, part, now, context, units={line.line_id: line.units for line in lines})
         cancel.conclude(tx, order.order_id, now, context)
         return
     if part.state == "authorised":
