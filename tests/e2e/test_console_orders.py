@@ -188,3 +188,45 @@ def test_a_buffer_is_looked_at_set_and_undone_by_keyboard(tab: Any) -> None:
     page.wait_for_url("**/settings?done=undone")
     page.goto("/settings/buffers?sku=&location=Nowhere&channel=*&units=3")
     assert "there is no location" in page.inner_text("main")
+    tab.keep("setting-refused")
+
+
+def test_an_owner_is_named_and_taken_back_by_keyboard(tab: Any) -> None:
+    page = tab.page
+    page.goto("/settings")
+    page.locator("#owners summary").focus()
+    page.keyboard.press("Enter")
+    page.locator("#owners select[name=kind]").select_option("oversold")
+    page.locator("#owners input[name=owner]").fill("Ada")
+    tab.keep("settings-owners")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/settings/owners?*")
+    assert "1 stay with whom they have" in page.inner_text("main")
+    tab.keep("setting-owner")
+    page.keyboard.type("Ada answers these now")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/settings?done=set")
+    assert "console: maria" in page.inner_text("#owners")
+    page.locator("#owners").get_by_role("link", name="Take back").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/settings/owners?kind=oversold")
+    page.keyboard.type("she is away")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/settings?done=set")
+    assert "console: maria" not in page.inner_text("#owners")
+
+
+def test_a_month_is_chosen_by_keyboard(tab: Any) -> None:
+    page = tab.page
+    page.goto("/reports")
+    assert "1 sale differs" in page.inner_text("h1")
+    tab.keep("reports")
+    page.locator("input[name=zone]").fill("Asia/Tokyo")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/reports?*Tokyo")
+    assert "JST" in page.inner_text("main")
+    page.goto("/reports?month=2020-02")
+    tab.keep("reports-empty")
+    page.goto("/reports?month=never")
+    assert "is no month" in page.inner_text(".notice.bad")
+    tab.keep("reports-refused")

@@ -157,7 +157,7 @@ def authorised(tx: Tx, w: World) -> None:
 def authorised_in_two(tx: Tx, w: World) -> None:
     settings = w.context.settings
     settings = msgspec.structs.replace(settings, orders=msgspec.structs.replace(settings.orders, form="two_call"))
-    context = replace(w.context, settings=settings)
+    context = replace(w.context, current=lambda: settings)
     outcome = Done({"number": "N", "totals": {"net": 1, "tax": 0, "gross": 1}, "lines": []})
     if operations.settle(tx, w.ops["compared"], outcome, NOW):
         export.Exporting(w.life.store, w.life.clock, w.life.office, context).authorised(  # type: ignore[arg-type]

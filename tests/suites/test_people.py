@@ -579,6 +579,21 @@ def test_every_answer_says_what_browsers_must_not_do(store: Store, monkeypatch: 
     played(store, scene, porch=False)
 
 
+def test_style_and_script_are_kept_by_their_content_and_nothing_else_is(store: Store) -> None:
+    async def scene(house: House) -> None:
+        links = re.findall(r'"(/static/[^"]+)"', (await house.client.get("/sign-in")).text)
+        assert len(links) >= 3
+        for link in links:
+            answer = await house.client.get(link)
+            assert answer.headers["cache-control"] == "public, max-age=31536000, immutable", link
+            again = await house.client.get(link, headers={"if-none-match": answer.headers["etag"]})
+            assert (again.status_code, again.headers["cache-control"]) == (304, answer.headers["cache-control"])
+            for other in (link.partition("?")[0], f"{link}0", f"{link}&x=1"):
+                assert (await house.client.get(other)).headers["cache-control"] == "no-store", other
+
+    played(store, scene, porch=False)
+
+
 def test_pages_have_nothing_inline_and_every_form_its_proof(store: Store) -> None:
     """Of every page that needs no more than its address, also those that are added later."""
 

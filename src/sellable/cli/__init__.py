@@ -21,6 +21,7 @@ from sellable.cli import (
     orders,
     people,
     replay,
+    report,
     returns,
     run,
     sandbox,
@@ -51,6 +52,7 @@ app.command("status")(run.status)
 app.command("doctor")(doctor.examine)
 app.command("explain")(explain.explain)
 app.command("openapi")(openapi.openapi)
+app.command("report")(report.report)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)
 app.add_typer(config.app, name="config")
