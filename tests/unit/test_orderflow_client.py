@@ -245,6 +245,29 @@ def test_skus_that_cannot_be_named_are_picked_out_of_all(skus: list[str]) -> Non
     assert set(page.absent) | {row.sku for row in page.rows} == set(skus)
 
 
+def test_a_large_inventory_is_read_apart() -> None:
+    row = '<product externalReference="SKU-{}" total="2" allocated="0" available="2" frozen="0"/>'
+    vendor = Vendor(f"<inventory>{''.join(row.format(n) for n in range(8000))}</inventory>")
+
+    async def look(client: OrderFlow) -> tuple[int, int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0)
+                ticks += 1
+
+        other = asyncio.create_task(tick())
+        page = await client.inventory(None, site="leeds", lane="stock")
+        other.cancel()
+        return len(page.rows), ticks
+
+    rows, ticks = vendor.run(look)
+    assert rows == 8000
+    assert ticks > 10, "other work went on"
+
+
 def test_an_address_that_may_not_be_called() -> None:
     with pytest.raises(ForbiddenUrl):
         Vendor().run(detail, msgspec.structs.replace(SETTINGS, insecure=False))
