@@ -7,6 +7,7 @@ import base64
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+from xml.sax.saxutils import escape
 
 import httpx2
 import msgspec
@@ -28,6 +29,7 @@ from sellable.connectors.port import (
     Unavailable,
     VendorError,
 )
+from sellable.domain.orders import Address
 from sellable.runtime.clock import Clock
 from sellable.runtime.http import ForbiddenUrl, HttpPort, NotSent, OutcomeLost
 
@@ -350,6 +352,35 @@ def test_what_a_failure_repeats_of_a_person_is_hidden() -> None:
     with pytest.raises(Refused) as error:
         Vendor(xml("<error>1 High St is no street</error>", 400)).run(importing)
     assert "High St" not in str(error.value) + str(error.value.detail)
+
+
+ECHOES = ("{}", "<html><p>{}</p></html>", "<error>{}</error>", "<r><exception>{}</exception></r>")
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 500])
+@pytest.mark.parametrize("echo", [*ECHOES, "<html><body><h2>ERROR</h2><p>{}</p></body></html>"])
+def test_a_vendor_that_repeats_everything_betrays_nobody(echo: str, status: int) -> None:
+    people = Address(
+        name="Tom & Jerry <CANARY-A>", line1="CANARY-B\nStreet", city="CANARY-C", email="CANARY-D@x.example"
+    )
+    told = msgspec.structs.replace(
+        DRAFT, shipping_address=people, billing_address=Address(), note="CANARY-E", email="CANARY-F", charges=()
+    )
+
+    def repeated(sent: str, before: int) -> httpx2.Response:
+        said = "-" * before + sent[sent.index("delivery") :]
+        return httpx2.Response(status, text=echo.format(escape(said) if "<" in echo else said))
+
+    class Parrot(Vendor):
+        def __call__(self, request: httpx2.Request) -> httpx2.Response:
+            return repeated(request.content.decode(), before)
+
+    for before in range(0, 300, 3):  # Wherever the sentence is cut, no word is left over.
+        with pytest.raises(VendorError) as error:
+            Parrot().run(lambda c: c.import_orders([told], lane="orders"))
+        said = str(error.value) + str(error.value.detail)
+        assert "ContactName" in said or before > 250
+        assert not any(word in said for word in ("CANARY", "Jerry", "pass-word")), said
 
 
 # --- Every call site x every fault -----------------------------------------------------------------------------------
