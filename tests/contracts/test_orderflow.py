@@ -23,7 +23,7 @@ from sellable.connectors.port import (
     LimitReached,
     Misconfigured,
     Refused,
-    ReturnDraft,
+    ReturnAdvice,
     ReturnLine,
     Sale,
     SaleCharge,
@@ -368,7 +368,7 @@ def test_a_return_is_announced_and_reported() -> None:
     async def story(tenant: Tenant, client: OrderFlow) -> None:
         await imported(client)
         await tenant.act(advance={"order": "shop:o-1:1", "to": "despatched"})
-        mine = ReturnDraft(
+        mine = ReturnAdvice(
             ref="shop:rma-1", order_ref="shop:o-1:1", location="leeds", type="unknown", note="Ann Ähnlich rang",
             lines=(ReturnLine(sku="CHAIR", quantity=1, reason="C - Wrong size", condition="As new"),),
         )  # fmt: skip

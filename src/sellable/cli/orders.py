@@ -135,18 +135,18 @@ def _print_routes(found: Mapping[str, Any], explain: bool) -> None:
     out.print(f"Order {found['number'] or found['order_id']}", style="bold")
     if not found["rules"]:
         out.print("there are no [[routes]]: a line ships from any location of its channel, by that location's master")
-    table = Table("line", "sku", "units", "rule", "target", "carrier", "service", "ships", "went", box=None)
     for x in found["lines"]:
-        went = x["went"]
-        table.add_row(
-            x["line_id"], x["sku"], str(x["units"]), x["rule"] or "-", x["target"] or "-", x["carrier"] or "-",
-            x["service"] or "-", ", ".join(f"{units} from {place}" for place, units in x["ships"]) or "nowhere: held",
-            f"part {went['part']} by {went['rule'] or 'no rule'}, {went['location']}" if went else "-",
-        )  # fmt: skip
-    out.print(table)
-    for x in found["lines"] if explain else ():
-        for passed in x["passed"]:
-            out.print(f"  {x['sku']}: {passed['rule']} did not take it, {passed['because']}")
+        ships = ", ".join(f"{units} from {place}" for place, units in x["ships"]) or "nowhere, the order is held"
+        rule = f"{x['rule']} to {x['target']}" if x["rule"] else "no rule"
+        out.print(f"{x['units']} {x['sku']} ({x['line_id']}): {rule}; {ships}", end="")
+        ways = [f"{name} {x[name]}" for name in ("carrier", "service") if x[name]]
+        out.print(f"; {', '.join(ways)}" if ways else "")
+        if went := x["went"]:
+            out.print(
+                f"  went as part {went['part']} by {went['rule'] or 'no rule'} to {went['target']}, {went['location']}"
+            )
+        for passed in x["passed"] if explain else ():
+            out.print(f"  {passed['rule']} did not take it: {passed['because']}")
 
 
 def _print(o: Mapping[str, Any]) -> None:
