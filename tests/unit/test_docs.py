@@ -129,7 +129,9 @@ def test_a_command_that_is_written_down_exists(page: str, said: str) -> None:
     name = names_a_command(words)
     assert name is not None, f"{page}: {said}"
     if name in COMMANDS:
-        known = {option for parameter in COMMANDS[name].params for option in parameter.opts} | {"--help"}
+        known = {
+            option for parameter in COMMANDS[name].params for option in (*parameter.opts, *parameter.secondary_opts)
+        } | {"--help"}
         options = {word.partition("=")[0] for word in words if word.startswith("-")}
         assert options <= known, f"{page}: {said}"
 
