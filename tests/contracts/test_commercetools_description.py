@@ -24,7 +24,7 @@ from recorded import Call, Recorder
 from test_commercetools_contract import CHAIR, draft_of, imported, product, simulator, write_of
 
 from sellable.connectors.commercetools import Commercetools, setup
-from sellable.connectors.port import EntryReading
+from sellable.connectors.port import EntryReading, ReturnDraft
 from sellable.runtime.clock import Clock
 from sellable.runtime.http import HttpPort
 
@@ -116,6 +116,20 @@ async def orders(port: Commercetools, shop: Shop) -> None:
     await port.add_delivery(order, again, lane="orders")
 
 
+async def returning(port: Commercetools, shop: Shop) -> None:
+    """Units that are cancelled, and goods that come back."""
+    product(shop)
+    shop.post("/states", {"key": "gone", "type": "LineItemState", "initial": False, "name": {"en": "Gone"}})
+    document = imported(shop, "W-2")
+    line = document["lineItems"][0]["id"]
+    order = await port.cancel_units(await port.read_order(document["id"], lane="orders"), {line: 1}, lane="orders")
+    order = await port.add_delivery(order, draft_of(order, line, "P1"), lane="orders")
+    piece = ReturnDraft(key="R-1", line_id=line, units=1, state="Returned", comment="too small")
+    order = (await port.tell_returns(order, [piece], lane="orders")).order
+    piece = msgspec.structs.replace(piece, state="BackInStock", payment="Refunded")
+    assert (await port.tell_returns(order, [piece], lane="orders")).refused == ()
+
+
 async def mending(port: Commercetools, shop: Shop) -> None:
     """Setup where things exist and are not right."""
     shop.channel("sellable-export", "InventorySupply")
@@ -142,6 +156,7 @@ def calls(simulator: str) -> list[Call]:
     found: list[Call] = []
     used: set[str] = set()
     stories = [(tour, {"write_batch": 1}), (tour, {"write_batch": 25}), (mending, {})]
+    stories += [(returning, {"cancelled_states": ("gone",)})]
     for story, changes in stories:
         shop = Shop(simulator, simulated=True)
         with shop.client:
