@@ -10,7 +10,7 @@ import httpx2
 from tests.e2e.test_main_job import healthy
 from tests.e2e.world import Detached, World
 
-from sellable.app import answers
+from sellable.app import answers, doctor, recovery
 from sellable.desk import cases
 from sellable.runtime.database import Store
 from sellable.sandbox import orderflow
@@ -110,6 +110,10 @@ async def told(world: World, order_id: str) -> Any:
 def test_a_warehouse_alone_counts_takes_ships_and_cancels(store: Store) -> None:
     async def story(world: Houses) -> None:
         await world.until_shown(ARMCHAIR__web_eu=7, ARMCHAIR__web_uk=7, TABLE__web_eu=3)
+        looks = doctor.examine(world.service.settings, world.store, world.service.outside)
+        checks = {check.name: check.result async for check in looks}
+        assert [checks[name] for name in ("inventory of Leeds", "orders there", "what left there")] == ["ok"] * 3
+        assert "Cin7 Core answers" not in checks
         # The answer to the first import is lost after it was taken: there is one order all the same.
         await world.faults(
             FLOW, [{"name": "lost", "effect": "reset", "when": "after", "match": "POST .*importitems", "times": 1}]
@@ -141,6 +145,26 @@ def test_a_warehouse_alone_counts_takes_ships_and_cancels(store: Store) -> None:
         await world.until_stage(second["id"], "cancelled")
         assert [each["state"] for each in await world.imported()] == ["despatched", "cancelled"]
         await world.until_shown(ARMCHAIR__web_eu=5, ARMCHAIR__web_uk=5)
+        await world.store.read(healthy)
+
+    play(story, store, **ALONE)
+
+
+def test_a_restored_database_reads_the_warehouse_again_before_anything_rises(store: Store) -> None:
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
+        order = await world.buy({"ARMCHAIR": 2})
+        await world.until_stage(order["id"], "exported")
+        now = world.clock.now()
+        await world.store.write(recovery.begin, world.service.settings, world.clock, "test", now)
+        await world.flow(count={"sku": "TABLE", "site": "LEEDS", "found": 8})
+
+        async def over() -> bool:
+            return "restored" not in {case.kind for case in await world.store.read(cases.listing)}
+
+        await world.until(over, "everything was read again")
+        await world.until_shown(ARMCHAIR__web_eu=5, ARMCHAIR__web_uk=5, TABLE__web_eu=8)
+        assert len(await world.imported()) == 1
         await world.store.read(healthy)
 
     play(story, store, **ALONE)

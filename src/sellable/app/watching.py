@@ -132,7 +132,10 @@ def _tell(tx: Tx, desk: CaseDesk, settings: Settings, sku: str, units: int, now:
 
 def _taken_elsewhere(tx: Tx, settings: Settings, sku: str, orders: Sequence[Row]) -> int:
     """Units of these orders, newest first, that the master lost to others so late that nobody could have known."""
-    bound = timedelta(seconds=2 * settings.cin7_core.sweep_seconds) + LAG
+    slowest = max(
+        settings.cin7_core.sweep_seconds, settings.orderflow.inventory_poll_seconds if settings.orderflow else 0
+    )
+    bound = timedelta(seconds=2 * slowest) + LAG
     found = 0
     for order in orders:
         since = order.placed_at - bound

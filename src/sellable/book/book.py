@@ -111,13 +111,14 @@ def newer_than_known(tx: ReadTx, versions: Mapping[str, int]) -> list[str]:
 
 
 def unverified(
-    tx: ReadTx, target: str, pairs: Sequence[tuple[str, str]], after: int
-) -> dict[tuple[str, str], list[str]]:
-    """(order id, location) -> sale ids of parts at a back office not seen to hold their units since causal `after`."""
-    found: dict[tuple[str, str], list[str]] = {}
-    places = {"order_id": [o for o, _ in pairs], "location": [x for _, x in pairs]}
-    for row in tx.all(sql.unverified, target=target, after=after, **places):
-        found.setdefault((row.order_id, row.location), []).append(row.sale_id)
+    tx: ReadTx, pairs: Sequence[tuple[str, str]], after: int
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """(order id, location) -> (back office, sale id) of parts not seen to hold their units since causal `after`."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for row in tx.all(
+        sql.unverified, order_id=[o for o, _ in pairs], location=[x for _, x in pairs], after=after
+    ):  # fmt: skip
+        found.setdefault((row.order_id, row.location), []).append((row.target, row.sale_id))
     return found
 
 

@@ -208,11 +208,10 @@ WHERE target = %(target)s AND state = 'authorised' AND verified_seq < proved.seq
     AND (list_updated IS NULL OR list_updated <= sale_updated);
 
 -- name: unverified
--- Which of these parts at a back office have not been seen to hold their units after a causal number.
-SELECT p.order_id, p.location, p.sale_id FROM order_part p
+-- Which of these parts have not been seen to hold their units after a causal number, and where their sales are.
+SELECT p.order_id, p.location, p.target, p.sale_id FROM order_part p
 JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
-WHERE p.target = %(target)s AND p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held')
-    AND p.verified_seq <= %(after)s;
+WHERE p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held') AND p.verified_seq <= %(after)s;
 
 -- name: sales_of_pairs
 -- Sales of these orders' parts, and where they are.

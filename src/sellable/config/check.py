@@ -20,7 +20,7 @@ import msgspec
 
 from sellable.config.problems import Lines, Problem, child
 from sellable.config.secrets import key_of
-from sellable.config.settings import OWN_RATE, OrderFlow, Route, Settings, TaxMap
+from sellable.config.settings import OWN_RATE, Cin7Core, OrderFlow, Route, Settings, TaxMap
 from sellable.domain.states import TABLES, Machine, known
 from sellable.domain.stock import State
 
@@ -459,6 +459,8 @@ def _numbers(section: msgspec.Struct, key: str) -> Found:
 
 
 def _rest(settings: Settings) -> Found:
+    if settings.orderflow is None and settings.cin7_core == Cin7Core(account_id="", key=""):
+        yield "cin7_core", "there is no back office, so no order could go anywhere", "Add a [cin7_core] section."
     if settings.cin7_core.calls_per_minute > CIN7_CALLS_PER_MINUTE_MAX:
         says = f"the vendor allows {CIN7_CALLS_PER_MINUTE_MAX} calls a minute for each key"
         yield "cin7_core.calls_per_minute", says, f"Write {CIN7_CALLS_PER_MINUTE_MAX} or less; 50 leaves room."
@@ -584,7 +586,7 @@ def predict(
     """Calls an hour of each flow in steady work, rounded up; one row "total" ends each budget.
 
     `catalogue_rows` are SKUs, `stock_rows` the rows of the availability list (by default each SKU at each location).
-    Without `read_key` all of Cin7 is paid from one budget.
+    Without `read_key` all of Cin7 is paid from one budget. Only back offices that are configured have a budget.
     """
     shop, office = settings.commercetools, settings.cin7_core
     rows = catalogue_rows * len(settings.locations) if stock_rows is None else stock_rows
@@ -613,10 +615,14 @@ def predict(
         "write-back (sale, delivery, state)": 3 * parts,
     }
     per_key = office.calls_per_minute * 60
-    if office.read_key and office.read_key != office.key:
+    if "cin7_core" not in settings.back_offices:
+        budgets = []
+    elif office.read_key and office.read_key != office.key:
         budgets = [("cin7_core key", per_key, orders), ("cin7_core read_key", per_key, reads)]
     else:
         budgets = [("cin7_core key", per_key, orders | reads)]
+    if (house := settings.orderflow) is not None:
+        budgets.append((ORDERFLOW, house.calls_per_minute * 60, _flows_of(house, settings, parts)))
     budgets.append(("commercetools", shop.calls_per_second * 3600, storefront))
     if house := settings.orderflow:
         theirs = {
@@ -633,6 +639,18 @@ def predict(
         for budget, limit, flows in budgets
         for flow, calls in [*flows.items(), ("total", sum(flows.values()))]
     ]
+
+
+def _flows_of(house: OrderFlow, settings: Settings, parts: int) -> dict[str, int]:
+    """Calls an hour at a warehouse; where lines are routed, all of them might go there."""
+    sites = sum(1 for location in settings.locations if location.master == ORDERFLOW)
+    return {
+        "order import": parts,
+        "order reads": 60 * max(1, house.calls_per_minute // 10) + parts,
+        # All places but the last are read twice, so that nothing moved between them counts twice.
+        "inventory": _turns(house.inventory_poll_seconds) * max(1, 2 * sites - 1),
+        "shipments that left": _turns(house.despatch_poll_seconds),
+    }
 
 
 def _turns(seconds: float) -> int:

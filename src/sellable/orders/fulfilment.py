@@ -7,7 +7,7 @@ rule: evidence that is gone puts its units back in flight before anything else i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -35,6 +35,8 @@ from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Re
 from sellable.runtime.wanted import want
 from sellable.stock import demand, ledger
 
+WAITS_MAX = timedelta(hours=4)
+"""Units that a warehouse has not set aside for so long since their order was planned are somebody's to look at."""
 MORE_ON_THE_SALE = "more on the sale than ordered"
 
 
@@ -123,8 +125,15 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
         seq = book.allocation_news(tx, part.order_id, part.part)
         payload = {"part": part.part, "location": part.location, "what": "allocated", "lines": lines, "seq": seq}
         context.owe_visible(tx, part.order_id, payload, now)
-    if not any(line.backorder for line in sale.lines):
+    short = [list(line) for line in lines if line[2]]
+    if not short:
         context.clear_cases(tx, ["backordered"], f"order:{part.order_id}", now)
+    elif part.target in ONE_CALL and now - part.at > WAITS_MAX:
+        # Nothing answered at the import whether there is enough: a warehouse allocates in its own time.
+        context.open_case(
+            tx, "backordered", f"order:{part.order_id}", now, expected={"backorder": 0}, actual={"lines": short},
+            evidence=[f"sale:{part.sale_id}"],
+        )  # fmt: skip
     return not lost
 
 

@@ -482,20 +482,24 @@ def believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master,
 
     A number that rises by more than all of these sales could have given back rises at once, less their units.
     """
-    pairs = demand.contained_and_open(tx, observe.waiting_raises(tx, sweep))
-    missing = book.unverified(tx, master.name, sorted({(order, place) for _, order, place in pairs}), a1)
+    open_ = demand.contained_and_open(tx, observe.waiting_raises(tx, sweep))
+    # What other masters hold stands in the way of no raise of this one's numbers.
+    pairs = [(sku, order, place) for sku, order, place in open_ if place not in master.elsewhere]
+    missing = book.unverified(tx, sorted({(order, place) for _, order, place in pairs}), a1)
     unseen = [(sku, order, place) for sku, order, place in pairs if (order, place) in missing]
     waiting = sorted({sku for sku, _, _ in unseen} - demand.doubt(tx, sweep, unseen, a1))
     if missing:
-        want(tx, master.name, "sale", sorted({sale for sales in missing.values() for sale in sales}), ROUTINE, now)
+        for target, sale in sorted({sale for sales in missing.values() for sale in sales}):
+            want(tx, target, "sale", [sale], ROUTINE, now)
     moved = observe.apply(
         tx, sweep, waiting=waiting, dropped=[*dropped, *waiting], locations=master.locations, now=now,
         elsewhere=master.elsewhere,
     )  # fmt: skip
     # A raise that waits for a newer base has it now, whether or not the number moved.
     dirty.mark(tx, [r.sku for r in tx.all(sql.waits_for_base)], Priority.RAISE, "newer base", now)
-    backordered = demand.waiting_for_allocation(tx, moved)
-    want(tx, master.name, "sale", book.sales_of(tx, backordered).get(master.name, ()), ROUTINE, now)
+    backordered = [pair for pair in demand.waiting_for_allocation(tx, moved) if pair[1] not in master.elsewhere]
+    for target, sales in book.sales_of(tx, backordered).items():
+        want(tx, target, "sale", sales, ROUTINE, now)
 
 
 def prove(tx: Tx, master: Master, now: datetime) -> None:

@@ -19,7 +19,7 @@ from sellable.web.console.render import duration, page
 
 sql = queries("sellable.web.console")
 
-HOOKS = {"commercetools": "commercetools", "cin7_core": "cin7"}
+HOOKS = {"commercetools": "commercetools", "cin7_core": "cin7", "orderflow": "orderflow"}
 """Vendor -> the source of its webhooks."""
 PACE_SECONDS = 300.0
 
