@@ -6,7 +6,6 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -231,11 +230,7 @@ def test_windows_of_despatches_overlap_and_long_ones_are_read_in_pieces(store: S
             break
     assert len(windows) == 3
     assert windows[0][0] == start - timedelta(minutes=30)
-<<<<<<< HEAD
     for (_, until), (since, _) in itertools.pairwise(windows):
-=======
-    for (_, until), (since, _) in pairwise(windows):
->>>>>>> w-routes
         assert until - since >= timedelta(minutes=60), "each begins well before the one before it ended"
     assert cursor is not None
     assert datetime.fromisoformat(cursor["mark"]) <= store.clock.now()
