@@ -169,7 +169,7 @@ class Lines(RuleBasedStateMachine):
             assert row.asked >= self.gone[line], where
             if row.cancelled < self.gone[line]:
                 assert "cancel_too_late" in kinds, where
-        for broken in await life.store.read(lambda tx: tx.all(book.sql.lines_that_differ)):
+        for broken in await life.store.read(book.lines_that_differ):
             assert not broken.over_shipped or kinds & {"over_shipped", "cancel_too_late"}, where
             assert not broken.over_returned or "over_returned" in kinds, where
         self._told_once(where)
