@@ -67,7 +67,6 @@ def refund(
         raise fail(f"nothing of {order} that came back is undecided")
     if json:
         return emit({"order": order, "pieces": count})
-    out.print(
-        f"{order}: {count} piece(s) {'refunded' if result == 'refunded' else 'not refunded'}; the storefront is told"
-    )
+    what = "refunded" if result == "refunded" else "not refunded"
+    out.print(f"{order}: {count} piece(s) {what}; the storefront is told")
     return None
