@@ -139,7 +139,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
         "commit app.desk.CaseDesk.watch_ages",
         "commit app.service._seal",
         "commit desk.alerts._claim",
-        "commit desk.alerts._told order_refused",
+        "commit desk.alerts._told refund_due",
         "commit desk.quarantine.unlock",
         "commit runtime.budgets._draw",
         "commit runtime.calls.CallLog.flush",

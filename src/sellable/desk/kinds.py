@@ -365,7 +365,7 @@ _TABLE = (
     _kind(
         "refund_due",
         Area.FINANCE,
-        2,
+        3,
         24,
         "Money to give back",
         "Units of an order were cancelled or came back; the storefront leaves the order's amounts as they were.",

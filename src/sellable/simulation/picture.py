@@ -301,7 +301,8 @@ class Picture:
     def _stock(self, row: Row) -> None:
         component, place, t = row["sku"], row["location"], row["t"]
         order = self.orders.get(order_of(row.get("external_id"), self.rules.project) or "")
-        if order is None:
+        if order is None or row["cause"] == "restock":
+            # Goods that come back are not less taken: they were, and lie there again.
             self._move(component, place, "", int(row["delta"]), t, row["cause"])
         else:
             was = order.open(component)[0].get(place, 0)
