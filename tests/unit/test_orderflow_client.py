@@ -7,6 +7,7 @@ import base64
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+from xml.sax.saxutils import escape
 
 import httpx2
 import msgspec
@@ -28,6 +29,7 @@ from sellable.connectors.port import (
     Unavailable,
     VendorError,
 )
+from sellable.domain.orders import Address
 from sellable.runtime.clock import Clock
 from sellable.runtime.http import ForbiddenUrl, HttpPort, NotSent, OutcomeLost
 
@@ -245,6 +247,29 @@ def test_skus_that_cannot_be_named_are_picked_out_of_all(skus: list[str]) -> Non
     assert set(page.absent) | {row.sku for row in page.rows} == set(skus)
 
 
+def test_a_large_inventory_is_read_apart() -> None:
+    row = '<product externalReference="SKU-{}" total="2" allocated="0" available="2" frozen="0"/>'
+    vendor = Vendor(f"<inventory>{''.join(row.format(n) for n in range(8000))}</inventory>")
+
+    async def look(client: OrderFlow) -> tuple[int, int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0)
+                ticks += 1
+
+        other = asyncio.create_task(tick())
+        page = await client.inventory(None, site="leeds", lane="stock")
+        other.cancel()
+        return len(page.rows), ticks
+
+    rows, ticks = vendor.run(look)
+    assert rows == 8000
+    assert ticks > 10, "other work went on"
+
+
 def test_an_address_that_may_not_be_called() -> None:
     with pytest.raises(ForbiddenUrl):
         Vendor().run(detail, msgspec.structs.replace(SETTINGS, insecure=False))
@@ -327,6 +352,35 @@ def test_what_a_failure_repeats_of_a_person_is_hidden() -> None:
     with pytest.raises(Refused) as error:
         Vendor(xml("<error>1 High St is no street</error>", 400)).run(importing)
     assert "High St" not in str(error.value) + str(error.value.detail)
+
+
+ECHOES = ("{}", "<html><p>{}</p></html>", "<error>{}</error>", "<r><exception>{}</exception></r>")
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 500])
+@pytest.mark.parametrize("echo", [*ECHOES, "<html><body><h2>ERROR</h2><p>{}</p></body></html>"])
+def test_a_vendor_that_repeats_everything_betrays_nobody(echo: str, status: int) -> None:
+    people = Address(
+        name="Tom & Jerry <CANARY-A>", line1="CANARY-B\nStreet", city="CANARY-C", email="CANARY-D@x.example"
+    )
+    told = msgspec.structs.replace(
+        DRAFT, shipping_address=people, billing_address=Address(), note="CANARY-E", email="CANARY-F", charges=()
+    )
+
+    def repeated(sent: str, before: int) -> httpx2.Response:
+        said = "-" * before + sent[sent.index("delivery") :]
+        return httpx2.Response(status, text=echo.format(escape(said) if "<" in echo else said))
+
+    class Parrot(Vendor):
+        def __call__(self, request: httpx2.Request) -> httpx2.Response:
+            return repeated(request.content.decode(), before)
+
+    for before in range(0, 300, 3):  # Wherever the sentence is cut, no word is left over.
+        with pytest.raises(VendorError) as error:
+            Parrot().run(lambda c: c.import_orders([told], lane="orders"))
+        said = str(error.value) + str(error.value.detail)
+        assert "ContactName" in said or before > 250
+        assert not any(word in said for word in ("CANARY", "Jerry", "pass-word")), said
 
 
 # --- Every call site x every fault -----------------------------------------------------------------------------------

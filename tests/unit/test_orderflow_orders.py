@@ -319,4 +319,4 @@ def test_the_words_of_a_person() -> None:
     words = orders.personal(DRAFT)
     assert words >= {"A Customer", "1 High St", "ZZ1 1ZZ", "a@customer.example", "0113 000", "B Customer", "2 Low St"}
     assert "CRUNCHY-ARMCHAIR" not in words
-    assert orders.personal(RETURN) == {"left\nat the door"}
+    assert orders.personal(RETURN) == {"left\nat the door", "left[BR]at the door", "left at the door"}

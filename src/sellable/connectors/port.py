@@ -26,6 +26,8 @@ from sellable.domain.stock import State
 
 WORD_LENGTH_MIN = 3
 """Shorter words are left in: they tell nothing of a person and stand everywhere."""
+BEGINNING_LENGTH_MIN = 4
+"""A text may have been cut inside a word: so much of its beginning is looked for at the end."""
 
 
 class VendorError(Exception):
@@ -47,14 +49,24 @@ class VendorError(Exception):
 
 def _hidden(value: Any, words: Sequence[str]) -> Any:
     match value:
-        case str():
-            return re.sub("|".join(map(re.escape, words)), "(hidden)", value, flags=re.IGNORECASE) if words else value
+        case str() if words:
+            return _uncut(re.sub("|".join(map(re.escape, words)), "(hidden)", value, flags=re.IGNORECASE), words)
         case dict():
             return {name: _hidden(inner, words) for name, inner in value.items()}
         case list():
             return [_hidden(inner, words) for inner in value]
         case _:
             return value
+
+
+def _uncut(text: str, words: Sequence[str]) -> str:
+    """The text without the beginning of a word at its end."""
+    tail = text[-max(map(len, words)) :].lower()
+    cut = max(
+        (n for word in words for n in range(BEGINNING_LENGTH_MIN, len(word)) if tail.endswith(word[:n].lower())),
+        default=0,
+    )
+    return f"{text[:-cut]}(hidden)" if cut else text
 
 
 class LimitReached(VendorError):

@@ -7,6 +7,7 @@ that nothing was done (those two where imports and cancellations are read).
 
 from __future__ import annotations
 
+import html
 import re
 
 from sellable.connectors.kit import answers as kit
@@ -129,5 +130,5 @@ def _said(status: int, body: bytes) -> kit.Said:
 
 
 def _plain(text: str) -> str:
-    """Text without its tags, on one line."""
-    return " ".join(wire.clean(_TAG.sub(" ", text)).replace(wire.LINE_BREAK, " ").split())
+    """Text without its tags and escapes, on one line."""
+    return " ".join(wire.clean(html.unescape(_TAG.sub(" ", text)).replace("\n", " ")).split())

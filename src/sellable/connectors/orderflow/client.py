@@ -4,6 +4,7 @@ names, no second try.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import Callable, Sequence
@@ -39,6 +40,8 @@ P = ParamSpec("P")
 
 CREDENTIAL = "orderflow"
 TIMEOUT_SECONDS = 60.0
+APART_BYTES = 512 * 1024
+"""Larger answers are read in a thread, so that whoever sends a webhook meanwhile is not kept waiting."""
 NAMED_MAX = 2000
 """Characters of SKUs in an address; where more are asked for, all are read."""
 
@@ -88,7 +91,7 @@ class OrderFlow:
             raise
         if root.tag == "message" and answers.says_absent(root.words()):
             return None
-        return _read(translate.order, root, ref=ref, sites=self._sites, states=dict(self._settings.states))
+        return await _read(0, translate.order, root, ref=ref, sites=self._sites, states=dict(self._settings.states))
 
     async def cancel_order(self, ref: str, *, free_reference: bool, lane: str) -> bool:
         """One call. A sentence that says neither is Unavailable: only the order's detail tells what became of it."""
@@ -114,14 +117,16 @@ class OrderFlow:
         if skus and len(named) <= NAMED_MAX and not any("," in sku or sku != sku.strip() for sku in skus):
             params["externalReferences"] = named
         root, body = await self._answer("GET", INVENTORY, lane=lane, params=params)
-        return _read(translate.inventory, root, sites=self._sites, asked=skus, location=site, body=body)
+        return await _read(
+            len(body), translate.inventory, root, sites=self._sites, asked=skus, location=site, body=body
+        )
 
     async def despatches(self, since: datetime, until: datetime, *, lane: str) -> Despatches:
         """One call."""
         start, end = translate.window(since, until, self._zone)
         params = {"channel": self._settings.channel, "from": start, "to": end, "includeOrderLines": "true"}
         root, body = await self._answer("GET", DESPATCHES, lane=lane, params=params)
-        return _read(translate.despatches, root, since=since, until=until, zone=self._zone, body=body)
+        return await _read(len(body), translate.despatches, root, since=since, until=until, zone=self._zone, body=body)
 
     async def returns(self, since: datetime, until: datetime, *, lane: str) -> Returns:
         """One call: the tenant's report. Misconfigured where the settings name none."""
@@ -130,7 +135,7 @@ class OrderFlow:
         start, end = translate.window(since, until, self._zone)
         params = {"reportKey": self._settings.return_report, "startDate": start, "endDate": end}
         root, body = await self._answer("GET", REPORT, lane=lane, params=params)
-        return _read(translate.returns, root, since=since, until=until, zone=self._zone, body=body)
+        return await _read(len(body), translate.returns, root, since=since, until=until, zone=self._zone, body=body)
 
     async def import_returns(self, drafts: Sequence[ReturnAdvice], *, lane: str) -> list[Imported]:
         """One call, none without drafts. Raises ValueError as `import_orders`."""
@@ -192,11 +197,12 @@ class OrderFlow:
             operation=f"{method} {path}",
         )
         try:
-            return answers.document(answer, write=method != "GET"), answer.body
+            root = await _apart(len(answer.body), answers.document, answer, write=method != "GET")
         except VendorError as error:
             if self._budgets is not None and (isinstance(error, LimitReached) or answer.status == 503):
                 await self._budgets.breach(CREDENTIAL, answers.pause(answer))
             raise
+        return root, answer.body
 
     def _credentials(self) -> dict[str, str]:
         """HTTP Basic, or headers of their own (API guide, chapter 5)."""
@@ -212,9 +218,13 @@ def _impersonal(imported: Imported, words: set[str]) -> Imported:
     return msgspec.structs.replace(imported, message=str(told), detail=told.detail["detail"])
 
 
-def _read(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """A read's document, or what a document of another shape is."""
+async def _read(size: int, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What is made of a read's document of `size` bytes, or what a document of another shape is."""
     try:
-        return make(*args, **kwargs)
+        return await _apart(size, make, *args, **kwargs)
     except Garbled as error:
         raise answers.of_shape(error, write=False) from error
+
+
+async def _apart(size: int, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return make(*args, **kwargs) if size < APART_BYTES else await asyncio.to_thread(make, *args, **kwargs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import tzinfo
 from decimal import Decimal
+from xml.sax.saxutils import escape
 
 from sellable.config.settings import OrderFlow
 from sellable.connectors.orderflow import wire
@@ -142,7 +143,15 @@ def returned(draft: ReturnAdvice, site: str | None, zone: tzinfo) -> Entity:
 
 
 def personal(draft: SaleDraft | ReturnAdvice) -> set[str]:
-    """The words of a draft that tell of a person, for leaving them out of what is said about it."""
+    """The words of a draft that tell of a person, as they are and as they were sent, for leaving them out of what is
+    said about it.
+    """
+    words = _personal(draft)
+    sent = {wire.clean(word) for word in words}
+    return {*words, *sent, *map(escape, sent), *(" ".join(word.split()) for word in words)}
+
+
+def _personal(draft: SaleDraft | ReturnAdvice) -> set[str]:
     if isinstance(draft, ReturnAdvice):
         return {draft.note}
     words = {draft.email, draft.note}
