@@ -156,3 +156,11 @@ def add_shipment(
             at=now,
         )
     )
+
+
+def lines_that_differ(tx: ReadTx) -> list[Any]:
+    """Lines with more shipped and cancelled than ordered (`over_shipped`), or more back than left (`over_returned`).
+
+    Each is a fact that a case explains; where none does, something was lost or counted twice.
+    """
+    return list(tx.all(sql.lines_that_differ))

@@ -487,6 +487,12 @@ gone AS (DELETE FROM part_line p USING t WHERE p.order_id = %(order_id)s AND p.p
 UPDATE part_line p SET units = p.units - t.units FROM t
 WHERE p.order_id = %(order_id)s AND p.part = %(part)s AND p.line_id = t.line_id AND p.units > t.units;
 
+-- name: lines_that_differ
+-- Lines that break the rule of conservation: what a case must explain. Empty is right.
+SELECT order_id, line_id, sku, ordered, shipped, cancelled, returned,
+    greatest(0, shipped + cancelled - ordered) AS over_shipped, greatest(0, returned - shipped) AS over_returned
+FROM order_line WHERE shipped + cancelled > ordered OR returned > shipped ORDER BY order_id, line_id;
+
 -- name: redraft
 -- What a part's sale shall say, without another attempt at it.
 UPDATE order_part SET draft = %(draft)s::jsonb WHERE order_id = %(order_id)s AND part = %(part)s;

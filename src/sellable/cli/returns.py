@@ -45,7 +45,7 @@ def inspect(
 @app.command()
 def refund(
     order: Annotated[str, typer.Argument(help="Number or id of the order.")],
-    refunded: Annotated[bool, typer.Option("--refunded/--not-refunded", help="Whether the money went back.")],
+    result: Annotated[Literal["refunded", "kept"], typer.Option(help="Whether the money went back.")],
     piece: Annotated[str | None, typer.Option(help="Only this piece; absent for all that are undecided.")] = None,
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
@@ -57,7 +57,7 @@ def refund(
     with opened(config) as (settings, store, clock):
 
         def write(tx: Tx) -> int:
-            found = refund_return(tx, settings, clock, who(), order, piece, refunded=refunded)
+            found = refund_return(tx, settings, clock, who(), order, piece, refunded=result == "refunded")
             if found is None:
                 raise fail(f"several orders have the number {order}: say the id", 2)
             return found
@@ -67,5 +67,6 @@ def refund(
         raise fail(f"nothing of {order} that came back is undecided")
     if json:
         return emit({"order": order, "pieces": count})
-    out.print(f"{order}: {count} piece(s) {'refunded' if refunded else 'not refunded'}; the storefront is told")
+    what = "refunded" if result == "refunded" else "not refunded"
+    out.print(f"{order}: {count} piece(s) {what}; the storefront is told")
     return None

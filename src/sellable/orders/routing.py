@@ -7,6 +7,7 @@ passed over says why. Without rules a line may ship from every location of its c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -83,9 +84,8 @@ def split(
     return found
 
 
-def _routed(line: Line, **fields: object) -> Routed:
-    known = {"line_id": line.line_id, "sku": line.sku or "", "units": line.quantity}
-    return msgspec.convert(known | fields, Routed)
+def _routed(line: Line, **fields: Any) -> Routed:
+    return Routed(line_id=line.line_id, sku=line.sku or "", units=line.quantity, **fields)
 
 
 def _first(line: Line, tried: Sequence[_Tried]) -> Routed:

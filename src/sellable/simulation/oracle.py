@@ -223,7 +223,7 @@ def _tie_one(order: Row, sales: list[Row], rules: Rules, found: Tie) -> None:
         found.doubled.append(identity)
     elif wanted - gone - given:
         found.missing.append(identity)
-    elif gone:
+    elif +gone:
         # Amounts of an order stay as they were when units of it are cancelled: its sales have others.
         found.reduced.append(identity)
     else:
