@@ -201,7 +201,7 @@ def test_an_owner_is_named_and_taken_back_by_keyboard(tab: Any) -> None:
     tab.keep("settings-owners")
     page.keyboard.press("Enter")
     page.wait_for_url("**/settings/owners?*")
-    assert "1 stay with whom they have" in page.inner_text("main")
+    assert "1 open one keeps its owner" in page.inner_text("main")
     tab.keep("setting-owner")
     page.keyboard.type("Ada answers these now")
     page.keyboard.press("Enter")

@@ -85,7 +85,7 @@ def test_thresholds_say_what_they_would_change(store: Store) -> None:
     assert "too old: nothing rises then" in look(web, "cin7_core", max_age_minutes="0.00001")
     assert "none changes" in look(web, "channels", key="web-eu", low_mark="9")
     open_(store, "oversold", "sku:A")
-    assert "1 stay with whom they have" in look(web, "owners", kind="oversold", owner="Ada")
+    assert "ops now, Ada then" in look(web, "owners", kind="oversold", owner="Ada")
     for section, fields in (
         ("orders", {"held_age_limit_hours": "1"}), ("cin7_core", {"max_age_minutes": "12.5"}),
         ("channels", {"key": "web-eu", "low_mark": "9"}), ("owners", {"kind": "oversold", "owner": "Ada"}),
