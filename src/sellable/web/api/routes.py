@@ -9,6 +9,7 @@ import asyncio
 import http
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any, get_origin
 
 import msgspec
@@ -114,14 +115,19 @@ def _refusal(answer: Response) -> Response:
 def _asked(request: Request, wanted: type[msgspec.Struct]) -> Any:
     """What the address asks for. Raises Refused."""
     query = request.query_params
-    lists = {f.name for f in msgspec.structs.fields(wanted) if get_origin(bare(f.type)) is tuple}
-    found = {name: query.getlist(name) if name in lists else query[name] for name in query}
+    found = {name: query.getlist(name) if name in _lists(wanted) else query[name] for name in query}
     if "\x00" in request.url.path or any("\x00" in part for pair in query.multi_items() for part in pair):
         raise Refused(422, "a name holds a NUL")
     try:
         return msgspec.convert(found, wanted, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
         raise Refused(422, "the address asks for what cannot be", str(error)) from None
+
+
+@cache
+def _lists(wanted: type[msgspec.Struct]) -> frozenset[str]:
+    """Fields of which an address may name several; looking at annotations costs more than the rest of a call."""
+    return frozenset(f.name for f in msgspec.structs.fields(wanted) if get_origin(bare(f.type)) is tuple)
 
 
 async def _body(request: Request, wanted: type[msgspec.Struct]) -> Any:
