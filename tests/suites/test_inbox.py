@@ -7,6 +7,7 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -428,7 +429,36 @@ def test_only_what_is_new_rings(store: Store, hand: Hand) -> None:
         await asyncio.wait_for(last.wait(), 10)
         return rung
 
-    assert asyncio.run(scenario()) == [""]
+    assert asyncio.run(scenario()) == ["order"]
+
+
+def test_two_sides_serve_what_is_theirs_and_are_rung_for_nothing_else(
+    store: Store, handled: Handled, hand: Hand
+) -> None:
+    """What takes long on one side keeps nobody of the other waiting."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx, row: InboxRow, now: datetime) -> None:
+        entered.set()
+        assert go_on.wait(10)
+
+    pages = [Arrival(source="s", message_id=f"page-{n}", kind="page", lane=f"page:{n}", body=b"p") for n in range(3)]
+    store.write_now(put, [*pages, order("A-1"), order("A-2")], NOW)
+    table = {"order": handled.handle, "page": slow}
+    boxes = partial(Inbox, store, hand.clock(), table, handled.case, kinds=("page",))
+    others, paging = boxes(), boxes(only=True)
+
+    async def scenario() -> list[int]:
+        turning = asyncio.create_task(paging.work_once())
+        await asyncio.to_thread(entered.wait, 10)
+        done = [await others.work_once(), await others.work_once()]
+        go_on.set()
+        return [*done, await turning, await paging.work_once()]
+
+    assert asyncio.run(scenario()) == [2, 0, 3, 0]
+    assert handled.bodies == ["A-1", "A-2"]
+    heard = [[box.concerns(told) for told in ("", "order", "page", "order page")] for box in (others, paging)]
+    assert heard == [[True, True, False, True], [True, False, True, True]]
 
 
 SWAP = query(

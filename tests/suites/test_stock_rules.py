@@ -13,6 +13,7 @@ import pytest
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import next_seq
+from sellable.runtime.queries import Query
 from sellable.stock import demand, entries, ledger, numbers, observe
 from sellable.stock.availability import ChannelRule, Layout
 
@@ -23,6 +24,14 @@ LAYOUT = Layout(
     pools={"eu": ("WH1", "WH2"), "uk": ("WH1",)},
 )
 PLACES = ["WH1", "WH2"]
+ROWS_OF, LATE_UNITS, UNITS = (
+    Query(package="t", name="t", purpose="t", text=text)
+    for text in (
+        "SELECT count(*) FROM sweep_row WHERE sweep = %(sweep)s",
+        "SELECT sum(value)::bigint FROM sweep_row WHERE sweep = 'late'",
+        "SELECT sum(value)::bigint FROM observed",
+    )
+)
 
 
 def row(units: int, place: str = "WH1", sku: str = LAMP, part: str = "", allocated: int = 0) -> observe.Row:
@@ -385,8 +394,6 @@ def test_the_same_fact_twice_changes_nothing_and_another_content_is_told_and_sto
 def test_facts_are_never_changed(store: Store) -> None:
     import psycopg
 
-    from sellable.runtime.queries import Query
-
     def tamper(tx: Tx) -> None:
         sweep(tx, "s0", [row(10)])
         tx.run(Query(package="t", name="t", purpose="t", text="UPDATE movement SET quantity = 99"))
@@ -417,6 +424,60 @@ OF_SETS = [
 def loops(plan: Mapping[str, Any]) -> float:
     """The most often that any step of a plan was begun."""
     return max([plan["Actual Loops"], *(loops(step) for step in plan.get("Plans", []))])
+
+
+def test_a_late_page_is_compared_with_its_own_rows_however_many_sets_came_since(store: Store) -> None:
+    """A backlog must not make each page of it dearer: in a busy hour a thousand single readings pass one that waits."""
+
+    def story(tx: Tx) -> tuple[float, int]:
+        late, skus = next_seq(tx), [f"LAMP-{n:03}" for n in range(50)]
+        for n in range(300):
+            observe.start(tx, f"w{n}", "cin7_core", skus[n % 50], NOW)
+            observe.see_page(tx, f"w{n}", [row(9, sku=skus[n % 50])], a0=next_seq(tx), a1=next_seq(tx), now=NOW)
+            observe.close(tx, f"w{n}", complete=False, cause="came to nothing", locations=PLACES, now=NOW)
+        observe.start(tx, "late", "cin7_core", "", NOW)
+        observe.see_page(tx, "late", [row(10, sku=sku) for sku in skus], a0=late, a1=next_seq(tx), now=NOW)
+        query = dataclasses.replace(
+            observe.sql.lower_late, text=f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {observe.sql.lower_late.text}"
+        )
+        steps = loops(tx.value(query, sweep="late", a0=late)[0]["Plan"])
+        return steps, tx.value(LATE_UNITS)
+
+    steps, units = store.write_now(story)
+    assert units == 50 * 9
+    assert steps <= 50 * 6
+
+
+def test_a_set_that_came_to_nothing_is_remembered_while_older_readings_may_come(store: Store) -> None:
+    def abandoned(tx: Tx, name: str) -> None:
+        observe.start(tx, name, "cin7_core", "", NOW)
+        observe.see_page(tx, name, [row(3)], a0=next_seq(tx), a1=next_seq(tx), now=NOW)
+        observe.close(tx, name, complete=False, cause="the total moved", locations=PLACES, now=NOW)
+
+    def older(tx: Tx, name: str, a0: int) -> observe.Closing:
+        observe.start(tx, name, "cin7_core", LAMP, NOW)
+        observe.see_page(tx, name, [row(7)], a0=a0, a1=next_seq(tx), now=NOW)
+        return observe.close(tx, name, complete=True, cause="", locations=PLACES, now=NOW)
+
+    def story(tx: Tx) -> list[Any]:
+        sweep(tx, "first", [row(2)])
+        waits, late = next_seq(tx), next_seq(tx)
+        abandoned(tx, "nothing")
+        found: list[Any] = []
+        observe.forget(tx, NOW + observe.MEMORY)
+        found.append(tx.value(ROWS_OF, sweep="nothing"))
+        assert older(tx, "waits", waits).complete  # it is as low as the newer reading
+        observe.forget(tx, NOW + 2 * observe.MEMORY)
+        found.append(tx.value(ROWS_OF, sweep="nothing"))  # the older set still waits to be believed
+        observe.apply(tx, "waits", waiting=[], dropped=[], locations=PLACES, now=NOW)
+        found.append(tx.value(UNITS))
+        observe.forget(tx, NOW + 2 * observe.MEMORY)
+        found.append(tx.value(ROWS_OF, sweep="nothing"))
+        found.append(older(tx, "too late", late).complete)
+        found.append(older(tx, "new", next_seq(tx)).complete)
+        return found
+
+    assert store.write_now(story) == [1, 1, 3, 0, False, True]
 
 
 def test_the_work_for_a_set_grows_with_its_rows_and_not_with_their_square(store: Store) -> None:

@@ -31,6 +31,7 @@ from sellable.app.wiring import (
     ALONE,
     CIN7,
     CT,
+    READINGS,
     duties,
     feeds_of,
     fetchers_of,
@@ -111,6 +112,7 @@ class Service:
     context: Context
     syncer: Syncer
     inbox: Inbox
+    readings: Inbox
     letterbox: Letterbox
     prover: masters.Prover
     dispatcher: Dispatcher
@@ -146,6 +148,7 @@ class Service:
         loops = self.loops = Loops(self.clock, chance=self.chance)
         for number in range(2):
             loops.add(f"inbox {number}", self.inbox.run)
+        loops.add("readings", self.readings.run)
         loops.add("prove", self.prover.run)
         loops.add("dispatcher", self.dispatcher.run)
         loops.add("feeds", self.feeds.run)
@@ -400,17 +403,15 @@ def assemble(
         store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, desk, outside.audit), owner,
         on_failure=desk.feed_failed, on_recovery=desk.feed_recovered, chance=chance,
     )  # fmt: skip
-    inbox = Inbox(
-        store, clock, handlers(context, shop, master, prover.sale_read), desk.poison, known=storefront.echoes,
-        alone=ALONE,
-    )  # fmt: skip
+    table = handlers(context, shop, master, prover.sale_read)
+    boxed = partial(Inbox, store, clock, table, desk.poison, known=storefront.echoes, alone=ALONE, kinds=READINGS)
     alerts = Alerts(
         store, clock, settings.alerts, desk.owners, HttpPort(outside.client, clock, None),
         redaction_key=settings.service.redaction_key.encode(),
     )  # fmt: skip
     return Service(
-        live=live, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=inbox,
-        letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
+        live=live, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=boxed(),
+        readings=boxed(only=True), letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
         fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner, chance), outside=outside,
         judge=judge, alerts=alerts, owner=owner, slot=slot, chance=chance,
     )  # fmt: skip

@@ -92,6 +92,8 @@ def seal_of(settings: Settings) -> Seal:
 
 ALONE = ("order", "sale.read", "entries", "stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page")
 """Arrivals that lock an order, or rows of many SKUs; messages lock nothing that others want."""
+READINGS = ("stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page")
+"""What a master's numbers come in, taken in one after the other: nobody who brings an order may stand behind them."""
 
 
 def handlers(

@@ -125,6 +125,7 @@ def _put(tx: Tx, arrivals: Sequence[Arrival], now: datetime) -> set[tuple[str, s
         sealed_with=tx.seal.newest,
         metas=[json.dumps(dict(a.meta)) for a in arrivals],
         channel=CHANNEL,
+        told=" ".join(sorted({a.kind for a in arrivals})),
         now=now,
     )
     if rows:
@@ -239,6 +240,9 @@ class Inbox:
     After `attempts_max` of them, or at once for any ValueError, the row is quarantined. Until then a row that waits for
     its next attempt holds back its lane; a quarantined one does not. Rows of the kinds `alone` lock what others want:
     each has a transaction to itself, so that nobody waits for a whole batch and no two batches wait for each other.
+
+    With `only` it serves the kinds named by `kinds`, without it all others: so that what waits for a lock of its own
+    keeps nobody else waiting. Rows of one lane must be served by one side.
     """
 
     def __init__(
@@ -250,6 +254,8 @@ class Inbox:
         *,
         known: Known | None = None,
         alone: Collection[str] = (),
+        kinds: Collection[str] = (),
+        only: bool = False,
         attempts_max: int = ATTEMPTS_MAX,
     ) -> None:
         self._store = store
@@ -259,6 +265,8 @@ class Inbox:
         self._attempts_max = attempts_max
         self._known = known
         self._alone = frozenset(alone)
+        self._kinds = sorted(kinds)
+        self._only = only
         self._batch = BATCH
         self._batches = itertools.count()
 
@@ -277,23 +285,26 @@ class Inbox:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop: at each notification, and every second of the clock in case one was lost."""
         bell = Bell(self._clock)
-        await self._store.listen(CHANNEL, bell.ring)
+        await self._store.listen(CHANNEL, lambda told: bell.ring() if self.concerns(told) else None)
         while not stop.is_set():
             beat()
             if not await self.work_once():
                 await bell.wait(IDLE_SECONDS, stop)
 
+    def concerns(self, told: str) -> bool:
+        """Whether a hint names a kind that is served here, or none."""
+        return not told or any((kind in self._kinds) is self._only for kind in told.split())
+
     def _work(self, tx: Tx, limit: int, by_age: bool, now: datetime) -> list[tuple[str, str]]:
         # Two statements: only what is read after the lanes are locked is sure to be the lanes' present state.
-        lanes = [row.lane for row in tx.all(sql.lock_inbox_lanes, now=now, limit=limit, by_age=by_age)]
+        mine = {"kinds": self._kinds, "only": self._only, "now": now, "limit": limit}
+        lanes = [row.lane for row in tx.all(sql.lock_inbox_lanes, by_age=by_age, **mine)]
         if not lanes:
             return []
         stalled: set[str] = set()
         done: list[int] = []
         ends: list[tuple[str, str]] = []
-        rows = self._together(
-            [_row(tx.seal, row) for row in tx.all(sql.claim_arrivals, lanes=lanes, now=now, limit=limit)]
-        )
+        rows = self._together([_row(tx.seal, row) for row in tx.all(sql.claim_arrivals, lanes=lanes, **mine)])
         if self._all_well(tx, rows, now):
             tx.run(sql.arrivals_done, ids=[row.id for row in rows], now=now)
             return [(row.kind, "done") for row in rows]

@@ -19,20 +19,21 @@ WITH stored AS (
     ON CONFLICT (source, message_id) DO NOTHING
     RETURNING source, message_id
 )
-SELECT source, message_id, (SELECT pg_notify(%(channel)s, '')) AS rung FROM stored;
+SELECT source, message_id, (SELECT pg_notify(%(channel)s, %(told)s)) AS rung FROM stored;
 
 -- name: find_arrival
 -- One arrival by id.
 SELECT * FROM inbox WHERE id = %(id)s;
 
 -- name: lock_inbox_lanes
--- Lanes of the most urgent (or, by age, of the oldest) due rows that no other process works on, locked until the end of
--- the transaction.
+-- Lanes of the most urgent (or, by age, of the oldest) due rows of a worker's kinds that no other process works on, locked
+-- until the end of the transaction.
 -- OFFSET 0 keeps the planner from asking for the locks before the rows are in order: it would lock all lanes.
 SELECT lane FROM (
     SELECT lane, min(rank) AS rank, min(id) AS first FROM (
         SELECT id, lane, CASE WHEN %(by_age)s THEN 0::smallint ELSE priority END AS rank FROM inbox
-        WHERE state = 'new' AND due_at <= %(now)s ORDER BY 3, id LIMIT 10 * %(limit)s
+        WHERE state = 'new' AND due_at <= %(now)s AND (kind = ANY(%(kinds)s::text[])) = %(only)s
+        ORDER BY 3, id LIMIT 10 * %(limit)s
     ) AS ahead
     GROUP BY lane ORDER BY rank, first OFFSET 0
 ) AS lanes
@@ -42,7 +43,7 @@ LIMIT %(limit)s;
 -- name: claim_arrivals
 -- The oldest due rows of locked lanes, without those behind a row that waits for its next attempt.
 SELECT * FROM inbox AS i
-WHERE state = 'new' AND lane = ANY(%(lanes)s::text[]) AND due_at <= %(now)s
+WHERE state = 'new' AND lane = ANY(%(lanes)s::text[]) AND due_at <= %(now)s AND (kind = ANY(%(kinds)s::text[])) = %(only)s
     AND NOT EXISTS (
         SELECT FROM inbox AS e
         WHERE e.lane = i.lane AND e.lane <> '' AND e.state = 'new' AND e.id < i.id AND e.due_at > %(now)s

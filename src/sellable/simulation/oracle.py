@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from sellable.simulation.picture import Acceptance, Key, Picture, Row, assignments, order_of
@@ -236,7 +236,8 @@ def _units(rows: Iterable[tuple[str, int]]) -> Counter[str]:
 
 
 def _cents(sales: list[Row]) -> int:
-    return int(sum((Decimal(sale["total"]) for sale in sales), Decimal(0)).scaleb(2).to_integral_value())
+    """What the sales come to. Each is a document of its own, invoiced in whole cents: those are added up."""
+    return sum(int(Decimal(sale["total"]).scaleb(2).to_integral_value(ROUND_HALF_UP)) for sale in sales)
 
 
 def _tie_deliveries(order: Row, cards: Mapping[str, str], sales: list[Row], found: Tie) -> None:

@@ -7,7 +7,7 @@ row's causal number (which decides what it contains) moves only then. An older p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,6 +19,8 @@ from sellable.stock import demand, dirty, ledger
 
 PIECE_ROWS = 50_000
 """A set is believed in pieces of about so many rows: in one, a million took most of the time a statement may take."""
+MEMORY = timedelta(minutes=5)
+"""So long a reading may be on its way and still prove something: longer than any call and any usual backlog."""
 
 sql = queries("sellable.stock")
 
@@ -86,6 +88,8 @@ def close(tx: Tx, sweep: str, *, complete: bool, cause: str, locations: Sequence
         return Closing(complete=False, cause="not running", raises=(), suspects=(), keys=0, a1=0)
     if complete and (twice := tx.value(sql.sweep_duplicates, sweep=sweep)):
         complete, cause = False, f"{twice} row(s) came twice"
+    if complete and tx.value(sql.past_memory, sweep=sweep):
+        complete, cause = False, "it came later than what newer readings showed is remembered"
     if not complete:
         tx.run(sql.set_sweep_state, id=sweep, state="abandoned", cause=cause, at=now)
         absent = tuple(r.sku for r in tx.all(sql.sweep_suspects, sweep=sweep, locations=list(locations)))
@@ -97,6 +101,11 @@ def close(tx: Tx, sweep: str, *, complete: bool, cause: str, locations: Sequence
     raises = tuple(r.sku for r in tx.all(sql.sweep_raises, sweep=sweep))
     keys = int(tx.value(sql.observed_keys, locations=list(locations)) or 0)
     return Closing(complete=True, cause="", raises=raises, suspects=suspects, keys=keys, a1=head.last_a1 or 0)
+
+
+def forget(tx: Tx, now: datetime) -> None:
+    """Forgets the rows of sets that came to nothing `MEMORY` ago, unless a set that is older still waits."""
+    tx.run(sql.forget_abandoned_rows, before=now - MEMORY)
 
 
 def drop(tx: Tx, sweep: str, skus: Sequence[str]) -> None:

@@ -397,25 +397,35 @@ FROM (
 WHERE (w.sweep, w.sku, w.location, w.part) = (hit.sweep, hit.sku, hit.location, hit.part);
 
 -- name: lower_late
--- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile. Row by row, and no
--- join that could be turned round: taken for a single row, a page of a new set would have it done anew for each of them.
+-- A page that is handled late counts as lower where newer pages of other sets showed less meanwhile, whatever became of
+-- those sets. Row by row, and no join that could be turned round: taken for a single row, a page of a new set would have it
+-- done anew for each of them.
 -- planned anew
 UPDATE sweep_row w SET (value, state) = (
-    SELECT least(w.value, min(o.value)),
-        CASE WHEN w.state = 'available' THEN coalesce(max(o.state) FILTER (WHERE o.state <> 'available'), w.state) ELSE w.state END
-    FROM sweep s CROSS JOIN LATERAL (
-        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
-    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0)
+    SELECT least(w.value, min(r.value)),
+        CASE WHEN w.state = 'available' THEN coalesce(max(r.state) FILTER (WHERE r.state <> 'available'), w.state) ELSE w.state END
+    FROM sweep_row r WHERE (r.sku, r.location, r.part) = (w.sku, w.location, w.part) AND r.a0 > w.a0 AND r.sweep <> w.sweep)
 WHERE w.sweep = %(sweep)s AND w.a0 = %(a0)s AND EXISTS (SELECT FROM sweep WHERE last_a1 > %(a0)s AND id <> %(sweep)s) AND EXISTS (
-    SELECT FROM sweep s CROSS JOIN LATERAL (
-        SELECT * FROM sweep_row r WHERE (r.sweep, r.sku, r.location, r.part) = (s.id, w.sku, w.location, w.part) LIMIT 1) AS o
-    WHERE s.last_a1 > %(a0)s AND s.id <> w.sweep AND o.a0 > w.a0
-        AND (o.value < w.value OR (w.state = 'available' AND o.state <> 'available')));
+    SELECT FROM sweep_row r WHERE (r.sku, r.location, r.part) = (w.sku, w.location, w.part) AND r.a0 > w.a0 AND r.sweep <> w.sweep
+        AND (r.value < w.value OR (w.state = 'available' AND r.state <> 'available')));
 
 -- name: sweep_head
 -- One sweep.
 SELECT id, master, scope, state, first_a0, last_a1, rows_seen, started_at, finished_at FROM sweep
 WHERE id = %(id)s FOR UPDATE;
+
+-- name: forget_abandoned_rows
+-- What a set that came to nothing showed is kept as long as an older page may still come; who comes later proves nothing.
+-- planned anew
+WITH past AS (
+    UPDATE sweep s SET forgotten = true WHERE state = 'abandoned' AND NOT forgotten AND finished_at < %(before)s
+        AND NOT EXISTS (SELECT FROM sweep o WHERE o.state IN ('running', 'proving') AND o.first_a0 < s.last_a1)
+    RETURNING id)
+DELETE FROM sweep_row WHERE sweep IN (SELECT id FROM past);
+
+-- name: past_memory
+-- Whether a set began before readings that are forgotten: what they showed less of cannot be held against it.
+SELECT EXISTS (SELECT FROM sweep o WHERE o.forgotten AND o.last_a1 > s.first_a0) FROM sweep s WHERE s.id = %(sweep)s;
 
 -- name: sweep_duplicates
 -- How often rows of a sweep came once more.
