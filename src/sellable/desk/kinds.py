@@ -335,7 +335,8 @@ _TABLE = (
         4,
         "Unknown SKU",
         "An order or a stock number names a SKU that the master of the catalogue does not have.",
-        "Create the SKU at the back office, correct it at the storefront or name the pair under Settings or in [[skus]], then replay.",
+        "Create it at the back office, correct it at the storefront or name the pair under Settings or in [[skus]], "
+        "then replay.",
     ),
     _kind(
         "sku_ambiguous",
@@ -344,7 +345,7 @@ _TABLE = (
         4,
         "SKUs differ only in spelling",
         "A SKU is not known exactly, but others differ from it only in case or blanks.",
-        "Make both systems spell it alike, or name the pair under Settings or in [[skus]], then replay; nothing is guessed.",
+        "Make both spell it alike, or name the pair under Settings or in [[skus]], then replay; nothing is guessed.",
     ),
     _kind(
         "bundle_recipe_invalid",

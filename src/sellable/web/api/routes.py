@@ -61,16 +61,15 @@ def _as_page(endpoint: Endpoint) -> Callable[[Visit], Awaitable[Response]]:
 def _guarded(console: Console, page: Page, buckets: Buckets) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         visit = request.state.visit = Visit(request=request, person=NOBODY, console=console)
-        now, stranger = asyncio.get_running_loop().time(), f"address:{request.client.host if request.client else ''}"
+        now = asyncio.get_running_loop().time()
         try:
-            if wait := buckets.empty(stranger, now):
-                return _limited(wait)
             admitted = await console.guard.admit(request, page)
             if isinstance(admitted, Response):
+                # Whoever shows nothing we know shares what their address has left, and takes nothing from who does.
+                stranger = f"address:{request.client.host if request.client else ''}"
                 refused = _refusal(admitted)
-                if refused.status_code == 401:
-                    buckets.take(stranger, now)
-                return refused
+                wait = buckets.take(stranger, now) if refused.status_code == 401 else 0
+                return _limited(wait) if wait else refused
             if wait := buckets.take(admitted.name, now):
                 return _limited(wait)
             return await page.answer(replace(visit, person=admitted))
