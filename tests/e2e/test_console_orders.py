@@ -220,6 +220,8 @@ def test_a_month_is_chosen_by_keyboard(tab: Any) -> None:
     page = tab.page
     page.goto("/reports")
     assert "1 sale differs" in page.inner_text("h1")
+    box = page.locator("header nav [aria-current]").bounding_box()
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= tab.width, "the menu shows where one is"
     tab.keep("reports")
     page.locator("input[name=zone]").fill("Asia/Tokyo")
     page.keyboard.press("Enter")
