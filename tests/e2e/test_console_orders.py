@@ -201,7 +201,7 @@ def test_an_owner_is_named_and_taken_back_by_keyboard(tab: Any) -> None:
     tab.keep("settings-owners")
     page.keyboard.press("Enter")
     page.wait_for_url("**/settings/owners?*")
-    assert "1 stay with whom they have" in page.inner_text("main")
+    assert "1 open one keeps its owner" in page.inner_text("main")
     tab.keep("setting-owner")
     page.keyboard.type("Ada answers these now")
     page.keyboard.press("Enter")
@@ -220,6 +220,8 @@ def test_a_month_is_chosen_by_keyboard(tab: Any) -> None:
     page = tab.page
     page.goto("/reports")
     assert "1 sale differs" in page.inner_text("h1")
+    box = page.locator("header nav [aria-current]").bounding_box()
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= tab.width, "the menu shows where one is"
     tab.keep("reports")
     page.locator("input[name=zone]").fill("Asia/Tokyo")
     page.keyboard.press("Enter")

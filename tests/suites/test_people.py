@@ -443,7 +443,7 @@ def test_an_admin_invites_changes_and_disables_on_the_record(store: Store) -> No
         before = len(await record(house))
         answer = await admins_act(house, ada, "/people", name="Grace", role="viewer")
         links = re.findall(rf"{HERE}/welcome/[\w-]+", answer.text)
-        assert (answer.status_code, len(links)) == (200, 1)
+        assert (answer.status_code, len(set(links))) == (200, 1)
         assert links[0] not in (await house.client.get("/people", headers=ada.cookie())).text, "shown once"
         assert (await post(house, links[0], password=SECRET, again=SECRET)).status_code == 303
         grace = {"cookie": f"{COOKIE}={house.client.cookies[COOKIE]}"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
+from tests.conftest import fresh_database
 from tests.suites.console_web import Web, book, open_, stocked
 from tests.suites.orders_life import CHAIR, Life, play, query
 
@@ -20,6 +23,7 @@ from sellable.desk.owners import OwnerMissing, Owners
 from sellable.runtime import said as said_store
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
+from sellable.runtime.migrate import FOLDER, load, migrate
 from sellable.stock import numbers
 
 WHY = "new tax since Monday"
@@ -85,7 +89,7 @@ def test_thresholds_say_what_they_would_change(store: Store) -> None:
     assert "too old: nothing rises then" in look(web, "cin7_core", max_age_minutes="0.00001")
     assert "none changes" in look(web, "channels", key="web-eu", low_mark="9")
     open_(store, "oversold", "sku:A")
-    assert "1 stay with whom they have" in look(web, "owners", kind="oversold", owner="Ada")
+    assert "ops now, Ada then" in look(web, "owners", kind="oversold", owner="Ada")
     for section, fields in (
         ("orders", {"held_age_limit_hours": "1"}), ("cin7_core", {"max_age_minutes": "12.5"}),
         ("channels", {"key": "web-eu", "low_mark": "9"}), ("owners", {"kind": "oversold", "owner": "Ada"}),
@@ -217,3 +221,37 @@ def test_merging_is_the_files_order_and_leaves_the_file_alone(store: Store) -> N
     assert (settings.carriers, file.carriers) == ({"Parcel": "UPS"}, {"Parcel": "DHL"})
     assert left_out == [("channels", "x")]
     assert all(kind.says(field) for kind in KINDS.values() for field in kind.fields)
+
+
+def test_buffers_of_before_move_with_their_history(migrated_url: str, tmp_path: Path) -> None:
+    for migration in load(FOLDER):
+        if migration.name != "said":
+            (tmp_path / f"{migration.number:04}_{migration.name}.sql").write_text(migration.text)
+    (last,) = (migration for migration in load(FOLDER) if migration.name == "said")
+    for file in tmp_path.glob("*.sql"):
+        if int(file.name[:4]) > last.number:
+            file.unlink()
+    with fresh_database(migrated_url, "_said") as url, psycopg.connect(url, autocommit=True) as connection:
+        migrate(url, tmp_path)
+        connection.execute(
+            "INSERT INTO buffer_set VALUES ('A', '', '*', 4, 'maria', now()), ('', 'Berlin', '', 0, 'ada', now());"
+            "INSERT INTO buffer_change (at, actor, sku, location, channel, before, after, undoes) VALUES"
+            " (now(), 'maria', 'A', '', '*', NULL, 4, NULL), (now(), 'ada', '', 'Berlin', '', NULL, 2, NULL),"
+            " (now(), 'ada', '', 'Berlin', '', 2, 0, NULL), (now(), 'ada', 'B', '', '*', NULL, 1, NULL),"
+            " (now(), 'ada', 'B', '', '*', 1, NULL, 4)"
+        )
+        migrate(url)
+        other = Store(url, Clock())
+        try:
+            rows = [(v.key[1:], v.value, v.actor) for v in other.read_now(said_store.values)]
+            assert rows == [(("", "Berlin", ""), {"units": 0}, "ada"), (("A", "", "*"), {"units": 4}, "maria")]
+            history = other.read_now(said_store.changes, 10)
+            assert [(c.id, c.after, c.undoes, c.may_be_undone) for c in history] == [
+                (5, None, 4, True), (4, {"units": 1}, None, False), (3, {"units": 0}, None, True),
+                (2, {"units": 2}, None, False), (1, {"units": 4}, None, True),
+            ]  # fmt: skip
+            key = ("buffers", "A", "", "*")
+            assert other.write_now(said_store.undo, 1, "maria", datetime.now(UTC)).key == key
+            assert other.read_now(said_store.changes, 1)[0].id == 6
+        finally:
+            other.close()

@@ -14,6 +14,7 @@ from sellable.app.wiring import stale
 from sellable.book import book
 from sellable.config.said import KINDS, Key, merged
 from sellable.config.settings import Settings
+from sellable.desk.owners import EVERY
 from sellable.orders import rules
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx
@@ -111,8 +112,16 @@ def _orders(tx: Tx, settings: Settings, then: Settings, clock: Clock) -> list[tu
 
 
 def _owners(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime) -> list[tuple[str, str]]:
-    count = tx.value(sql.open_of_kind, kind=None if key[1] == "*" else key[1])
-    return [("open cases", f"{count:,} stay with whom they have; new ones go to the new owner")]
+    kind = None if key[1] == EVERY else key[1]
+    count = tx.value(sql.open_of_kind, kind=kind)
+    before, after = (_owner(each, key[1]) for each in (settings, then))
+    stay = f"{count:,} open one{'s keep their owners' if count != 1 else ' keeps its owner'}"
+    return [("new cases go to", f"{before} now, {after} then"), ("open cases", stay)]
+
+
+def _owner(settings: Settings, kind: str) -> str:
+    named = {each.kind: each.owner for each in settings.owners}
+    return named.get(kind) or named.get(EVERY, "nobody")
 
 
 def _low_mark(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime) -> list[tuple[str, str]]:

@@ -30,11 +30,6 @@ class Buckets:
             self._left.popitem(last=False)
         return 0 if taken else self._wait(left)
 
-    def empty(self, caller: str, now: float) -> int:
-        """Seconds until this caller has a call left, without taking one."""
-        left = self._room(caller, now)
-        return 0 if left >= 1 else self._wait(left)
-
     def _room(self, caller: str, now: float) -> float:
         left, at = self._left.get(caller, (math.inf, now))
         return min(max(1.0, self._rate()), left + (now - at) * self._rate())

@@ -9,6 +9,7 @@ import asyncio
 import http
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any, get_origin
 
 import msgspec
@@ -60,16 +61,15 @@ def _as_page(endpoint: Endpoint) -> Callable[[Visit], Awaitable[Response]]:
 def _guarded(console: Console, page: Page, buckets: Buckets) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         visit = request.state.visit = Visit(request=request, person=NOBODY, console=console)
-        now, stranger = asyncio.get_running_loop().time(), f"address:{request.client.host if request.client else ''}"
+        now = asyncio.get_running_loop().time()
         try:
-            if wait := buckets.empty(stranger, now):
-                return _limited(wait)
             admitted = await console.guard.admit(request, page)
             if isinstance(admitted, Response):
+                # Whoever shows nothing we know shares what their address has left, and takes nothing from who does.
+                stranger = f"address:{request.client.host if request.client else ''}"
                 refused = _refusal(admitted)
-                if refused.status_code == 401:
-                    buckets.take(stranger, now)
-                return refused
+                wait = buckets.take(stranger, now) if refused.status_code == 401 else 0
+                return _limited(wait) if wait else refused
             if wait := buckets.take(admitted.name, now):
                 return _limited(wait)
             return await page.answer(replace(visit, person=admitted))
@@ -114,14 +114,19 @@ def _refusal(answer: Response) -> Response:
 def _asked(request: Request, wanted: type[msgspec.Struct]) -> Any:
     """What the address asks for. Raises Refused."""
     query = request.query_params
-    lists = {f.name for f in msgspec.structs.fields(wanted) if get_origin(bare(f.type)) is tuple}
-    found = {name: query.getlist(name) if name in lists else query[name] for name in query}
+    found = {name: query.getlist(name) if name in _lists(wanted) else query[name] for name in query}
     if "\x00" in request.url.path or any("\x00" in part for pair in query.multi_items() for part in pair):
         raise Refused(422, "a name holds a NUL")
     try:
         return msgspec.convert(found, wanted, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
         raise Refused(422, "the address asks for what cannot be", str(error)) from None
+
+
+@cache
+def _lists(wanted: type[msgspec.Struct]) -> frozenset[str]:
+    """Fields of which an address may name several; looking at annotations costs more than the rest of a call."""
+    return frozenset(f.name for f in msgspec.structs.fields(wanted) if get_origin(bare(f.type)) is tuple)
 
 
 async def _body(request: Request, wanted: type[msgspec.Struct]) -> Any:

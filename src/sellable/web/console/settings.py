@@ -78,7 +78,8 @@ async def show(visit: Visit) -> Response:
     return page(
         visit, "settings.html", headline=headline(groups, hands), history=history, groups=groups, fixed=FIXED,
         sections=[(kind, lines(kind, file, hands, left_out)) for kind in ALL_KINDS.values()],
-        lists=[each for each in sources.lists(file) if each[0] != BUFFERS.section], said=said(visit, SAID),
+        lists=[each for each in sources.lists(file) if each[0] not in ALL_KINDS or each[0] in FIXED],
+        said=said(visit, SAID),
         over=over(hands), kinds=ALL_KINDS, may=lambda key: visit.person.may(needed(key)),
         may_any=visit.person.may("operator"), may_all=visit.person.may("approver"),
         choices=choices(settings), every=ALL_CHANNELS,
