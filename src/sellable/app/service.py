@@ -442,15 +442,10 @@ def assemble(
     )  # fmt: skip
     return Service(
         live=live, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=boxed(),
-<<<<<<< HEAD
         readings=boxed(only=True), letterbox=Letterbox(store, clock), provers=provers, dispatcher=dispatcher,
         feeds=feeds,
         fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, house, settings, owner, chance),
         outside=outside,
-=======
-        readings=boxed(only=True), letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
-        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner, chance), outside=outside,
->>>>>>> w-faces
         judge=judge, alerts=alerts, owner=owner, slot=slot, chance=chance,
     )  # fmt: skip
 
