@@ -23,30 +23,37 @@ import msgspec
 import psycopg
 
 from sellable.app import acts, ladder, recovery, status, watching
+from sellable.app import said as said_module
 from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
-from sellable.app.layout import layout_of, masters_of
+from sellable.app.layout import layout_of
 from sellable.app.wiring import (
     ALONE,
     CIN7,
     CT,
+    FLOW,
     READINGS,
+    House,
     duties,
     feeds_of,
     fetchers_of,
     handlers,
+    master_of,
     once_known,
     private_hosts,
     stale,
     take,
 )
+from sellable.config.said import Live
 from sellable.config.settings import Settings
-from sellable.connectors import cin7_core, commercetools
+from sellable.connectors import cin7_core, commercetools, orderflow
 from sellable.connectors.cin7_core import webhooks as cin7_webhooks
 from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
+from sellable.connectors.orderflow import OrderFlow
+from sellable.connectors.orderflow import webhooks as flow_webhooks
 from sellable.connectors.port import VendorError
 from sellable.desk import cases, quarantine
 from sellable.desk.alerts import Alerts
@@ -55,7 +62,7 @@ from sellable.orders import rules, strays
 from sellable.orders.context import Context
 from sellable.runtime import calls as calls_module
 from sellable.runtime import inbox as inbox_module
-from sellable.runtime import operations, scribe, slots
+from sellable.runtime import operations, said, scribe, slots
 from sellable.runtime.audit import Audit
 from sellable.runtime.budgets import Budgets
 from sellable.runtime.calls import CallLog
@@ -66,7 +73,7 @@ from sellable.runtime.feeds import Feeds
 from sellable.runtime.http import HttpError, HttpPort, PinnedTransport
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, Letterbox
-from sellable.runtime.schedule import CHANCE, Chance, Loops, backoff, beat
+from sellable.runtime.schedule import CHANCE, Bell, Chance, Loops, backoff, beat
 from sellable.runtime.seal import IN_THE_OPEN
 from sellable.runtime.wanted import Fetcher
 from sellable.stock import catalogue, dirty, observe
@@ -80,6 +87,8 @@ from sellable.web.people.pages import link_to
 from sellable.web.server import Face, Refused
 
 TAKEOVER_SECONDS = 2.0
+FOLLOW_SECONDS = 10.0
+"""What is said in the console is looked for so often, also without a hint."""
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +101,7 @@ class Outside:
     budgets: Budgets
     storefront: Commercetools
     back_office: Cin7Core
+    warehouse: OrderFlow | None
     calls: CallLog
     audit: Audit
 
@@ -100,7 +110,7 @@ class Outside:
 class Service:
     """One process of the running product."""
 
-    settings: Settings
+    live: Live
     store: Store
     clock: Clock
     ids: Ids
@@ -110,7 +120,7 @@ class Service:
     inbox: Inbox
     readings: Inbox
     letterbox: Letterbox
-    prover: masters.Prover
+    provers: Sequence[masters.Prover]
     dispatcher: Dispatcher
     feeds: Feeds
     fetchers: Sequence[Fetcher]
@@ -121,24 +131,37 @@ class Service:
     slot: slots.Slot | None = None
     chance: Chance = CHANCE
     loops: Loops = field(init=False)
+    _said: Bell = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._said = Bell(self.clock)
+
+    @property
+    def settings(self) -> Settings:
+        """What file and console say now."""
+        return self.live()
 
     async def start(self) -> None:
         """Starts every loop; open operations of a former life are resolved first by whoever claims them."""
         await self.store.write(slots.disown, self.owner)
         await self.reseal([IN_THE_OPEN])
+        await self.follow_said()
         await self.store.write(ladder.notice, self.settings, self.desk, self.clock.now())
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
         await self.store.write(catalogue.spell, rules.at_master(self.settings), self.clock.now())
         await self.syncer.listen()
+        await self.store.listen(said.CHANNEL, self._said.ring)
         loops = self.loops = Loops(self.clock, chance=self.chance)
         for number in range(2):
             loops.add(f"inbox {number}", self.inbox.run)
         loops.add("readings", self.readings.run)
-        loops.add("prove", self.prover.run)
+        for prover in self.provers:
+            loops.add("prove" if prover is self.provers[0] else f"prove {prover.name}", prover.run)
         loops.add("dispatcher", self.dispatcher.run)
         loops.add("feeds", self.feeds.run)
         for number, fetcher in enumerate(self.fetchers):
             loops.add(f"fetch {number}", fetcher.run)
+        loops.add("said", self._follow)
         loops.add("plan", self.syncer.plan)
         for number in range(4):
             loops.add(f"write lowers {number}", self.syncer.write_lowers)
@@ -153,12 +176,12 @@ class Service:
         loops.every("judge", 5.0, self.syncer.judge)
         loops.every("suspects", 10.0, self.syncer.lower_overdue)
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
-        loops.every("recovery", 5.0, partial(self._watch, recovery.look))
+        loops.every("recovery", 5.0, partial(self._watch, recovery.look, self.settings))
         loops.every("many", 5.0, partial(self._watch, watching.drift, self.context.layout))
         loops.every("first passes", 5.0, partial(self._watch, ladder.judge, self.settings))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
-        loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
+        loops.every("ages", 60.0, self.watch_ages)
         loops.every("keys", 60.0, self.keep_sealed)
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
         loops.every("audit", max(1.0, often), self.write_up)
@@ -182,6 +205,24 @@ class Service:
     async def _watch(self, look: Callable[..., None], *more: Any) -> None:
         """One look for a trouble that nobody reports."""
         await self.store.write(look, self.desk, *more, self.clock.now())
+
+    async def watch_ages(self) -> None:
+        """One look for what waits too long."""
+        await self.store.write(self.desk.watch_ages, self.settings, self.clock)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        """Take over what is said in the console, whichever process it is said at."""
+        while not stop.is_set():
+            await self._said.wait(FOLLOW_SECONDS, stop)
+            await self.follow_said()
+            beat()
+
+    async def follow_said(self) -> None:
+        """What file and console say together counts from here on in this process."""
+        settings, _ = await self.store.read(said_module.together_now, self.live.file)
+        if self.live.take(settings):
+            self.desk.owners.become(settings.owners)
+            self.syncer.shape(layout_of(settings))
 
     async def write_up(self) -> None:
         """Bring the audit and the log of calls up to date."""
@@ -222,12 +263,16 @@ class Service:
         service = self.settings.service
         return Face(
             metrics_token=None if service.metrics_open else service.metrics_token,
-            webhooks={"commercetools": self._commercetools_hook, "cin7": self._cin7_hook},
+            webhooks={
+                "commercetools": self._commercetools_hook,
+                "cin7": self._cin7_hook,
+                **({"orderflow": self._orderflow_hook} if self.settings.orderflow else {}),
+            },
             status=self.overview,
             ready=self.ready,
             alive=self.silent,
             console=console_of(
-                self.settings, self.store, self.clock, PeopleGuard(self.store, self.clock, self.settings), self.overview
+                self.live, self.store, self.clock, PeopleGuard(self.store, self.clock, self.settings), self.overview
             ),
         )  # fmt: skip
 
@@ -282,6 +327,18 @@ class Service:
         arrival = Arrival(source=CIN7, message_id=self.ids.new("hook"), kind="cin7.hook", lane="", body=body)
         return await self.letterbox.post([arrival])
 
+    async def _orderflow_hook(self, token: str, headers: Mapping[str, str], body: bytes) -> str:
+        house = self.settings.orderflow
+        if house is None or not flow_webhooks.verify(token, headers, house):
+            raise Refused(401, "not authorised")
+        try:
+            notice = flow_webhooks.recognise(body)
+        except ValueError as error:
+            raise Refused(400, str(error)) from error
+        arrival = Arrival(source=FLOW, message_id=notice.identity, kind="orderflow.hook", lane="", body=body)
+        await self.letterbox.post([arrival])
+        return notice.reply
+
 
 def _seal(tx: Tx, audit: Audit, clock: Clock) -> None:
     audit.seal(tx, clock.now())
@@ -299,9 +356,13 @@ def outside_of(
 ) -> Outside:
     """The doors of a process, which pays from the budgets that all processes share. `client` replaces the network."""
     key = settings.service.redaction_key.encode()
-    budgets = Budgets(
-        store, clock, [*commercetools.budgets(settings.commercetools), *cin7_core.budgets(settings.cin7_core)]
-    )
+    house = settings.orderflow
+    specs = [
+        *commercetools.budgets(settings.commercetools),
+        *(cin7_core.budgets(settings.cin7_core) if CIN7 in settings.back_offices else ()),
+        *(orderflow.budgets(house) if house else ()),
+    ]
+    budgets = Budgets(store, clock, specs)
     client = client or httpx2.AsyncClient(transport=PinnedTransport(private_hosts(settings)))
     calls = CallLog(key)
     http = HttpPort(client, clock, budgets, calls.note)
@@ -309,6 +370,7 @@ def outside_of(
         client=client, budgets=budgets, calls=calls, audit=Audit(ids.new(owner), key),
         storefront=Commercetools(http, budgets, settings.commercetools),
         back_office=Cin7Core(http, budgets, settings.cin7_core, Places(settings.locations, settings.states)),
+        warehouse=orderflow.OrderFlow(http, budgets, house, orderflow.Sites(settings.locations)) if house else None,
     )  # fmt: skip
 
 
@@ -330,12 +392,13 @@ def assemble(
     slot = None if owner else slots.Slot(store.url)
     owner = owner or (slot.take() if slot else "")
     ids = Ids(clock, entropy)
+    live = Live(settings)
     layout = layout_of(settings)
     desk = CaseDesk(settings)
     outside = outside_of(settings, store, clock, ids, client, owner)
     budgets, shop_port, cin7 = outside.budgets, outside.storefront, outside.back_office
     context = Context(
-        settings=settings, layout=layout, ids=ids, translate=once_known(shop_port.translate_order),
+        current=live, layout=layout, ids=ids, translate=once_known(shop_port.translate_order),
         open_case=desk.open_case, clear_cases=desk.clear_cases,
     )  # fmt: skip
     shop = Shop(
@@ -344,42 +407,52 @@ def assemble(
         translate_message=once_known(shop_port.translate_message),
         channels=frozenset(layout.channels),
     )
-    master = masters.Master(
-        name=CIN7, remotes=masters_of(settings).get(CIN7, {}), open_case=desk.open_case,
-        low_mark=max((channel.low_mark for channel in settings.channels), default=0),
-    )  # fmt: skip
-    prover = masters.Prover(store, clock, master)
+    master = master_of(live, CIN7, desk.open_case)
+    house: House | None = None
+    if outside.warehouse is not None and settings.orderflow is not None:
+        house = House(
+            port=outside.warehouse, master=master_of(live, FLOW, desk.open_case), settings=settings.orderflow
+        )  # fmt: skip
+    provers = [masters.Prover(store, clock, each) for each in ([master, house.master] if house else [master])]
     judge = Judge(store, shop_port, shop, shop_port.translate_order, inbox_module.put)
     syncer = Syncer(
         store, clock, ids, budgets, shop_port, layout, shop, judge,
         owner=owner,
         on_refused=desk.write_refused,
-        stale_masters=partial(stale, settings),
+        stale_masters=lambda tx, now: stale(live(), tx, now),
         on_stale=partial(notice_stale, layout),
         frozen=desk.frozen,
         stopped=desk.raises_stopped,
     )  # fmt: skip
     dispatcher = Dispatcher(
-        store, clock, ids, budgets, duties(store, clock, shop_port, cin7, context, layout, desk), desk.exhausted, owner,
-        {CT: settings.commercetools.concurrency, CIN7: 8, "self": 64},
+        store, clock, ids, budgets, duties(store, clock, shop_port, cin7, house, context, layout, desk), desk.exhausted,
+        owner,
+        {CT: settings.commercetools.concurrency, **dict.fromkeys(settings.back_offices, 8), "self": 64},
         credentials={CIN7: cin7_core.ORDERS}, chance=chance,
     )  # fmt: skip
     feeds = Feeds(
-        store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, desk, outside.audit), owner,
+        store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, house, desk, outside.audit), owner,
         on_failure=desk.feed_failed, on_recovery=desk.feed_recovered, chance=chance,
     )  # fmt: skip
-    table = handlers(context, shop, master, prover.sale_read)
+    table = handlers(context, shop, master, house, partial(_ring, provers))
     boxed = partial(Inbox, store, clock, table, desk.poison, known=storefront.echoes, alone=ALONE, kinds=READINGS)
     alerts = Alerts(
         store, clock, settings.alerts, desk.owners, HttpPort(outside.client, clock, None),
         redaction_key=settings.service.redaction_key.encode(),
     )  # fmt: skip
     return Service(
-        settings=settings, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=boxed(),
-        readings=boxed(only=True), letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
-        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner, chance), outside=outside,
+        live=live, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=boxed(),
+        readings=boxed(only=True), letterbox=Letterbox(store, clock), provers=provers, dispatcher=dispatcher,
+        feeds=feeds,
+        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, house, settings, owner, chance),
+        outside=outside,
         judge=judge, alerts=alerts, owner=owner, slot=slot, chance=chance,
     )  # fmt: skip
+
+
+def _ring(provers: Sequence[masters.Prover]) -> None:
+    for prover in provers:
+        prover.sale_read()
 
 
 def notice_layout(tx: Tx, layout: Layout, now: datetime) -> bool:

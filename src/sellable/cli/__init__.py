@@ -17,9 +17,12 @@ from sellable.cli import (
     doctor,
     explain,
     init,
+    openapi,
     orders,
     people,
     replay,
+    report,
+    returns,
     run,
     sandbox,
     setup,
@@ -48,11 +51,14 @@ app.command("restore")(backup.restore)
 app.command("status")(run.status)
 app.command("doctor")(doctor.examine)
 app.command("explain")(explain.explain)
+app.command("openapi")(openapi.openapi)
+app.command("report")(report.report)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)
 app.add_typer(config.app, name="config")
 app.add_typer(setup.app, name="setup")
 app.add_typer(orders.app, name="orders")
+app.add_typer(returns.app, name="returns")
 app.add_typer(cases.app, name="cases")
 app.add_typer(stock.app, name="stock")
 app.add_typer(cutover.app, name="cutover")

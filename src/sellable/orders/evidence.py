@@ -32,33 +32,51 @@ def spread(lines: Sequence[Any], most: Mapping[str, int], units_by_sku: Mapping[
     return found
 
 
-def recipes_of(tx: Tx, part: Any) -> dict[str, dict[str, int]]:
-    """By line of a part, units of each component in one unit of it."""
-    made: dict[str, dict[str, int]] = {}
-    rows = tx.all(book.sql.recipes_of_part, order_id=part.order_id, part=part.part, location=part.location)
-    for row in rows:
-        made.setdefault(row.line_id, {})[row.sku] = row.units
-    return made
-
-
 def components_of(tx: Tx, part: Any, units_by_sku: Mapping[str, int]) -> dict[str, int]:
     """Units by SKU as the sale holds them, translated to units by component, each line up to its demand at the part's
     location: units ordered later count only where the sale holds them too.
     """
     wanted: dict[tuple[str, str], int] = defaultdict(int)
-    for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
+    per: dict[tuple[str, str], int] = {}
+    for row in demand_of(tx, part):
         wanted[row.line_id, row.sku] += row.open_units + row.evidenced_units
-    recipes = recipes_of(tx, part)
-    most = {line: min(wanted[line, sku] // per for sku, per in recipe.items()) for line, recipe in recipes.items()}
+        per[row.line_id, row.sku] = row.per_line
     lines = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
+    if taken_apart(part, lines):
+        return {sku: units_by_sku[sku] for _, sku in wanted if sku in units_by_sku}
+    most = {
+        line.line_id: min((wanted[key] // per[key] for key in wanted if key[0] == line.line_id), default=0)
+        for line in lines
+    }
+    by_line = spread(lines, most, units_by_sku)
     found: dict[str, int] = defaultdict(int)
-    for line_id, units in spread(lines, most, units_by_sku).items():
-        for sku, per in recipes[line_id].items():
-            found[sku] += units * per
+    for line_id, sku in wanted:
+        found[sku] += by_line.get(line_id, 0) * per[line_id, sku]
     return dict(found)
+
+
+def asked_of(tx: Tx, part: Any) -> list[tuple[str, int]]:
+    """(SKU, units) of what the part's sale was asked for, as the back office has it."""
+    lines = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
+    if taken_apart(part, lines):
+        return [(line["sku"], line["quantity"]) for line in part.draft["lines"]]
+    return [(line.sku, line.units) for line in lines]
+
+
+def taken_apart(part: Any, lines: Sequence[Any]) -> bool:
+    """Whether the back office knows no kits, so that all lines of the sale are components."""
+    asked = {line["sku"] for line in part.draft.get("lines", ())}
+    return bool(asked) and asked != {line.sku for line in lines}
+
+
+def demand_of(tx: Tx, part: Any) -> list[Any]:
+    """The part's unfinished units of demand, locked."""
+    return tx.all(
+        demand.sql.demand_of_part, order_id=part.order_id, location=part.location, without=book.beside(tx, part)
+    )
 
 
 def revoke(tx: Tx, part: Any, reason: str, now: datetime) -> None:
     """The part's units are in flight again, and evidence that is on its way counts no more."""
-    demand.revoke(tx, part.order_id, part.location, reason, now)
+    demand.revoke(tx, part.order_id, part.location, reason, now, book.beside(tx, part))
     book.allocation_news(tx, part.order_id, part.part)

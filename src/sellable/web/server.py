@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sellable.runtime import telemetry
+from sellable.web.api import routes as api
 from sellable.web.console import pages
 from sellable.web.console.doors import Console, Page, Visit, routes
 from sellable.web.console.render import HEADERS, failed
@@ -41,8 +42,9 @@ class Refused(Exception):
         self.status = status
 
 
-Accept = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
-"""(path token, lower-case headers, raw body) -> number of new arrivals, after they were stored. Raises Refused."""
+Accept = Callable[[str, Mapping[str, str], bytes], Awaitable[int | str]]
+"""(path token, lower-case headers, raw body) -> number of new arrivals, or the words the sender waits for, after they
+were stored. Raises Refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +80,9 @@ def application(face: Face) -> Starlette:
     """The ASGI application."""
 
     async def webhook(request: Request) -> Response:
-        """Takes in a webhook: `source` is commercetools or cin7, `token` the path token of its settings, and the secret
-        comes in the header that the source sends. 200 once it is stored; 401 with either word wrong, 404 another
-        source, 400 not understood, 408 slower than 10 s, 413 larger than 1 MiB, 503 when it cannot be stored.
+        """Takes in a webhook: `source` is commercetools, cin7 or orderflow, `token` the path token of its settings, and
+        the secret comes in the header that the source sends. 200 once it is stored; 401 with either word wrong, 404
+        another source, 400 not understood, 408 slower than 10 s, 413 larger than 1 MiB, 503 when it cannot be stored.
         """
         source = request.path_params["source"]
         accept = face.webhooks.get(source)
@@ -104,7 +106,7 @@ def application(face: Face) -> Starlette:
             return _refuse(source, 503, "cannot store")
         accepted.labels(source, "stored").inc()
         face.console.heard[source] = face.console.clock.now()
-        return JSONResponse({"stored": new})
+        return JSONResponse({"stored": new}) if isinstance(new, int) else PlainTextResponse(new)
 
     async def health(request: Request) -> Response:
         """Whether every background loop runs; 503 with their names when one does not: restart the process."""
@@ -139,6 +141,7 @@ def application(face: Face) -> Starlette:
             Route("/metrics", metrics),
             Route("/webhooks/{source}/{token}", webhook, methods=["POST"]),
             *routes(face.console, [Page(path="/status.json", answer=status, role="viewer")], failed),
+            *api.routes_of(face.console),
             *pages.routes_of(face.console),
         ]
     )
