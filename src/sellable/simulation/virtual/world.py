@@ -28,6 +28,7 @@ from sellable.runtime.database import Store, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.queries import queries
 from sellable.sandbox import cin7, commercetools
+from sellable.sandbox.cin7 import fulfilment
 from sellable.sandbox.clock import Clock as SandboxClock
 from sellable.sandbox.control import Sandbox
 from sellable.sandbox.shop import dice
@@ -92,10 +93,19 @@ class _Watch(Watch):
     stand: World
 
     def to_ship(self) -> int:
-        """Allocated units that are there."""
+        """Allocated units that are there; none where a kit lacks one of its goods, so that nobody can pick it."""
         levels = self.stand.back_office.vendor.truth()["levels"]
         missing: int = sum(max(0, level["allocated"] - level["on_hand"]) for level in levels)
-        return max(0, super().to_ship() - missing)
+        left = max(0, super().to_ship() - missing)
+        return left if left and self._staff_can_work() else 0
+
+    def _staff_can_work(self) -> bool:
+        world: Any = self.stand.back_office.vendor.world  # type: ignore[attr-defined]
+        live = [sale for sale in world.sales.values() if sale.order_status == "AUTHORISED" and not sale.voided]
+        on_the_way = any(
+            task.pick_status == "AUTHORISED" != task.ship_status for sale in live for task in sale.fulfilments
+        )
+        return on_the_way or any(not sale.backordered and fulfilment.pickable(world, sale) for sale in live)
 
 
 class World:
