@@ -260,6 +260,28 @@ def test_of_two_sales_of_a_former_life_one_without_lines_takes_the_rest(store: S
     play(store, story, **YOUNG)
 
 
+def test_what_was_found_of_a_former_life_is_not_searched_for_again(store: Store) -> None:
+    """The list of sales answered a search by reference with what it had been a minute before: nothing."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=1, ARMCHAIR__Hamburg=2)
+        for number, (place, units) in enumerate((("Berlin", 1), ("Hamburg", 2)), 1):
+            life.office.add_foreign("N-o1", (CHAIR, units), ref=f"shop:o1:{number}", location=place)
+
+        async def behind(ref: str, *, lane: str) -> list[Any]:
+            return []
+
+        life.office.find_by_ref = behind  # type: ignore[method-assign]
+        await life.take(life.order((CHAIR, 3)))
+        await life.steps()
+        for sale in life.office.live():
+            await life.read_sale(sale)
+        await life.steps()
+        assert (await life.stage(), len(life.office.live()), await life.cases()) == ("exported", 2, set())
+
+    play(store, story, **YOUNG)
+
+
 def test_a_sale_that_serves_another_order_is_a_case(store: Store) -> None:
     """Both orders carry the same note."""
 

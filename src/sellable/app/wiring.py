@@ -212,7 +212,7 @@ def duties(
     exporting = export.Exporting(store, clock, cin7, context)
     imports = {FLOW: house.port} if house else {}
     importing_ = importing.Importing(store, clock, imports, context)
-    searching = adoption.Searching(store, cin7, context, imports)
+    searching = adoption.Searching(store, cin7, context, imports, shop)
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
     returning = returns.Returning(store, shop, context)

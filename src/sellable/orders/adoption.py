@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import OrderImport, OrderTarget, Refused, SaleRow
+from sellable.connectors.port import OrderImport, OrderTarget, Refused, SaleRow, StorefrontOrders
 from sellable.domain.orders import Order
 from sellable.orders import capture, lines, rules, sales
 from sellable.orders.context import BACK_OFFICE, Context
@@ -53,16 +53,29 @@ class Searching:
     """Looks for a sale of an order; it writes nothing outside, so it may be done again."""
 
     def __init__(
-        self, store: Store, target: OrderTarget, context: Context, imports: Mapping[str, OrderImport] = {}
+        self,
+        store: Store,
+        target: OrderTarget,
+        context: Context,
+        imports: Mapping[str, OrderImport] = {},
+        storefront: StorefrontOrders | None = None,
     ) -> None:
         self._store = store
         self._target = target
         self._context = context
         self._imports = imports
+        self._storefront = storefront
 
     async def find(self, op: Operation) -> Outcome:
-        """What is noted on the order names its sale; else all sales with exactly its number as customer reference."""
+        """What is noted on the order names its sale; else all sales with exactly its number as customer reference.
+
+        The order is read afresh: a former life may have noted its sales after the version that was captured, and an
+        id that is noted is surer than any search, whose index may be old.
+        """
         order = await self._store.read(_order, op.payload["order_id"])
+        if self._storefront is not None and not order.sync:
+            raw = await self._storefront.read_order(order.order_id, lane="orders")
+            order = self._context.translate(raw.body)
         return Done({"sales": msgspec.to_builtins(await self.there(order))})
 
     async def there(self, order: Order) -> list[There]:
@@ -148,7 +161,13 @@ class Searching:
             book.stage(tx, order.order_id, "ignored", now, capture.why_not_ours(order, context))
         else:
             kits = capture.kits_in(tx, order)
-            made = [rules.Made(ref=sale.ref, location=sale.location, lines=sale.lines) for sale in ours]
+            made = [
+                rules.Made(
+                    ref=sale.ref, location=sale.location, lines=sale.lines, sale_id=sale.sale_id, number=sale.number,
+                    status=sale.status,
+                )
+                for sale in ours
+            ]  # fmt: skip
             capture.proceed(tx, order, kits, now, context, searched=True, made=made)
 
 

@@ -23,6 +23,7 @@ from sellable.orders.rules import Finding
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.inbox import InboxRow
+from sellable.runtime.wanted import want
 from sellable.stock import catalogue, demand, entries, numbers
 
 BEFORE_START = "placed before orders.start_at"
@@ -283,7 +284,11 @@ def _plan(
     search = again or _needs_search(tx, order, now, context)
     for part in planned:
         write_part(tx, order, part, now)
-        context.owe_part(tx, order.order_id, part.part, part.target, now, search=search)
+        known = next((sale for sale in made if sale.sale_id and sale.ref == part.draft.ref), None)
+        if known is None:
+            context.owe_part(tx, order.order_id, part.part, part.target, now, search=search)
+        else:
+            _take_over(tx, order.order_id, part, known, now, context)
     book.stage(tx, order.order_id, "exporting", now)
     book.tell(
         tx, order.order_id, "sourced", now, parts=[[p.part, p.location] for p in planned],
@@ -291,6 +296,21 @@ def _plan(
         **({"routes": {x.line_id: [x.rule, x.target] for x in routed}} if context.settings.routes else {}),
     )  # fmt: skip
     return []
+
+
+def _take_over(tx: Tx, order_id: str, part: sales.Part, sale: rules.Made, now: datetime, context: Context) -> None:
+    """The part's sale of a former life is its sale: no search, whose index may be old, decides whether to make another.
+
+    What an authorised one holds and comes to is learnt by reading it; a draft is completed.
+    """
+    key: dict[str, Any] = {"order_id": order_id, "part": part.part}
+    tx.run(book.sql.record_sale, **key, sale_id=sale.sale_id, number=sale.number)
+    book.tell(tx, order_id, "sale adopted", now, part=part.part, sale=sale.sale_id, number=sale.number)
+    if sale.status == "authorised":
+        tx.run(book.sql.set_part_state, **key, state="held")
+        want(tx, part.target, "sale", [sale.sale_id], 1, now)
+    else:
+        context.owe(tx, order_id, part.target, "sale.lines", {"part": part.part}, now)
 
 
 def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:

@@ -53,6 +53,9 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     ref: str
     location: str
     lines: tuple[tuple[str, int], ...] = ()
+    sale_id: str = ""
+    number: str = ""
+    status: str = ""
 
 
 class Catalogue(Protocol):
