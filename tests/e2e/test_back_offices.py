@@ -170,6 +170,33 @@ def test_a_restored_database_reads_the_warehouse_again_before_anything_rises(sto
     play(story, store, **ALONE)
 
 
+def test_every_order_is_there_once_whatever_is_lost_on_the_way(store: Store) -> None:
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
+        await world.faults(FLOW, [
+            {"name": "lost answers", "effect": "reset", "when": "after", "rate": 0.35},
+            {"name": "errors", "effect": "status", "status": 500, "rate": 0.2},
+        ])  # fmt: skip
+        bought = [await world.buy({"ARMCHAIR": 1}, channel) for channel in ("web-eu", "web-uk", "web-eu", "web-uk")]
+        await world.cancel(bought[1]["id"])
+        await world.flow(warehouse={"auto": True, **WORK})
+
+        async def settled() -> bool:
+            stages = [await world.stage(order["id"]) for order in bought]
+            return stages[1] in ("cancelled", "shipped") and {*stages[:1], *stages[2:]} == {"shipped"}
+
+        await world.until(settled, "every order has its end")
+        await world.faults(FLOW, [])
+        refs = [each["imported_as"] or each["reference"] for each in await world.imported()]
+        assert len(refs) == len(set(refs))
+        assert {f"shop:{order['id']}:1" for order in bought[:1] + bought[2:]} <= set(refs)
+        gone = sum(line["despatched"] for each in await world.imported() for line in each["lines"])
+        await world.until_shown(ARMCHAIR__web_eu=7 - gone, ARMCHAIR__web_uk=7 - gone)
+        await world.store.read(healthy)
+
+    play(story, store, **ALONE)
+
+
 def test_an_order_is_split_over_both_and_keeps_one_timeline(store: Store) -> None:
     async def story(world: Houses) -> None:
         await world.until_shown(ARMCHAIR__web_eu=17, ARMCHAIR__web_uk=10, TABLE__web_eu=9)
