@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from sellable.desk import cases
 from sellable.runtime.database import Store
 from sellable.sandbox import orderflow
 from sellable.sandbox.clock import Clock as SandboxClock
+from sellable.web.server import Refused
 
 FLOW = "http://of.test"
 TENANT: dict[str, Any] = {
@@ -65,10 +67,19 @@ class Houses(World):
 
     def __init__(self, store: Store, **changes: Any) -> None:
         super().__init__(store, **changes)
-        self.tenant = orderflow.build(SandboxClock.parse(self.time), 7)
+        self.tenant = orderflow.build(SandboxClock.parse(self.time), 7, post=self._pushed)
         self.tenant.load(TENANT)
         self._mounts[FLOW] = Detached(self.tenant.asgi)
         self.http = httpx2.AsyncClient(mounts=self._mounts)
+
+    async def _pushed(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """What the warehouse sends, at our own door."""
+        accept = self.service.face().webhooks["orderflow"]
+        try:
+            said = await accept(url.rpartition("/")[2], {name.lower(): each for name, each in headers.items()}, body)
+        except Refused as refusal:
+            return refusal.status, b"refused"
+        return 200, str(said).encode()
 
     async def flow(self, **action: Any) -> Any:
         """Something in the warehouse."""
@@ -195,6 +206,30 @@ def test_every_order_is_there_once_whatever_is_lost_on_the_way(store: Store) -> 
         await world.store.read(healthy)
 
     play(story, store, **ALONE)
+
+
+def test_a_push_is_a_hint_to_look_and_a_stranger_is_refused(store: Store) -> None:
+    """The warehouse is read once an hour, yet what it sends is seen at once."""
+    hook = {"path_token": "of-token", "secret": "s3cret"}
+    slow = SECTION | {"inventory_poll_seconds": 7200, "despatch_poll_seconds": 7200, "webhook": hook}
+
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
+        shown = {"authorization": "Basic " + b64encode(b"flow:s3cret").decode()}
+        await world.flow(
+            switch={"inventory_push": "change"},
+            receivers={"*": "https://us.test/webhooks/orderflow/of-token", "headers": shown},
+        )
+        await world.flow(sell_at_counter={"sku": "ARMCHAIR", "quantity": 3})
+        await world.until_shown(ARMCHAIR__web_eu=4, ARMCHAIR__web_uk=4)
+        order = await world.buy({"TABLE": 1})
+        await world.until_stage(order["id"], "exported")
+        await world.flow(warehouse={"auto": True, **WORK})
+        await world.until_stage(order["id"], "shipped")
+        status, _ = await world._pushed("https://us.test/webhooks/orderflow/guessed", shown, b"<inventory/>")
+        assert status == 401
+
+    play(story, store, **{**ALONE, "orderflow": slow})
 
 
 def test_an_order_is_split_over_both_and_keeps_one_timeline(store: Store) -> None:
