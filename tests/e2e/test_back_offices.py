@@ -35,7 +35,8 @@ TENANT: dict[str, Any] = {
 SECTION: dict[str, Any] = {
     "base_url": f"{FLOW}/orderflow/test", "user": "shop", "password": "open sesame", "channel": "HOME",
     "organisation": "CRUNCHY", "time_zone": "UTC", "insecure": True, "calls_per_minute": 120,
-    "inventory_poll_seconds": 40, "despatch_poll_seconds": 40, "overlap_minutes": 5, "visibility_lag_seconds": 2,
+    "inventory_poll_seconds": 40, "despatch_poll_seconds": 40, "return_poll_seconds": 60,
+    "overlap_minutes": 5, "visibility_lag_seconds": 2,
     "search_settle_seconds": 5,
 }  # fmt: skip
 LEEDS = {"name": "Leeds", "master": "orderflow", "remote": "LEEDS"}
@@ -149,13 +150,28 @@ def test_a_warehouse_alone_counts_takes_ships_and_cancels(store: Store) -> None:
         assert {item["quantity"] for item in delivery["items"]} == {2, 1}
         assert [bool(parcel["trackingData"]["trackingId"]) for parcel in delivery["parcels"]] == [True]
         await world.until_shown(ARMCHAIR__web_eu=5, TABLE__web_eu=2)
+        lines = [
+            {"sku": "ARMCHAIR", "quantity": 1, "reason": "A - Not wanted", "condition": "As new"},
+            {"sku": "TABLE", "quantity": 1, "reason": "A - Not wanted", "condition": "Product damaged (irreparable)"},
+        ]  # fmt: skip
+        await world.flow(book_return={"order": taken["reference"], "lines": lines})
+
+        async def back() -> Any:
+            info = (await world.ct("GET", f"/orders/{order['id']}")).get("returnInfo", [])
+            return sorted(item["shipmentState"] for each in info for item in each["items"]) == [
+                "BackInStock",
+                "Unusable",
+            ]
+
+        await world.until(back, "the storefront shows what came back")
+        await world.until_shown(ARMCHAIR__web_eu=6, ARMCHAIR__web_uk=6, TABLE__web_eu=2)
         await world.flow(warehouse={"auto": False})
         second = await world.buy({"ARMCHAIR": 1})
         await world.until_stage(second["id"], "exported")
         await world.cancel(second["id"])
         await world.until_stage(second["id"], "cancelled")
         assert [each["state"] for each in await world.imported()] == ["despatched", "cancelled"]
-        await world.until_shown(ARMCHAIR__web_eu=5, ARMCHAIR__web_uk=5)
+        await world.until_shown(ARMCHAIR__web_eu=6, ARMCHAIR__web_uk=6)
         await world.store.read(healthy)
 
     play(story, store, **ALONE)

@@ -29,11 +29,13 @@ from sellable.connectors.port import (
     InventoryPage,
     InventoryRow,
     Readings,
+    ReturnRow,
+    Returns,
     SaleRow,
 )
 from sellable.desk import alerts, cases, quarantine
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders import capture, departures, export, fulfilment, importing, strays
+from sellable.orders import arrivals, capture, departures, export, fulfilment, importing, strays
 from sellable.orders.context import BACK_OFFICE, STOREFRONT
 from sellable.runtime import budgets, feeds, inbox, operations, scribe, slots, wanted
 from sellable.runtime.clock import Clock
@@ -334,6 +336,16 @@ def despatched(tx: Tx, w: World, name: str) -> None:
     page = Despatches(despatches=(left,), received=1, since=NOW, until=NOW)
     row = w.row(msgspec.json.encode(page), target=BACK_OFFICE, a0=w.seq, a1=w.seq)
     departures.on_despatches(tx, row, NOW, context=w.context)
+
+
+@action("returns told shipped")
+def came_back(tx: Tx, w: World) -> None:
+    back = ReturnRow(
+        order_ref="shop:shipped:1", sku=CHAIR, quantity=1, returned_at=NOW, completed_at=NOW, authorised=True,
+        authorisation="rma", type="", note="", reason="A", condition="As new", line_type="", line_note="",
+    )  # fmt: skip
+    page = Returns(rows=(back,), received=1, since=NOW, until=NOW)
+    arrivals.on_returns(tx, w.row(msgspec.json.encode(page), target=BACK_OFFICE, a0=w.seq), NOW, context=w.context)
 
 
 @action("another address live")
