@@ -16,6 +16,7 @@ import msgspec
 
 from sellable.book import book
 from sellable.connectors.port import (
+    NOT_THERE,
     DespatchSource,
     InventoryPage,
     InventoryRow,
@@ -214,7 +215,7 @@ class Fetches:
             return None
         return Sale(
             sale_id=ref, number=ref, ref=ref, status="voided", location=part.location, lines=(), totals=None,
-            shipments=(), picked=False, updated="", raw_status="not there any more",
+            shipments=(), picked=False, updated="", raw_status=NOT_THERE,
         )  # fmt: skip
 
 
