@@ -78,6 +78,12 @@ def _dues(rate: float, seconds: float) -> Iterator[float]:
         yield began + n / rate
 
 
+def get(path: str, headers: dict[str, str]) -> bytes:
+    """A GET request."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in {"host": "127.0.0.1", **headers}.items())
+    return f"GET {path} HTTP/1.1\r\n{head}\r\n".encode()
+
+
 def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
     """A POST request."""
     lines = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(body)), **headers}

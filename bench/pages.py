@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from sellable.app.console import console_of
+from sellable.config.said import Live
 from sellable.config.settings import Settings
 from sellable.runtime.database import Store
 from sellable.web.console.doors import OpenToReaders
@@ -31,7 +32,7 @@ async def timed(
     async def ready() -> bool:
         return True
 
-    console = console_of(settings, store, store.clock, OpenToReaders(), overview)
+    console = console_of(Live(settings), store, store.clock, OpenToReaders(), overview)
     face = Face(webhooks={}, status=overview, ready=ready, alive=list, console=console)
     transport = httpx2.ASGITransport(application(face))
     found: dict[str, list[float]] = {}

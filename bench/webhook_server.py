@@ -32,7 +32,8 @@ async def serve(settings_file: str, url: str, mode: str) -> None:
         assert webhooks.verify(token, headers, hook)
         return len(webhooks.recognise(body))
 
-    face = service.face()
+    # Nothing of the service runs here, and nobody misses it.
+    face = replace(service.face(), alive=list)
     if mode == "answer":
         face = replace(face, webhooks={"commercetools": only_answer})
     bound = _bind("127.0.0.1:0")

@@ -74,12 +74,16 @@ def faults_of(page: Any, width: int, axe: str) -> list[Any]:
     wide = page.evaluate("document.documentElement.scrollWidth")
     page.evaluate(axe)
     found = page.evaluate("rules => axe.run({runOnly: rules})", RULES)
-    grave = [
+    return [*([f"{wide} wide"] if wide > width else []), *grave(found)]
+
+
+def grave(found: Any) -> list[Any]:
+    """What axe found that is serious."""
+    return [
         (v["id"], [(n["html"][:120], n["failureSummary"]) for n in v["nodes"][:3]])
         for v in found["violations"]
         if v["impact"] in ("serious", "critical")
     ]
-    return [*([f"{wide} wide"] if wide > width else []), *grave]
 
 
 def pictured(page: Any, name: str) -> None:

@@ -25,11 +25,10 @@ from sellable.config.load import load
 from sellable.config.secrets import key_of
 from sellable.desk import cases
 from sellable.desk.owners import Owners
-from sellable.runtime import audit
+from sellable.runtime import audit, said
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 from sellable.sandbox.shop import SECRET, Shop
-from sellable.stock import buffers
 from sellable.stock.buffers import Which
 
 START = "2026-01-01T00:00:00+00:00"
@@ -355,12 +354,16 @@ def test_the_installed_command_answers() -> None:
 
 
 def test_settings_are_shown_with_who_says_them(config: Path, store: Store) -> None:
-    store.write_now(buffers.put, Which(sku="MUG", channel=""), 3, "maria", datetime.now(UTC))
+    now = datetime.now(UTC)
+    store.write_now(said.put, Which(sku="MUG", channel="").key(), {"units": 3}, "maria", "", now)
+    store.write_now(said.put, ("cin7_core",), {"max_age_minutes": 45.0}, "maria", "sale", now)
     found = told(config, "config", "show")
     assert found["settings"]["service.log_level"]["source"] == "default"
     assert found["settings"]["cin7_core.key"] == {"value": "(hidden)", "source": "file"}
-    (hand,) = found["console"]
-    assert (hand["sku"], hand["location"], hand["channel"], hand["units"], hand["by"]) == ("MUG", "", "", 3, "maria")
+    age = found["settings"]["cin7_core.max_age_minutes"]
+    assert age == {"value": 45.0, "source": "console: maria", "file": 30.0}
+    hand = found["console"][0]
+    assert (hand["key"], hand["value"], hand["by"]) == (["buffers", "MUG", "", ""], {"units": 3}, "maria")
     text = ask(config, "config", "show")
     assert "console: maria" in text
     assert SECRET not in text

@@ -7,11 +7,11 @@ from typing import Any
 
 from tests.e2e.world import CIN7, CT, World, run
 
-from sellable.app import answers
+from sellable.app import answers, said
 from sellable.app.replaying import replay_case
 from sellable.desk import cases
 from sellable.runtime import feeds
-from sellable.runtime.database import ReadTx, Store
+from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.queries import Query
 from sellable.stock import entries, ledger
 
@@ -417,3 +417,27 @@ def test_parcels_of_both_spellings_come_back(store: Store) -> None:
         await world.until_shown(ARMCHAIR__web_eu=11, GHOST__web_eu=11, TABLE__web_eu=5)
 
     run(story, store, settings={"skus": [{"storefront": "GHOST", "master": "ARMCHAIR"}]})
+
+
+def test_what_a_person_says_while_it_runs_counts_without_a_restart(store: Store) -> None:
+    """A tax that nobody had mapped, and another owner: the held order goes on, and the process knows the owner."""
+
+    async def story(world: World) -> None:
+        await world.until_shown(**FIRST)
+        order = await world.buy({"ARMCHAIR": 1}, "web-eu")
+        await world.until_stage(order["id"], "held")
+        file = world.service.live.file
+
+        def say(tx: Tx) -> int:
+            said.put(tx, file, world.clock, ("owners", "*"), {"owner": "Ada", "email": ""}, "maria", "on duty")
+            return said.put(tx, file, world.clock, ("taxes", "0.19", "", ""), {"rule": "DE 19%"}, "maria", "new")[2]
+
+        assert await world.store.write(say) == 1
+        await world.until_stage(order["id"], "exported")
+
+        async def hers() -> bool:
+            return world.service.desk.owners.of("oversold") == "Ada"
+
+        await world.until(hers, "the process follows the hint", 5.0)
+
+    run(story, store, settings={"taxes": [{"rate": "0.07", "rule": "DE 7%"}]})

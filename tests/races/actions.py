@@ -37,7 +37,7 @@ from sellable.desk import alerts, cases, quarantine
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import arrivals, capture, departures, export, fulfilment, importing, strays
 from sellable.orders.context import BACK_OFFICE, STOREFRONT
-from sellable.runtime import budgets, feeds, inbox, operations, scribe, slots, wanted
+from sellable.runtime import budgets, feeds, inbox, operations, said, scribe, slots, wanted
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx
 from sellable.runtime.feeds import FeedResult
@@ -170,7 +170,7 @@ def authorised(tx: Tx, w: World) -> None:
 def authorised_in_two(tx: Tx, w: World) -> None:
     settings = w.context.settings
     settings = msgspec.structs.replace(settings, orders=msgspec.structs.replace(settings.orders, form="two_call"))
-    context = replace(w.context, settings=settings)
+    context = replace(w.context, current=lambda: settings)
     outcome = Done({"number": "N", "totals": {"net": 1, "tax": 0, "gross": 1}, "lines": []})
     if operations.settle(tx, w.ops["compared"], outcome, NOW):
         export.Exporting(w.life.store, w.life.clock, w.life.office, context).authorised(  # type: ignore[arg-type]
@@ -690,13 +690,15 @@ def hold_units(tx: Tx, w: World) -> None:
 
 @action("buffer set")
 def buffer_set(tx: Tx, w: World) -> None:
-    buffers.put(tx, buffers.Which(sku=CHAIR, channel="web-eu"), 3, "ops", NOW)
+    which = buffers.Which(sku=CHAIR, channel="web-eu")
+    if said.put(tx, which.key(), {"units": 3}, "ops", "", NOW)[1]:
+        buffers.changed(tx, which, NOW)
 
 
 @action("buffer undone")
 def buffer_undone(tx: Tx, w: World) -> None:
-    with suppress(buffers.NotTheLast):
-        buffers.undo(tx, w.buffer_change, "ops", NOW)
+    with suppress(said.NotTheLast):
+        buffers.changed(tx, buffers.which(said.undo(tx, w.buffer_change, "ops", NOW).key), NOW)
 
 
 @action("hold released")

@@ -28,7 +28,7 @@ from sellable.desk import alerts
 from sellable.domain.orders import InventoryMode, Order, OrderState, SyncInfo
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders.context import BACK_OFFICE, STOREFRONT
-from sellable.runtime import feeds, inbox, operations, wanted
+from sellable.runtime import feeds, inbox, operations, said, wanted
 from sellable.runtime.audit import Audit
 from sellable.runtime.budgets import BudgetSpec
 from sellable.runtime.calls import CallLog
@@ -420,8 +420,8 @@ def _queues(tx: Tx, world: World) -> None:
     desk.exhausted(tx, found, "tried too often", NOW)
     world.cases["arrival"] = str(tx.value(query("SELECT ref FROM cases WHERE kind = 'poison_payload'")))
     world.cases["operation"] = str(tx.value(query("SELECT ref FROM cases WHERE kind = 'operation_exhausted'")))
-    buffers.put(tx, buffers.Which(sku=CHAIR, channel="web-eu"), 1, "ops", NOW)
-    world.buffer_change = int(tx.value(query("SELECT max(id) FROM buffer_change")))
+    said.put(tx, buffers.Which(sku=CHAIR, channel="web-eu").key(), {"units": 1}, "ops", "", NOW)
+    world.buffer_change = int(tx.value(query("SELECT max(id) FROM said_change")))
     world.cases["totals"] = str(tx.value(query("SELECT ref FROM cases WHERE kind = 'totals_differ'")))
     claimed = operations.claim(tx, BACK_OFFICE, ["repair"], "world", 600.0, NOW, 1)
     (world.ops["stray"],) = claimed

@@ -1,11 +1,24 @@
 """The door: two ways to sign in, scope, the dialects of a refusal, hostile documents, faults."""
 
 import base64
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import httpx2
 import pytest
 from orderflow_tenant import BASIC, Tenant, imports, order_text, run
+from typer.testing import CliRunner
+
+from sellable.cli import sandbox as commands
+from sellable.sandbox.clock import Clock
+from sellable.sandbox.orderflow import build
+from sellable.sandbox.orderflow.app import OrderFlow
+from sellable.sandbox.orderflow.pushes import KINDS
+from sellable.sandbox.orderflow.switches import Switches
 
 IMPORT = "remoteorder/imports/importitems.xml"
 INVENTORY = "remotewarehouse/inventory.xml"
@@ -192,6 +205,19 @@ def test_the_fault_menu_knows_the_vendors_dialects() -> None:
     run(story)
 
 
+def test_an_import_may_break_off_in_the_middle() -> None:
+    async def story(tenant: Tenant) -> None:
+        await tenant.fault("half_import", times=1)
+        items = [("order", "insert", f"CT-{n}", order_text({"CHAIR": 1})) for n in (1, 2, 3)]
+        answer = await tenant.call("POST", IMPORT, imports(*items))
+        assert ElementTree.fromstring(answer.content).findtext("body/h2") == "ERROR"
+        rows = await tenant.send(*items)
+        assert [row["externalReference"] for row in rows["importDuplicates"]] == ["CT-1", "CT-2"]
+        assert [row["externalReference"] for row in rows["importSuccesses"]] == ["CT-3"]
+
+    run(story)
+
+
 @pytest.mark.parametrize(
     ("effect", "counted"),
     [("missing_row", 1), ("duplicate_row", 3), ("sku_case", 2), ("fractional_quantity", 2), ("huge_number", 2)],
@@ -247,5 +273,63 @@ def test_a_seed_or_a_deed_that_makes_no_sense_is_refused() -> None:
         assert "unknown product" in await tenant.refused_act(adjust={"sku": "UNICORN", "delta": 1})
         assert "whole number" in await tenant.refused_act(adjust={"sku": "CHAIR", "delta": 0.5})
         assert "0 orders" in await tenant.refused_act(advance={"order": "CT-9"})
+
+    run(story)
+
+
+def test_the_page_of_the_simulators_names_every_deed_fault_and_message() -> None:
+    page = (Path(__file__).parents[2] / "docs/internals/simulators.md").read_text("utf-8")
+
+    async def story(tenant: Tenant) -> None:
+        words = (await tenant.refused_act(juggle={})).partition(": ")[2].partition(": ")[2].split(", ")
+        assert [word for word in words if f"| `{word}` |" not in page] == []
+
+    run(story)
+    effects = re.findall(r"\b[a-z]+_[a-z]+\b", (OrderFlow.__doc__ or "").replace("200", ""))
+    assert [name for name in (*KINDS, *effects) if f"`{name}`" not in page] == []
+    assert [name for name in Switches.__struct_fields__ if name not in (Switches.__doc__ or "")] == []
+
+
+def test_the_command_serves_a_shop_whose_login_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(vendor: str, seed: int, load: dict[str, Any], ready: Callable[[str], None], **where: Any) -> None:
+        build(Clock(), seed).load(load)
+        assert (vendor, seed, where, len(load["products"])) == ("orderflow", 7, {"host": "127.0.0.1", "port": 8091}, 60)
+        ready("http://127.0.0.1:8091")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "serve_one", serve)
+    done = CliRunner().invoke(commands.app, ["orderflow", "--seed", "7", "--skus", "20", "--port", "8091"])
+    assert done.exit_code == 0
+    assert "http://127.0.0.1:8091" in done.output
+    assert "user sellable, password demo-secret" in done.output
+    refused = CliRunner().invoke(commands.app, ["orderflow", "--load", "nowhere.json"])
+    assert refused.exit_code == 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_bytes_break_the_door(seed: int) -> None:
+    dice = random.Random(seed)
+    kinds = {
+        IMPORT: imports(("order", "insert", "CT-1", order_text({"CHAIR": 1}, "placed=2026-03-02 09:15:00"))),
+        "remotewarehouse/imports/importitems.xml": imports(
+            ("product", "merge", "STOOL", "type=default\nactivated=true"),
+            ("return", "insert", "R-1", "return.authorisation=A\nreturnLine.1.product=CHAIR\nreturnLine.1.quantity=1"),
+            ("stockMoveTask", "insert", "T-1", "stockMoveLine.1.product=CHAIR\nstockMoveLine.1.quantity=-1"),
+        ),
+    }
+
+    def spoil(body: bytes) -> bytes:
+        for _ in range(dice.randint(1, 4)):
+            at, to = sorted(dice.randrange(len(body) + 1) for _ in range(2))
+            piece = dice.choice(
+                [b"", bytes([dice.randrange(256)]), body[at:to], b"\n", b"&#0;", b"99999999999", b"]]>"]
+            )
+            body = body[:at] + piece + body[dice.choice([at, min(at + 1, to), to]) :]
+        return body
+
+    async def story(tenant: Tenant) -> None:
+        for path in [*kinds] * 100:
+            answer = await tenant.call("POST", path, spoil(kinds[path]))
+            assert answer.status_code in (200, 400, 413), answer.text
 
     run(story)

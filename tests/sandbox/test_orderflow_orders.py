@@ -139,6 +139,21 @@ def test_stock_is_assigned_after_the_lag() -> None:
     run(story, allocation_lag_seconds=60)
 
 
+def test_an_order_may_be_taken_before_it_is_found() -> None:
+    async def story(tenant: Tenant) -> None:
+        await tenant.order("CT-1", {"CHAIR": 1})
+        for path in ("detail", "cancel"):
+            answer = await tenant.call("POST", f"remoteorder/order/{path}.xml", externalReference="CT-1")
+            assert "No order found" in answer.text
+        assert len(await tenant.xml("GET", "remoteorder/shipment/pending.xml")) == 0
+        rows = await tenant.send(("order", "insert", "CT-1", order_text({"CHAIR": 1})))
+        assert len(rows["importDuplicates"]) == 1
+        tenant.pass_time(30)
+        assert (await tenant.states("CT-1"))[0] == "created"
+
+    run(story, order_lag_seconds=30)
+
+
 def test_available_may_lack_all_that_orders_require() -> None:
     async def story(tenant: Tenant) -> None:
         await tenant.order("CT-1", {"TABLE": 5})
@@ -454,5 +469,28 @@ def test_a_pause_stops_everybody() -> None:
         await tenant.act(warehouse={"paused": False, "despatch_seconds": 10})
         tenant.pass_time(DONE)
         assert (await tenant.states("CT-1"))[1][1] == "despatched"
+
+    run(story)
+
+
+def test_a_short_pick_may_leave_nothing_to_send() -> None:
+    async def story(tenant: Tenant) -> None:
+        await tenant.act(receivers={"order": "http://receiver.test"})
+        await tenant.order("CT-1", {"TABLE": 2})
+        await tenant.act(short_pick={"order": "CT-1", "sku": "TABLE", "found": 0})
+        await tenant.act(advance={"order": "CT-1", "to": "packed"})
+        assert await tenant.states("CT-1") == ["cancelled", ("CT-1", "cancelled", {"TABLE": (2, "cancelled")})]
+        await tenant.deliver()
+        assert [event.get("eventType") for event in tenant.got("event")] == ["order_cancelled"]
+        assert await tenant.despatched() == []
+
+    run(story, short_pick="cancel")
+
+
+@pytest.mark.parametrize("placed", ["2026-03-02 09:15:00", "2026-03-02T09:15:00"])
+def test_dates_come_with_a_blank_or_a_t(placed: str) -> None:
+    async def story(tenant: Tenant) -> None:
+        await tenant.order("CT-1", {"CHAIR": 1}, f"placed={placed}")
+        assert (await tenant.truth())["orders"][0]["placed"] == "2026-03-02T09:15:00+00:00"
 
     run(story)

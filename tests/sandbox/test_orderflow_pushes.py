@@ -1,10 +1,15 @@
 """Messages the vendor sends: what they say, and that they come late, twice, out of order and again until answered."""
 
+import asyncio
+import re
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from orderflow_tenant import Tenant, run
+from orderflow_tenant import SEED, Tenant, run
+
+from sellable.sandbox.clock import Clock
+from sellable.sandbox.orderflow import build
 
 HOOK = "http://receiver.test/orderflow"
 
@@ -214,3 +219,33 @@ def test_only_200_will_do(status: int) -> None:
         assert len((await tenant.truth())["messages"]) == 1
 
     run(story)
+
+
+def test_a_message_travels_over_a_real_line() -> None:
+    async def story() -> tuple[str, ElementTree.Element]:
+        got: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()
+
+        async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(re.search(r"(?i)content-length: (\d+)", head)[1])
+            got.set_result((head, await reader.readexactly(length)))
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK")
+            await writer.drain()
+            writer.close()
+
+        box = build(Clock(speed=100), 1)
+        box.load(SEED)
+        async with await asyncio.start_server(receive, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            await box.vendor.start()
+            hook = {"stock_change": f"http://127.0.0.1:{port}/hook", "headers": {"x-shop": "crunchy"}}
+            await box.vendor.act({"receivers": hook})
+            await box.vendor.act({"adjust": {"sku": "CHAIR", "delta": 1}})
+            head, body = await asyncio.wait_for(got, 10)
+            await box.vendor.stop()
+        return head, ElementTree.fromstring(body)
+
+    head, root = asyncio.run(story())
+    assert head.startswith("POST /hook ")
+    assert "x-shop: crunchy" in head.lower()
+    assert (root.tag, root[0].get("newQuantity")) == ("stockChanges", "11")

@@ -15,6 +15,7 @@ from tests.suites.test_explain import PLAIN, Trade, shop_settings
 from sellable.app import status
 from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
+from sellable.config.said import Live
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.queries import Query
@@ -163,7 +164,7 @@ class Stage:
 
     def console(self) -> Console:
         """What the pages are handed."""
-        return console_of(self.settings, self.store, self.clock, self.guard, self.overview)
+        return console_of(Live(self.settings), self.store, self.clock, self.guard, self.overview)
 
     def face(self) -> Face:
         """The web face around it."""

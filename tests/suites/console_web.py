@@ -14,6 +14,7 @@ from tests.e2e.world import settings_of
 from tests.suites.orders_life import CHAIR, SET, TABLE, Life, query
 
 from sellable.app.console import console_of
+from sellable.config.said import Live
 from sellable.config.settings import Settings
 from sellable.desk import cases
 from sellable.desk.owners import Owners
@@ -54,7 +55,7 @@ class Web:
     def __init__(self, store: Store, role: Role = "approver", **changes: Any) -> None:
         self.store = store
         self.settings: Settings = settings_of(datetime.now(UTC) - timedelta(hours=1), **changes)
-        self.console = console_of(self.settings, store, Clock(), As(role), nothing)
+        self.console = console_of(Live(self.settings), store, Clock(), As(role), nothing)
 
     def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         return asyncio.run(self.asked(method, path, **more))

@@ -205,7 +205,7 @@ class Life:
         self.settings = settings_of(start, **{"cin7_core": quick, **changes})
         desk = CaseDesk(self.settings)
         self.context = Context(
-            settings=self.settings, layout=layout_of(self.settings), ids=Ids(self.clock), translate=_no_bytes,
+            current=lambda: self.settings, layout=layout_of(self.settings), ids=Ids(self.clock), translate=_no_bytes,
             open_case=desk.open_case, clear_cases=desk.clear_cases,
         )  # fmt: skip
         office: Any = self.office

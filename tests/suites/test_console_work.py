@@ -14,11 +14,11 @@ from tests.suites.orders_life import CHAIR, SET, TABLE, Life, play, query, shipm
 from sellable.app.layout import layout_of
 from sellable.app.service import notice_layout
 from sellable.desk import cases
-from sellable.runtime import audit
+from sellable.runtime import audit, said
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
-from sellable.stock import buffers, numbers
-from sellable.stock.buffers import NotTheLast, Which
+from sellable.stock import numbers
+from sellable.stock.buffers import Which
 from sellable.web.console import exceptions, orders
 from sellable.web.console.pages import PAGES
 
@@ -373,11 +373,11 @@ def test_many_of_nothing_is_refused_both_times(store: Store, fields: dict[str, s
 def test_who_may_not_is_refused_and_offered_nothing(store: Store) -> None:
     ref = open_(store, "drift", "sku:A")
     viewer, operator = Web(store, "viewer"), Web(store, "operator")
-    for path in (f"/exceptions/{ref}", "/exceptions/many", "/settings/buffer", "/settings/buffer/undo"):
+    for path in (f"/exceptions/{ref}", "/exceptions/many", "/settings/buffers", "/settings/undo"):
         assert viewer.post(path, {"act": "acknowledge"}).status_code == 403, path
     assert operator.post("/exceptions/many", {"act": "replay", "ref": ref}).status_code == 403
     assert operator.ask("GET", f"/exceptions/many?act=replay&ref={ref}").status_code == 403
-    assert viewer.ask("GET", "/settings/buffer?sku=A&units=1").status_code == 403
+    assert viewer.ask("GET", "/settings/buffers?sku=A&units=1").status_code == 403
     assert operator.post(f"/exceptions/{ref}", {"act": "acknowledge"}, token="other").status_code == 403
     assert case_of(store, ref).state == "open"
     for path in (f"/exceptions/{ref}", "/settings"):
@@ -441,27 +441,27 @@ def test_a_buffer_is_looked_at_set_and_undone(shop: Store) -> None:
     web = Web(shop, "operator")
     before = shown(shop, web)
     assert before[(CHAIR, "web-eu")] == 10
-    look = web.get(f"/settings/buffer?sku={CHAIR}&location=&channel=web-eu&units=4")
+    look = web.get(f"/settings/buffers?sku={CHAIR}&location=&channel=web-eu&units=4")
     assert "Hold 4 units back" in look
     assert "<strong>1 of 2 numbers</strong>" not in look, "a kit made of it is concerned, its channel buffer is not"
     assert '<td class="n">10</td><td class="n">6' in look
     assert (shown(shop, web), marked(shop)) == (before, []), "looking changes nothing"
     fields = {"sku": CHAIR, "location": "", "channel": "web-eu", "units": "4"}
-    assert web.done("/settings/buffer", fields)["done"] == "set"
-    assert web.done("/settings/buffer", fields) == {"done": "same", "n": "2"}
+    assert web.done("/settings/buffers", fields)["done"] == "set"
+    assert web.done("/settings/buffers", fields) == {"done": "same"}
     assert shown(shop, web) == before | {(CHAIR, "web-eu"): 6}
     assert marked(shop) == [CHAIR, SET]
     html = web.get("/settings")
-    assert "1 buffer set here" in html
+    assert "1 said here" in html
     assert "maria" in html
-    assert web.done("/settings/buffer/undo", {"change": "1"}) == {"done": "undone"}
+    assert web.done("/settings/undo", {"change": "1"}) == {"done": "undone"}
     assert shown(shop, web) == before
     assert marked(shop) == [CHAIR, SET]
-    assert web.done("/settings/buffer/undo", {"change": "1"}) == {"done": "later"}
-    assert web.done("/settings/buffer/undo", {"change": "2"}) == {"done": "undone"}, "an undo can be undone"
+    assert web.done("/settings/undo", {"change": "1"}) == {"done": "later"}
+    assert web.done("/settings/undo", {"change": "2"}) == {"done": "undone"}, "an undo can be undone"
     assert shown(shop, web)[(CHAIR, "web-eu")] == 6
-    assert web.done("/settings/buffer/undo", {"change": "99"}) == {"done": "gone"}
-    assert web.done("/settings/buffer/undo", {"change": "x" * 50}) == {"done": "gone"}
+    assert web.done("/settings/undo", {"change": "99"}) == {"done": "gone"}
+    assert web.done("/settings/undo", {"change": "x" * 50}) == {"done": "gone"}
     assert web.acts() == [
         ("maria", "buffer.set", f"sku:{CHAIR}"), ("maria", "buffer.undo", f"sku:{CHAIR}"),
         ("maria", "buffer.undo", f"sku:{CHAIR}"),
@@ -471,30 +471,31 @@ def test_a_buffer_is_looked_at_set_and_undone(shop: Store) -> None:
 def test_a_buffer_set_here_takes_the_place_of_the_files(shop: Store) -> None:
     web = Web(shop, "approver", buffers=[{"units": 1}, {"units": 2, "sku": CHAIR}])
     assert shown(shop, web)[(CHAIR, "web-eu")] == 7
-    assert web.done("/settings/buffer", {"sku": CHAIR, "location": "", "channel": "*", "units": "5"})["done"] == "set"
+    assert web.done("/settings/buffers", {"sku": CHAIR, "location": "", "channel": "*", "units": "5"})["done"] == "set"
     assert shown(shop, web)[(CHAIR, "web-eu")] == 4, "1 of every SKU and 5 of this one"
     assert "the file says 2" in web.get("/settings")
-    assert "Take the buffer of" in web.get(f"/settings/buffer?sku={CHAIR}&channel=*&units=")
-    assert web.done("/settings/buffer", {"sku": CHAIR, "location": "", "channel": "*", "units": ""})["done"] == "set"
+    assert "back to what the file says" in web.get(f"/settings/buffers?sku={CHAIR}&channel=*&units=")
+    assert web.done("/settings/buffers", {"sku": CHAIR, "location": "", "channel": "*", "units": ""})["done"] == "set"
     assert shown(shop, web)[(CHAIR, "web-eu")] == 7
-    assert web.done("/settings/buffer", {"sku": "", "location": "", "channel": "*", "units": "3"})["done"] == "set"
+    assert web.done("/settings/buffers", {"sku": "", "location": "", "channel": "*", "units": "3"})["done"] == "set"
     assert shown(shop, web)[(TABLE, "web-uk")] == 3
-    assert web.done("/settings/buffer", {"sku": TABLE, "location": "Berlin", "channel": "*", "units": "6"})["n"] == "2"
+    berlin = {"sku": TABLE, "location": "Berlin", "channel": "*", "units": "6"}
+    assert web.done("/settings/buffers", berlin) == {"done": "set"}
     assert shown(shop, web)[(TABLE, "web-uk")] == 0
-    assert "sold out" in web.get("/settings/buffer?sku=&channel=*&units=10")
+    assert "sold out" in web.get("/settings/buffers?sku=&channel=*&units=10")
 
 
 def test_a_buffer_of_every_sku_wants_an_approver(shop: Store) -> None:
     operator = Web(shop, "operator")
-    assert "is for people with the role approver" in operator.get("/settings/buffer?sku=&channel=*&units=3", 422)
+    assert "is for people with the role approver" in operator.get("/settings/buffers?sku=&channel=*&units=3", 422)
     every = {"sku": "", "location": "", "channel": "*", "units": "3"}
-    assert operator.done("/settings/buffer", every) == {"done": "refused"}
-    assert Web(shop, "approver").done("/settings/buffer", every)["done"] == "set"
-    assert operator.done("/settings/buffer/undo", {"change": "1"}) == {"done": "refused"}
+    assert operator.done("/settings/buffers", every) == {"done": "refused"}
+    assert Web(shop, "approver").done("/settings/buffers", every)["done"] == "set"
+    assert operator.done("/settings/undo", {"change": "1"}) == {"done": "refused"}
     for units in range(1, 30):
         fields = {"sku": TABLE, "location": "", "channel": "*", "units": str(units)}
-        assert operator.done("/settings/buffer", fields)["done"] == "set"
-    assert operator.done("/settings/buffer/undo", {"change": "1"}) == {"done": "refused"}, "also one that is long ago"
+        assert operator.done("/settings/buffers", fields)["done"] == "set"
+    assert operator.done("/settings/undo", {"change": "1"}) == {"done": "refused"}, "also one that is long ago"
     assert shown(shop, operator)[(CHAIR, "web-eu")] == 7
 
 
@@ -511,20 +512,20 @@ def test_a_buffer_of_every_sku_wants_an_approver(shop: Store) -> None:
 def test_what_the_check_would_refuse_is_refused_with_its_reason(shop: Store, fields: dict[str, str], why: str) -> None:
     web = Web(shop, "approver")
     asked = {"sku": CHAIR, "location": "", "channel": "*", **fields}
-    assert why in web.get(f"/settings/buffer?{urlencode(asked)}", 422)
-    assert web.done("/settings/buffer", asked) == {"done": "refused"}
-    assert shop.read_now(buffers.by_hand) == []
+    assert why in web.get(f"/settings/buffers?{urlencode(asked)}", 422)
+    assert web.done("/settings/buffers", asked) == {"done": "refused"}
+    assert shop.read_now(said.values) == []
 
 
 def test_a_buffer_of_a_sku_nobody_sells_changes_nothing_yet(shop: Store) -> None:
-    html = Web(shop).get(f"/settings/buffer?{urlencode({'sku': ODD, 'channel': '*', 'units': '3'})}")
+    html = Web(shop).get(f"/settings/buffers?{urlencode({'sku': ODD, 'channel': '*', 'units': '3'})}")
     assert "no entry has this SKU" in html
     assert "<script>alert" not in html
 
 
 def test_a_buffer_outlives_a_restart_and_other_settings(shop: Store) -> None:
     web = Web(shop, "operator")
-    web.done("/settings/buffer", {"sku": CHAIR, "location": "", "channel": "web-uk", "units": "9"})
+    web.done("/settings/buffers", {"sku": CHAIR, "location": "", "channel": "web-uk", "units": "9"})
     layout = layout_of(Web(shop, buffers=[{"units": 1, "sku": CHAIR, "channel": "web-uk"}]).settings)
     assert shop.write_now(notice_layout, layout, datetime.now(UTC))
     other = Store(shop.url, Clock())
@@ -536,22 +537,21 @@ def test_a_buffer_outlives_a_restart_and_other_settings(shop: Store) -> None:
 
 
 def test_two_who_change_one_buffer_wait_for_each_other(shop: Store) -> None:
-    which = Which(sku=CHAIR, channel="web-eu")
+    key = Which(sku=CHAIR, channel="web-eu").key()
 
-    async def both() -> list[tuple[int | None, bool]]:
+    async def both() -> list[tuple[said.Fields | None, bool]]:
         stores = [Store(shop.url, Clock()) for _ in range(2)]
         try:
             return await asyncio.gather(
-                *(s.write(buffers.put, which, n, "maria", NOON) for n, s in enumerate(stores, 1))
+                *(s.write(said.put, key, {"units": n}, "maria", "", NOON) for n, s in enumerate(stores, 1))
             )  # fmt: skip
         finally:
             for each in stores:
                 each.close()
 
     results = asyncio.run(both())
-    assert sorted((before or 0) for before, _ in results)[0] == 0
-    assert {before for before, _ in results} in ({None, 1}, {None, 2})
-    changes = shop.read_now(buffers.changes, 10)
+    assert sorted(before["units"] if before else 0 for before, _ in results) in ([0, 1], [0, 2])
+    changes = shop.read_now(said.changes, 10)
     assert [(c.before, c.may_be_undone) for c in changes] == [(changes[1].after, True), (None, False)]
-    with pytest.raises(NotTheLast):
-        shop.write_now(buffers.undo, changes[1].id, "maria", NOON)
+    with pytest.raises(said.NotTheLast):
+        shop.write_now(said.undo, changes[1].id, "maria", NOON)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -230,7 +230,7 @@ def test_windows_of_despatches_overlap_and_long_ones_are_read_in_pieces(store: S
             break
     assert len(windows) == 3
     assert windows[0][0] == start - timedelta(minutes=30)
-    for (_, until), (since, _) in pairwise(windows):
+    for (_, until), (since, _) in itertools.pairwise(windows):
         assert until - since >= timedelta(minutes=60), "each begins well before the one before it ended"
     assert cursor is not None
     assert datetime.fromisoformat(cursor["mark"]) <= store.clock.now()

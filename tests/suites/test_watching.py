@@ -122,7 +122,7 @@ def test_what_another_seller_took_long_before_excuses_no_younger_order(store: St
         life.settings = msgspec.structs.replace(
             life.settings, orders=msgspec.structs.replace(life.settings.orders, start_at=NOW - timedelta(days=999))
         )
-        life.context = dataclasses.replace(life.context, settings=life.settings)
+        life.context = dataclasses.replace(life.context, current=lambda: life.settings)
         await life.take(old)
         life.clock = SimpleNamespace(now=lambda: real.now() - timedelta(minutes=30))  # type: ignore[assignment]
         await life.count(ARMCHAIR=0)

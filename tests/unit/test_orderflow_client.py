@@ -13,7 +13,7 @@ import httpx2
 import msgspec
 import pytest
 from test_cin7_client import Reply, Tills
-from test_orderflow_orders import DRAFT, RETURN
+from test_orderflow_documents import DRAFT, RETURN
 from tests.simulation.sites import senders_of
 
 from sellable.config import settings as config

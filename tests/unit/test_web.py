@@ -10,7 +10,7 @@ import httpx2
 import psycopg
 import pytest
 
-from sellable.config.settings import Settings
+from sellable.config.said import Live
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 from sellable.web.console.doors import Console, OpenToReaders
@@ -61,7 +61,7 @@ class House:
             webhooks={"erp": self.accept}, status=self.status, ready=self.ready, alive=lambda: self.silent,
             metrics_token=self.metrics_token,
             console=Console(
-                store=cast(Store, None), clock=Clock(), settings=cast(Settings, None), guard=OpenToReaders(),
+                store=cast(Store, None), clock=Clock(), live=cast(Live, None), guard=OpenToReaders(),
                 record=cast(Any, None), overview=self.status, explain=cast(Any, None), numbers=cast(Any, None),
                 acts=cast(Any, None), work=cast(Any, None), title="Shop",
             ),

@@ -11,6 +11,7 @@ from sellable.app import acts, answers
 from sellable.app.layout import layout_of
 from sellable.app.wiring import stale
 from sellable.app.work import work_of
+from sellable.config.said import Live
 from sellable.config.settings import Channel, Pool, Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -70,7 +71,7 @@ def covering(pools: Sequence[Pool]) -> list[str]:
 
 
 def console_of(
-    settings: Settings,
+    live: Live,
     store: Store,
     clock: Clock,
     guard: Guard,
@@ -79,19 +80,19 @@ def console_of(
     """The console of one process."""
 
     async def explain(sku: str, at: datetime | None) -> dict[str, Any]:
-        found: dict[str, Any] = await store.read(answers.explain, settings, sku, None, at, clock.now())
+        found: dict[str, Any] = await store.read(answers.explain, live(), sku, None, at, clock.now())
         return found
 
     async def computed(skus: Sequence[str]) -> Sequence[numbers.Number]:
-        return await store.read(numbers_of, settings, skus, clock.now())
+        return await store.read(numbers_of, live(), skus, clock.now())
 
     async def around() -> Standing:
-        return await store.read(standing, settings)
+        return await store.read(standing, live())
 
     return Console(
-        store=store, clock=clock, settings=settings, guard=guard, record=acts.recorder(settings, clock),
+        store=store, clock=clock, live=live, guard=guard, record=acts.recorder(live.file, clock),
         overview=overview, explain=explain,
-        numbers=computed, acts=StockActs(store, settings, clock), work=work_of(settings, clock), standing=around,
+        numbers=computed, acts=StockActs(store, live.file, clock), work=work_of(live, clock), standing=around,
     )  # fmt: skip
 
 

@@ -44,8 +44,8 @@ async def foresee(settings: Settings, store: Store, outside: Outside, limit: int
     live = full(settings)
     desk = CaseDesk(settings)
     context = Context(
-        settings=live, layout=layout_of(live), ids=Ids(store.clock), translate=outside.storefront.translate_order,
-        open_case=desk.open_case, clear_cases=desk.clear_cases,
+        current=lambda: live, layout=layout_of(live), ids=Ids(store.clock),
+        translate=outside.storefront.translate_order, open_case=desk.open_case, clear_cases=desk.clear_cases,
     )  # fmt: skip
     searching = adoption.Searching(store, outside.back_office, context)
     await outside.storefront.learn(lane=LANE)

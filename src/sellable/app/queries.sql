@@ -298,3 +298,11 @@ SELECT EXISTS (SELECT FROM order_part WHERE sale_id = ANY (%(sales)s::text[]) AN
 -- name: knows_catalogue
 -- Whether the master's products were read yet.
 SELECT EXISTS (SELECT FROM product);
+
+-- name: open_of_kind
+-- Open cases of a kind, or of every kind.
+SELECT count(*) FROM cases WHERE state <> 'resolved' AND (%(kind)s::text IS NULL OR kind = %(kind)s);
+
+-- name: low_on
+-- Numbers of a channel that are nearly gone.
+SELECT count(*) FROM desired WHERE channel = %(channel)s AND t BETWEEN 1 AND %(mark)s;

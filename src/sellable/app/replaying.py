@@ -38,7 +38,7 @@ def accept_totals(
     tx: Tx, settings: Settings, clock: Clock, actor: str, order_id: str, reason: str
 ) -> list[int]:  # fmt: skip
     """A person lets a held order's sales be posted at the back office's totals; returns the parts let go."""
-    parts = capture.accept_totals(tx, order_id, actor, reason, clock.now(), _context(settings, Ids(clock)))
+    parts = capture.accept_totals(tx, order_id, actor, reason, clock.now(), context_of(settings, Ids(clock)))
     for part in parts:
         acts.record(
             tx, settings, clock, actor, "totals.accept", f"order:{order_id}", correlation=order_id,
@@ -53,7 +53,7 @@ def inspect_return(
 ) -> bool:  # fmt: skip
     """A person says what the inspection of a returned piece found; False when it cannot become that."""
     before = tx.one(book.sql.find_piece, piece_id=piece)
-    context = _context(settings, Ids(clock))
+    context = context_of(settings, Ids(clock))
     if before is None or not returns.decide(tx, piece, fate, actor, reason, clock.now(), context):
         return False
     acts.record(
@@ -73,7 +73,7 @@ def refund_return(
     order_id, payment = found[0].order_id, "Refunded" if refunded else "NotRefunded"
     rows = tx.all(book.sql.read_pieces, order_id=order_id)
     mine = [p.piece_id for p in rows if p.payment == "" and piece in (None, p.piece_id)]
-    count = returns.paid_back(tx, order_id, mine, payment, actor, clock.now(), _context(settings, Ids(clock)))
+    count = returns.paid_back(tx, order_id, mine, payment, actor, clock.now(), context_of(settings, Ids(clock)))
     if count:
         acts.record(
             tx, settings, clock, actor, "returns.refund", f"order:{order_id}", correlation=order_id,
@@ -86,10 +86,11 @@ def _sides(totals: Mapping[str, Any]) -> dict[str, Any]:
     return {name: totals.get(name) for name in ("net", "tax", "gross")}
 
 
-def _context(settings: Settings, ids: Ids) -> Context:
+def context_of(settings: Settings, ids: Ids) -> Context:
+    """What deciding about orders of the book needs to know; nothing here comes from outside."""
     desk = CaseDesk(settings)
     return Context(
-        settings=settings,
+        current=lambda: settings,
         layout=layout_of(settings),
         ids=ids,
         translate=_untranslated,
@@ -100,7 +101,7 @@ def _context(settings: Settings, ids: Ids) -> Context:
 
 def meanings(settings: Settings, ids: Ids) -> dict[str, Meaning]:
     """Kind of case -> what trying it again means beyond what the desk parked itself."""
-    context = _context(settings, ids)
+    context = context_of(settings, ids)
 
     def again(tx: Tx, case: Case, now: datetime) -> int:
         count = 0

@@ -23,6 +23,7 @@ import msgspec
 import psycopg
 
 from sellable.app import acts, ladder, recovery, status, watching
+from sellable.app import said as said_module
 from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of
@@ -43,6 +44,7 @@ from sellable.app.wiring import (
     stale,
     take,
 )
+from sellable.config.said import Live
 from sellable.config.settings import Settings
 from sellable.connectors import cin7_core, commercetools, orderflow
 from sellable.connectors.cin7_core import webhooks as cin7_webhooks
@@ -60,7 +62,7 @@ from sellable.orders import rules, strays
 from sellable.orders.context import Context
 from sellable.runtime import calls as calls_module
 from sellable.runtime import inbox as inbox_module
-from sellable.runtime import operations, scribe, slots
+from sellable.runtime import operations, said, scribe, slots
 from sellable.runtime.audit import Audit
 from sellable.runtime.budgets import Budgets
 from sellable.runtime.calls import CallLog
@@ -71,7 +73,7 @@ from sellable.runtime.feeds import Feeds
 from sellable.runtime.http import HttpError, HttpPort, PinnedTransport
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import Arrival, Inbox, Letterbox
-from sellable.runtime.schedule import CHANCE, Chance, Loops, backoff, beat
+from sellable.runtime.schedule import CHANCE, Bell, Chance, Loops, backoff, beat
 from sellable.runtime.seal import IN_THE_OPEN
 from sellable.runtime.wanted import Fetcher
 from sellable.stock import catalogue, dirty, observe
@@ -85,6 +87,8 @@ from sellable.web.people.pages import link_to
 from sellable.web.server import Face, Refused
 
 TAKEOVER_SECONDS = 2.0
+FOLLOW_SECONDS = 10.0
+"""What is said in the console is looked for so often, also without a hint."""
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +110,7 @@ class Outside:
 class Service:
     """One process of the running product."""
 
-    settings: Settings
+    live: Live
     store: Store
     clock: Clock
     ids: Ids
@@ -127,15 +131,26 @@ class Service:
     slot: slots.Slot | None = None
     chance: Chance = CHANCE
     loops: Loops = field(init=False)
+    _said: Bell = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._said = Bell(self.clock)
+
+    @property
+    def settings(self) -> Settings:
+        """What file and console say now."""
+        return self.live()
 
     async def start(self) -> None:
         """Starts every loop; open operations of a former life are resolved first by whoever claims them."""
         await self.store.write(slots.disown, self.owner)
         await self.reseal([IN_THE_OPEN])
+        await self.follow_said()
         await self.store.write(ladder.notice, self.settings, self.desk, self.clock.now())
         await self.store.write(notice_layout, self.context.layout, self.clock.now())
         await self.store.write(catalogue.spell, rules.at_master(self.settings), self.clock.now())
         await self.syncer.listen()
+        await self.store.listen(said.CHANNEL, self._said.ring)
         loops = self.loops = Loops(self.clock, chance=self.chance)
         for number in range(2):
             loops.add(f"inbox {number}", self.inbox.run)
@@ -146,6 +161,7 @@ class Service:
         loops.add("feeds", self.feeds.run)
         for number, fetcher in enumerate(self.fetchers):
             loops.add(f"fetch {number}", fetcher.run)
+        loops.add("said", self._follow)
         loops.add("plan", self.syncer.plan)
         for number in range(4):
             loops.add(f"write lowers {number}", self.syncer.write_lowers)
@@ -165,7 +181,7 @@ class Service:
         loops.every("first passes", 5.0, partial(self._watch, ladder.judge, self.settings))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
-        loops.every("ages", 60.0, partial(self.store.write, self.desk.watch_ages, self.settings, self.clock))
+        loops.every("ages", 60.0, self.watch_ages)
         loops.every("keys", 60.0, self.keep_sealed)
         loops.every("housekeeping", 600.0, partial(self.store.write, housekeeping, self.settings, self.clock))
         loops.every("audit", max(1.0, often), self.write_up)
@@ -189,6 +205,24 @@ class Service:
     async def _watch(self, look: Callable[..., None], *more: Any) -> None:
         """One look for a trouble that nobody reports."""
         await self.store.write(look, self.desk, *more, self.clock.now())
+
+    async def watch_ages(self) -> None:
+        """One look for what waits too long."""
+        await self.store.write(self.desk.watch_ages, self.settings, self.clock)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        """Take over what is said in the console, whichever process it is said at."""
+        while not stop.is_set():
+            await self._said.wait(FOLLOW_SECONDS, stop)
+            await self.follow_said()
+            beat()
+
+    async def follow_said(self) -> None:
+        """What file and console say together counts from here on in this process."""
+        settings, _ = await self.store.read(said_module.together_now, self.live.file)
+        if self.live.take(settings):
+            self.desk.owners.become(settings.owners)
+            self.syncer.shape(layout_of(settings))
 
     async def write_up(self) -> None:
         """Bring the audit and the log of calls up to date."""
@@ -238,7 +272,7 @@ class Service:
             ready=self.ready,
             alive=self.silent,
             console=console_of(
-                self.settings, self.store, self.clock, PeopleGuard(self.store, self.clock, self.settings), self.overview
+                self.live, self.store, self.clock, PeopleGuard(self.store, self.clock, self.settings), self.overview
             ),
         )  # fmt: skip
 
@@ -358,12 +392,13 @@ def assemble(
     slot = None if owner else slots.Slot(store.url)
     owner = owner or (slot.take() if slot else "")
     ids = Ids(clock, entropy)
+    live = Live(settings)
     layout = layout_of(settings)
     desk = CaseDesk(settings)
     outside = outside_of(settings, store, clock, ids, client, owner)
     budgets, shop_port, cin7 = outside.budgets, outside.storefront, outside.back_office
     context = Context(
-        settings=settings, layout=layout, ids=ids, translate=once_known(shop_port.translate_order),
+        current=live, layout=layout, ids=ids, translate=once_known(shop_port.translate_order),
         open_case=desk.open_case, clear_cases=desk.clear_cases,
     )  # fmt: skip
     shop = Shop(
@@ -372,11 +407,11 @@ def assemble(
         translate_message=once_known(shop_port.translate_message),
         channels=frozenset(layout.channels),
     )
-    master = master_of(settings, CIN7, desk.open_case)
+    master = master_of(live, CIN7, desk.open_case)
     house: House | None = None
     if outside.warehouse is not None and settings.orderflow is not None:
         house = House(
-            port=outside.warehouse, master=master_of(settings, FLOW, desk.open_case), settings=settings.orderflow
+            port=outside.warehouse, master=master_of(live, FLOW, desk.open_case), settings=settings.orderflow
         )  # fmt: skip
     provers = [masters.Prover(store, clock, each) for each in ([master, house.master] if house else [master])]
     judge = Judge(store, shop_port, shop, shop_port.translate_order, inbox_module.put)
@@ -384,7 +419,7 @@ def assemble(
         store, clock, ids, budgets, shop_port, layout, shop, judge,
         owner=owner,
         on_refused=desk.write_refused,
-        stale_masters=partial(stale, settings),
+        stale_masters=lambda tx, now: stale(live(), tx, now),
         on_stale=partial(notice_stale, layout),
         frozen=desk.frozen,
         stopped=desk.raises_stopped,
@@ -406,7 +441,7 @@ def assemble(
         redaction_key=settings.service.redaction_key.encode(),
     )  # fmt: skip
     return Service(
-        settings=settings, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=boxed(),
+        live=live, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=boxed(),
         readings=boxed(only=True), letterbox=Letterbox(store, clock), provers=provers, dispatcher=dispatcher,
         feeds=feeds,
         fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, house, settings, owner, chance),

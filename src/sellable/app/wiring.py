@@ -17,6 +17,7 @@ import httpx2
 from sellable.app.desk import CaseDesk
 from sellable.app.duties import ATTEMPTS_MAX, Carry, carried, looked
 from sellable.app.layout import age_limits, masters_of
+from sellable.config.said import Live
 from sellable.config.secrets import key_of
 from sellable.config.settings import OrderFlow as OrderFlowSettings
 from sellable.config.settings import Settings
@@ -130,14 +131,15 @@ READINGS = ("stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.p
 """What a master's numbers come in, taken in one after the other: nobody who brings an order may stand behind them."""
 
 
-def master_of(settings: Settings, name: str, open_case: OpenCase) -> masters.Master:
+def master_of(live: Live, name: str, open_case: OpenCase) -> masters.Master:
     """A master as the settings have it."""
+    settings = live()
     return masters.Master(
         name=name,
         remotes=masters_of(settings).get(name, {}),
         elsewhere=tuple(place.name for place in settings.locations if place.master != name),
         open_case=open_case,
-        low_mark=max((channel.low_mark for channel in settings.channels), default=0),
+        low_mark=lambda: max((channel.low_mark for channel in live().channels), default=0),
     )
 
 

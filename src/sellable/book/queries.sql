@@ -289,6 +289,10 @@ SELECT stage, count(*) AS n, min(stage_since) AS oldest FROM orders GROUP BY sta
 SELECT order_id, number, stage, stage_since, placed_at, total, currency, digits, hold_cause FROM orders
 WHERE (%(stage)s::text IS NULL OR stage = %(stage)s) ORDER BY placed_at DESC, order_id LIMIT %(limit)s;
 
+-- name: held_orders
+-- Orders that are held, oldest first.
+SELECT * FROM orders WHERE stage = 'held' ORDER BY placed_at, order_id LIMIT %(limit)s;
+
 -- name: waiting_too_long
 -- Orders that wait or are held past their age.
 SELECT order_id, number, stage, stage_since, hold_cause FROM orders

@@ -17,9 +17,11 @@ from sellable.cli import (
     doctor,
     explain,
     init,
+    openapi,
     orders,
     people,
     replay,
+    report,
     returns,
     run,
     sandbox,
@@ -49,6 +51,8 @@ app.command("restore")(backup.restore)
 app.command("status")(run.status)
 app.command("doctor")(doctor.examine)
 app.command("explain")(explain.explain)
+app.command("openapi")(openapi.openapi)
+app.command("report")(report.report)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)
 app.add_typer(config.app, name="config")

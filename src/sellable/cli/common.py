@@ -6,15 +6,17 @@ import getpass
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import psycopg
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from sellable.app.said import together_now
 from sellable.config.load import load
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
@@ -42,17 +44,26 @@ err = Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 @contextmanager
 def opened(config: Path) -> Iterator[tuple[Settings, Store, Clock]]:
-    """Settings, a store on the configured database (the embedded one is started if nobody runs it), and the clock."""
-    settings = load(config)
+    """Settings as file and console say them, a store on the configured database (the embedded one is started if nobody
+    runs it), and the clock.
+    """
+    file = load(config)
     clock = Clock.from_environment()
     # A command says what went wrong in one line of its own; what was tried before is not news.
     logging.getLogger("sellable").setLevel(logging.ERROR)
-    with database(settings, config) as url:
+    with database(file, config) as url:
         store = Store(url, clock, threads=2)
         try:
-            yield settings, store, clock
+            yield _together(store, file), store, clock
         finally:
             store.close()
+
+
+def _together(store: Store, file: Settings) -> Settings:
+    # Before the first start nothing can have been said in the console.
+    with suppress(psycopg.errors.UndefinedTable):
+        return store.read_now(together_now, file)[0]
+    return file
 
 
 @contextmanager

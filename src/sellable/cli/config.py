@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -10,8 +11,9 @@ from rich.table import Table
 from sellable.app.check import checked, predicted
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, opened, out
 from sellable.config import reference, sources
+from sellable.config.load import load
 from sellable.config.secrets import new_key
-from sellable.stock import buffers
+from sellable.runtime import said
 
 app = typer.Typer(help="The settings file.", no_args_is_help=True)
 
@@ -39,7 +41,7 @@ def check(
             over = "over budget" if r["over"] else ""
             table.add_row(r["flow"], r["budget"], f"{r['calls_per_hour']:,.0f}", share, over)
         out.print(table)
-        out.print("buffers set in the console come on top: `sellable config show` names them")
+        out.print("what is set in the console counts beside it: `sellable config show` names both")
     return None
 
 
@@ -49,9 +51,11 @@ def show(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
 
     What was set in the console is in the database, which is asked. Exit codes: 0 shown.
     """
-    with opened(config) as (settings, store, _clock):
-        by_hand = store.read_now(buffers.by_hand)
+    settings = load(config)
+    with opened(config) as (_, store, _clock):
+        hands = store.read_now(said.values)
     found = list(sources.values(settings))
+    over = {f"{h.key[0]}.{field}": (value, h) for h in hands if len(h.key) == 1 for field, value in h.value.items()}
     sections = [
         (f"{name}[{n}]", dict(zip(columns, row, strict=True)))
         for name, columns, rows in sources.lists(settings)
@@ -59,24 +63,41 @@ def show(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     ]
     if json:
         return emit({
-            "settings": {v.key: {"value": v.value, "source": v.source} for v in found},
+            "settings": {v.key: _said(v, over) for v in found},
             "lists": dict(sections),
-            "console": [{**b.which.key(), "units": b.units, "by": b.actor, "at": b.at.isoformat()} for b in by_hand],
+            "console": [
+                {"key": h.key, "value": h.value, "by": h.actor, "at": h.at.isoformat(), "why": h.why} for h in hands
+            ],
         })  # fmt: skip
     table = Table("setting", "value", "from", box=None)
     for v in found:
-        table.add_row(v.key, "" if v.value is None else str(v.value), v.source)
+        if v.key in over:
+            value, hand = over[v.key]
+            table.add_row(v.key, f"{value} (the file says {v.value})", _by(hand))
+        else:
+            table.add_row(v.key, "" if v.value is None else str(v.value), v.source)
     for key, row in sections:
         table.add_row(
             key, ", ".join(f"{name} {value}" for name, value in row.items() if value not in (None, "")), "file"
         )
-    for b in by_hand:
-        where = b.which.key()
-        sku, place = where["sku"] or "every SKU", where["location"] or "whole pool"
-        said = f"{b.units} of {sku}, {place}, channel {where['channel']}"
-        table.add_row("buffer", said, f"console: {b.actor}, {b.at:%Y-%m-%d %H:%M}")
+    for hand in hands:
+        if len(hand.key) > 1:
+            said_here = ", ".join(f"{name} {value}" for name, value in hand.value.items() if value != "")
+            table.add_row(f"{hand.key[0]}[{', '.join(hand.key[1:])}]", said_here, _by(hand))
     out.print(table)
     return None
+
+
+def _by(hand: said.Said) -> str:
+    return f"console: {hand.actor}, {hand.at:%Y-%m-%d %H:%M}"
+
+
+def _said(value: sources.Value, over: Mapping[str, tuple[Any, said.Said]]) -> dict[str, Any]:
+    """A setting as it counts, with who says it; where the console does, with what the file says."""
+    if value.key not in over:
+        return {"value": value.value, "source": value.source}
+    counts, hand = over[value.key]
+    return {"value": counts, "source": f"console: {hand.actor}", "file": value.value}
 
 
 @app.command()

@@ -40,7 +40,7 @@ def examine(
         words = f"Make and delete orders of {experiment} at {settings.commercetools.project}?"
         if json or not typer.confirm(words, default=False):
             raise fail("no consent, so nothing was written; say --yes", 2)
-    with opened(config) as (_, store, _clock):
+    with opened(config) as (settings, store, _clock):
         migrate(store)
         found = asyncio.run(_examine(settings, store, experiment, quiet=json))
     counts = {word: sum(check.result == word for check in found) for word in STYLES}

@@ -450,6 +450,9 @@ class Console(_Settings, frozen=True, kw_only=True):
     session_idle_minutes: Annotated[float, _says("After so long without a page opened, one must sign in again.")] = 60.0
     session_hours: Annotated[float, _says("After so long one must sign in again in any case.")] = 12.0
     link_hours: Annotated[float, _says("How long a one-time link can be used.")] = 24.0
+    api_calls_per_second: Annotated[
+        int, _says("Calls of the API that each token or person may make, of each process; so many also at once.")
+    ] = 100
 
 
 class Owner(_Settings, frozen=True, kw_only=True):

@@ -350,7 +350,7 @@ _TABLE = (
         8,
         "Unknown shipping method",
         "The order's shipping method has no carrier in the settings.",
-        "Add it to [carriers] with the exact name of the back office, then replay.",
+        "Add it under Settings or to [carriers], with the exact name of the back office, then replay.",
     ),
     # Finance: the books would differ.
     _kind(
@@ -378,7 +378,7 @@ _TABLE = (
         4,
         "Tax without a rule",
         "An order carries a tax that maps to no rule, or to several; the order is held.",
-        "Add or correct the [[taxes]] section for this rate, name and country, then replay.",
+        "Add or correct this rate, name and country under Settings or in [[taxes]], then replay.",
     ),
     _kind(
         "currency_unmapped",
@@ -387,7 +387,7 @@ _TABLE = (
         4,
         "No customer for a currency",
         "No back office customer is set for the order's currency and store; the order is held.",
-        "Add a [[customers]] section whose customer's card has this currency, then replay.",
+        "Add a customer whose card has this currency, under Settings or in [[customers]], then replay.",
     ),
     _kind(
         "currency_rate_missing",
@@ -396,7 +396,7 @@ _TABLE = (
         4,
         "No exchange rate",
         "The order's currency is not the company's own and has no exchange rate in the settings; the order is held.",
-        "Add a [[rates]] section for the currency named under actual, restart, then replay.",
+        "Add the currency named under actual under Settings, or in [[rates]] and restart, then replay.",
     ),
     # Storefront: a number cannot be shown.
     _kind(
@@ -434,7 +434,8 @@ _TABLE = (
         4,
         "Unknown SKU",
         "An order or a stock number names a SKU that the master of the catalogue does not have.",
-        "Create the SKU at the back office, correct it at the storefront or name the pair in [[skus]], then replay.",
+        "Create it at the back office, correct it at the storefront or name the pair under Settings or in [[skus]], "
+        "then replay.",
     ),
     _kind(
         "sku_ambiguous",
@@ -443,7 +444,7 @@ _TABLE = (
         4,
         "SKUs differ only in spelling",
         "A SKU is not known exactly, but others differ from it only in case or blanks.",
-        "Make both systems spell it alike, or name the pair in [[skus]], then replay; nothing is guessed.",
+        "Make both spell it alike, or name the pair under Settings or in [[skus]], then replay; nothing is guessed.",
     ),
     _kind(
         "bundle_recipe_invalid",

@@ -34,6 +34,11 @@ class Owners:
             raise OwnerMissing(missing)
         return cls({kind: owner for kind, owner in by_kind.items() if owner is not None}, owners)
 
+    def become(self, owners: Sequence[Owner]) -> None:
+        """From here on these are the owners, for everybody who holds this. Raises OwnerMissing."""
+        fresh = Owners.from_settings(owners, self._by_kind)
+        self._by_kind, self._everybody = fresh._by_kind, fresh._everybody
+
     def of(self, kind: str) -> str:
         """Name of the kind's owner. Raises KeyError for a kind that is not in the table."""
         return self._by_kind[kind].owner

@@ -64,12 +64,18 @@ def offices_of(settings: Settings) -> dict[str, Office]:
 class Context:
     """Settings and functions of other rooms, handed in by the assembly."""
 
-    settings: Settings
+    current: Callable[[], Settings]
+    """What file and console say now: no order is decided by what was said before."""
     layout: Layout
     ids: Ids
     translate: Callable[[bytes], Order]
     open_case: OpenCase
     clear_cases: Callable[[Tx, Sequence[str], str, datetime], None]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that count now."""
+        return self.current()
 
     def owe(
         self,

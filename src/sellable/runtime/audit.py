@@ -37,6 +37,8 @@ ALLOWED = frozenset(
         *("amount", "budget", "centamount", "country", "currency", "currencycode", "tax_rule", "total"),
         *("delivery_key", "line_id", "order_id", "order_state", "ordernumber", "part", "parts", "sale_id"),
         *("gross", "net", "sale_number", "sends", "shipment_id", "shipment_state", "tax"),
+        *("carrier", "held_age_limit_hours", "low_mark", "master", "max_age_minutes", "rate", "rule", "section"),
+        *("storefront",),
     }
 )
 """Fields whose values may be read in clear; names are compared in lower case."""

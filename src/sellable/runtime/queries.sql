@@ -531,3 +531,34 @@ UPDATE wanted SET owner = NULL, lease_until = NULL, due_at = least(due_at, %(now
 -- What was read before a restore and not taken in is read again instead: it shows numbers of another time.
 UPDATE inbox SET state = 'done', settled_at = %(now)s, cause = 'restored: read anew'
 WHERE state = 'new' AND kind = ANY (%(kinds)s::text[]);
+
+-- name: said_values
+-- What is said in the console.
+SELECT key, value, actor, at, why FROM said ORDER BY key;
+
+-- name: lock_said
+-- One change at a time: who looks before changing must not be overtaken.
+LOCK TABLE said IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: said_now
+-- What is said under one key.
+SELECT value FROM said WHERE key = %(key)s::text[];
+
+-- name: put_said
+-- Says it.
+INSERT INTO said (key, value, actor, at, why) VALUES (%(key)s::text[], %(value)s::jsonb, %(actor)s, %(at)s, %(why)s)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, actor = excluded.actor, at = excluded.at, why = excluded.why;
+
+-- name: drop_said
+-- From now on the settings file says it again.
+DELETE FROM said WHERE key = %(key)s::text[];
+
+-- name: note_said
+-- A change of what is said.
+INSERT INTO said_change (at, actor, key, before, after, why, undoes)
+VALUES (%(at)s, %(actor)s, %(key)s::text[], %(before)s::jsonb, %(after)s::jsonb, %(why)s, %(undoes)s);
+
+-- name: said_changes
+-- The newest changes, or one; only the newest of its key can be undone, and only once.
+SELECT c.*, NOT EXISTS (SELECT FROM said_change n WHERE n.key = c.key AND n.id > c.id) AS newest
+FROM said_change c WHERE %(id)s::bigint IS NULL OR c.id = %(id)s::bigint ORDER BY c.id DESC LIMIT %(limit)s::int;

@@ -218,7 +218,7 @@ def _tie_one(order: Row, sales: list[Row], rules: Rules, found: Tie) -> None:
     wanted = _units((cards[line["line"]], line["quantity"]) for line in order["lines"])
     given = _units((line["sku"], line["quantity"]) for sale in sales for line in sale["lines"])
     parts = Counter(sale["external_id"] for sale in sales)
-    gone = _units((cards[line["line"]], line.get("in_state", {}).get(CANCELLED, 0)) for line in order["lines"])
+    gone = +_units((cards[line["line"]], line.get("in_state", {}).get(CANCELLED, 0)) for line in order["lines"])
     if max(parts.values(), default=0) > 1 or given - wanted:
         found.doubled.append(identity)
     elif wanted - gone - given:

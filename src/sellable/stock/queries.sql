@@ -696,8 +696,8 @@ SELECT json_build_array(
     (SELECT coalesce(json_agg(json_build_array(sku, json_build_array(id, pool, units, reason)) ORDER BY sku, id), '[]') FROM hold
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND ended_at IS NULL
             AND (expires_at IS NULL OR expires_at > %(now)s)),
-    (SELECT coalesce(json_agg(json_build_array(units, sku, location, nullif(channel, '*')) ORDER BY sku, location, channel),
-        '[]') FROM buffer_set WHERE sku = '' OR sku = ANY ((SELECT list FROM names)::text[]))
+    (SELECT coalesce(json_agg(json_build_array((value ->> 'units')::int, key[2], key[3], nullif(key[4], '*')) ORDER BY key),
+        '[]') FROM said WHERE key[1] = 'buffers' AND (key[2] = '' OR key[2] = ANY ((SELECT list FROM names)::text[])))
 )::text;
 
 -- name: recipes_of
@@ -818,39 +818,6 @@ SELECT min(applied_at) AS born, (SELECT at FROM remembered WHERE name = 'restore
 UPDATE demand SET location = %(after)s WHERE order_id = %(order_id)s AND location = %(before)s
     AND line_id <> ALL (%(without)s::text[]) AND NOT settled
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
-
--- name: buffer_sets
--- Buffers set by hand.
-SELECT sku, location, channel, units, actor, at FROM buffer_set ORDER BY sku, location, channel;
-
--- name: lock_buffers
--- One change of buffers at a time: who looks before changing must not be overtaken.
-LOCK TABLE buffer_set IN SHARE ROW EXCLUSIVE MODE;
-
--- name: buffer_now
--- Units of one buffer set by hand.
-SELECT units FROM buffer_set WHERE (sku, location, channel) = (%(sku)s, %(location)s, %(channel)s);
-
--- name: put_buffer
--- Sets a buffer by hand.
-INSERT INTO buffer_set (sku, location, channel, units, actor, at)
-VALUES (%(sku)s, %(location)s, %(channel)s, %(units)s, %(actor)s, %(at)s)
-ON CONFLICT (sku, location, channel) DO UPDATE SET units = excluded.units, actor = excluded.actor, at = excluded.at;
-
--- name: drop_buffer
--- From now on the settings file says it again.
-DELETE FROM buffer_set WHERE (sku, location, channel) = (%(sku)s, %(location)s, %(channel)s);
-
--- name: note_buffer_change
--- A change of a buffer.
-INSERT INTO buffer_change (at, actor, sku, location, channel, before, after, undoes)
-VALUES (%(at)s, %(actor)s, %(sku)s, %(location)s, %(channel)s, %(before)s, %(after)s, %(undoes)s) RETURNING id;
-
--- name: buffer_changes
--- The newest changes of buffers, or one; only the newest of its buffer can be undone, and only once.
-SELECT c.*, NOT EXISTS (SELECT FROM buffer_change n
-    WHERE (n.sku, n.location, n.channel) = (c.sku, c.location, c.channel) AND n.id > c.id) AS newest
-FROM buffer_change c WHERE %(id)s::bigint IS NULL OR c.id = %(id)s::bigint ORDER BY c.id DESC LIMIT %(limit)s::int;
 
 -- name: buffered_skus
 -- SKUs of entries that a buffer of a component, a mapped SKU, or ('') of everything concerns.

@@ -77,6 +77,10 @@ class Syncer:
         self._dirty = Bell(clock)
         self._work = Bell(clock)
 
+    def shape(self, layout: Layout) -> None:
+        """Plan by this from here on; only marks may differ, never who sells from where or in which mode."""
+        self._layout = layout
+
     async def listen(self) -> None:
         """Lets the database's hints wake the loops."""
         await self._store.listen(dirty.CHANNEL, self._dirty.ring)

@@ -58,7 +58,7 @@ class Master:
     remotes: Mapping[str, str]
     elsewhere: tuple[str, ...] = ()
     open_case: OpenCase
-    low_mark: int = 3
+    low_mark: Callable[[], int] = lambda: 3
     last_report: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -468,7 +468,7 @@ def _ask_for_risers(tx: Tx, sweep: str, master: Master, now: datetime) -> None:
     if room <= 0:
         return
     oldest = min(room, RISERS_OLDEST)
-    found = observe.risers(tx, sweep, low_mark=master.low_mark, most=room - oldest, oldest=oldest)
+    found = observe.risers(tx, sweep, low_mark=master.low_mark(), most=room - oldest, oldest=oldest)
     for scarce, priority in ((True, ROUTINE), (False, SPARE)):
         want(tx, master.name, "sku", [sku for sku, short in found if short is scarce], priority, now)
 

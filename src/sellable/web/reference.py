@@ -10,6 +10,9 @@ from typing import Any, cast
 
 from starlette.routing import Mount, Route
 
+from sellable.web.api.endpoints import ENDPOINTS
+from sellable.web.api.openapi import SCOPES
+from sellable.web.api.routes import DESCRIPTION
 from sellable.web.console import pages
 from sellable.web.server import Face, application
 
@@ -35,10 +38,24 @@ operator, approver, admin. A dash is open to everybody who reaches the address.
 """
 
 
+API = """
+## The API
+
+For programs, with a token of at least this scope; [how to call it](api.md).
+
+| path | method | scope | answers |
+|---|---|---|---|
+"""
+
+
 def page() -> str:
     """The whole page as Markdown."""
     shown = [f"| `{p.path}` | {', '.join(p.methods)} | {p.role or '–'} | {_said(p.answer)} |\n" for p in pages.PAGES]
-    return HEAD + "".join(_programs()) + CONSOLE + "".join(sorted(set(shown)))
+    api = [
+        f"| `{e.path.replace(':path', '')}` | {e.method} | {SCOPES[e.role]} | {_said(e.answer)} |\n"
+        for e in (*ENDPOINTS, DESCRIPTION)
+    ]
+    return HEAD + "".join(_programs()) + API + "".join(api) + CONSOLE + "".join(sorted(set(shown)))
 
 
 class _Nobody:
@@ -49,7 +66,7 @@ class _Nobody:
 
 
 def _programs() -> Iterator[str]:
-    people = {p.path for p in pages.PAGES}
+    people = {p.path for p in pages.PAGES} | {e.path for e in (*ENDPOINTS, DESCRIPTION)}
     for route in application(cast(Face, _Nobody())).routes:
         if isinstance(route, Mount):
             yield f"| `{route.path}/...` | GET, HEAD | Style, script and icons of the console. |\n"

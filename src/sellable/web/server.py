@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sellable.runtime import telemetry
+from sellable.web.api import routes as api
 from sellable.web.console import pages
 from sellable.web.console.doors import Console, Page, Visit, routes
 from sellable.web.console.render import HEADERS, failed
@@ -140,6 +141,7 @@ def application(face: Face) -> Starlette:
             Route("/metrics", metrics),
             Route("/webhooks/{source}/{token}", webhook, methods=["POST"]),
             *routes(face.console, [Page(path="/status.json", answer=status, role="viewer")], failed),
+            *api.routes_of(face.console),
             *pages.routes_of(face.console),
         ]
     )

@@ -1,4 +1,7 @@
-"""Assigning stock to order lines. Rule: oldest order first (documented default), at the shipment's own site."""
+"""Assigning stock to order lines. Rule: oldest order first (documented default), at the shipment's own site.
+
+Oldest is taken as the first that came in, not the first that was placed (UNCONFIRMED).
+"""
 
 from sellable.sandbox.orderflow.state import Order, Part, Shipment, World
 from sellable.sandbox.orderflow.stock import Level
@@ -71,13 +74,13 @@ def yield_to(world: World, level: Level, units: int) -> None:
     for order in reversed(world.orders):
         for shipment, part in list(order.open_parts()):
             if short > 0 and part.line.product is level.product and shipment.site == level.site:
-                units = min(short, part.allocated - part.picked)
-                if units > 0:
-                    give_back(world, shipment, part, units, "allocation_lost")
+                taken = min(short, part.allocated - part.picked)
+                if taken > 0:
+                    give_back(world, shipment, part, taken, "allocation_lost")
                     world.waiting.setdefault((level.product.id, level.site), {})[order.sequence] = order
-                    short -= units
+                    short -= taken
                     if shipment.state in ("released", "pickable"):
-                        shipment.state = "ready"
+                        world.enter(shipment, "ready")
 
 
 def new_shipment(world: World, order: Order, like: Shipment) -> Shipment:

@@ -18,19 +18,19 @@ from sellable.sandbox.orderflow.state import World
 from sellable.sandbox.orderflow.stock import KINDS
 from sellable.sandbox.orderflow.truth import truth
 from sellable.sandbox.orderflow.warehouse import Warehouse
-from sellable.sandbox.orderflow.wire import HTML, XML, Refused, Request, refusal, web_page
+from sellable.sandbox.orderflow.wire import HTML, XML, Dialect, Refused, Request, refusal, web_page
 from sellable.sandbox.orderflow.wire import Scope as Named
 
 Handler = Callable[[Request, User], Element]
 FORM = "application/x-www-form-urlencoded"
-REFUSALS = {"error_page": "page", "exception": "exception", "error_root": "error"}
+REFUSALS: dict[str, Dialect] = {"error_page": "page", "exception": "exception", "error_root": "error"}
 
 
 class OrderFlow:
     """One tenant's API. Vendor effects for the fault menu: error_page, exception and error_root (a refusal with status
     200 in one of three dialects), no_operation (cancel and notifications do nothing), lost_item (an import's answer
-    forgets the first of each list), and in lists missing_row, duplicate_row, fractional_quantity, huge_number,
-    sku_case, unknown_state."""
+    forgets the first of each list), half_import (the first half is done and no fate is told), and in lists missing_row,
+    duplicate_row, fractional_quantity, huge_number, sku_case, unknown_state."""
 
     def __init__(self, clock: Clock, seed: int, post: Post | None = None) -> None:
         self.world = world = World(clock, seed)
@@ -102,7 +102,7 @@ class OrderFlow:
         for effect, dialect in REFUSALS.items():
             if effect in request.faults:
                 said = request.faults[effect].body or "An unexpected error occurred"
-                return refusal(dialect, said)  # type: ignore[arg-type]
+                return refusal(dialect, said)
         try:
             return 200, write(handler(request, user)), XML
         except Refused as refused:

@@ -4,6 +4,7 @@ from typing import Any
 
 from sellable.sandbox.orderflow.inventory import spoilt
 from sellable.sandbox.orderflow.markup import Element, element, fields
+from sellable.sandbox.orderflow.orders import known
 from sellable.sandbox.orderflow.reference import Channel
 from sellable.sandbox.orderflow.state import Shipment, World
 from sellable.sandbox.orderflow.wire import Refused, Request, moment, stamp
@@ -87,6 +88,6 @@ def pending(world: World, request: Request, channel: Channel) -> Element:
             "earliestShipDate": shipment.earliest and stamp(shipment.earliest, zone),
         }
         for shipment in _of(world, channel)
-        if shipment.open
+        if shipment.open and known(world, shipment.order)
     ]
     return element("shipments", *(fields("shipment", row) for row in spoilt(world, request, rows)))

@@ -31,12 +31,17 @@ def of_organisation(world: World, request: Request, organisation: str) -> Elemen
 
 def _all(world: World, request: Request, works: dict[str, Work]) -> Element:
     items = _items(world, request.body)
+    half = "half_import" in request.faults
+    if half:
+        items = items[: (len(items) + 1) // 2]
     # All three lists are always there (UNCONFIRMED): the vendor's own client walks them without looking.
     fates = {name: element(name) for name in ("importSuccesses", "importFailures", "importDuplicates")}
     for found in items:
         fate, said = _one(world, found, works)
         fates[fate].children.append(said)
     world.settle()
+    if half:
+        raise Refused("Could not commit: connection is closed", "internal", 500)
     if "lost_item" in request.faults:
         for said in fates.values():
             del said.children[:1]

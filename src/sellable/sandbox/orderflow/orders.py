@@ -154,9 +154,14 @@ def line_state(shipment: Shipment, part: Part) -> str:
 def _find(world: World, request: Request, channel: Channel) -> Order:
     reference = request.needed("externalReference")
     found = world.by_reference.get((channel.reference, reference))
-    if found is None:
+    if found is None or not known(world, found):
         raise Refused(f"No order found with external reference '{reference}'", "not_found", 404)
     return found
+
+
+def known(world: World, order: Order) -> bool:
+    """Whether those who ask see the order yet."""
+    return order.created + world.switches.order_lag_seconds <= world.clock.time()
 
 
 def cancel(world: World, request: Request, channel: Channel) -> Element:
@@ -186,9 +191,9 @@ def cancel_order(world: World, order: Order, by: str) -> None:
         drop(world, shipment, part, part.quantity, "order_cancelled")
     for shipment in order.shipments:
         if shipment.open:
-            shipment.state = "cancelled"
+            world.enter(shipment, "cancelled")
     world.journal.add("order_cancelled", order=order.reference, channel=order.channel.reference, by=by)
-    _tell(world, order, by)
+    tell(world, order, by)
 
 
 def drop(world: World, shipment: Shipment, part: Part, quantity: int, word: str) -> None:
@@ -210,21 +215,24 @@ def cancel_line(world: World, order: Order, line: Line, quantity: int | None, by
         if some:
             drop(world, shipment, part, some, "line_cancelled")
             left -= some
-        close_if_empty(shipment)
+        close_if_empty(world, shipment)
+    if not dropped:
+        return 0
     facts = {"sku": line.product.reference, "line": line.number, "quantity": dropped, "by": by}
     world.journal.add("line_cancelled", order=order.reference, channel=order.channel.reference, **facts)
-    _tell(world, order, by)
+    tell(world, order, by)
     return dropped
 
 
-def _tell(world: World, order: Order, by: str) -> None:
+def tell(world: World, order: Order, by: str) -> None:
+    """Somebody cancelled units of it: all there were, or some."""
     world.event("order_cancelled" if order.state == "cancelled" else "order_line_cancelled", order, user=by)
 
 
-def close_if_empty(shipment: Shipment) -> None:
+def close_if_empty(world: World, shipment: Shipment) -> None:
     """A shipment without units ends."""
     if shipment.open and not any(part.quantity for part in shipment.parts):
-        shipment.state = "cancelled"
+        world.enter(shipment, "cancelled")
 
 
 def rename(world: World, order: Order) -> None:
@@ -247,6 +255,6 @@ def notice(world: World, request: Request, kind: str, reference: str, scope: str
     event = request.needed("event")
     action = request.query.get("action", "")
     world.notifications.append({"kind": kind, "reference": reference, "event": event, "action": action, "scope": scope})
-    known = event in {f"{kind}.{word}" for word in ("created", "modified", "cancelled")}
-    done = world.switches.pulls and known and "no_operation" not in request.faults
+    sensible = event in {f"{kind}.{word}" for word in ("created", "modified", "cancelled")}
+    done = world.switches.pulls and sensible and "no_operation" not in request.faults
     return message(f"Result '{'success' if done else 'no_operation'}' for {kind} '{reference}'")

@@ -30,14 +30,13 @@ BATCH = 100
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message on its way: `ends` are the results so far, status 0 for no answer."""
+    """A message on its way. `again` is set once it is sent a second time although it was answered well."""
 
     id: int
     kind: str
     url: str
     body: bytes
     attempts: int = 0
-    arrived: bool = False
     again: bool = False
 
 

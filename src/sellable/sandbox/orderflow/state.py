@@ -195,6 +195,13 @@ class World:
     def level(self, shipment: Shipment, part: Part) -> Level:
         return self.stock.level(part.line.product, shipment.site)
 
+    def enter(self, shipment: Shipment, state: str) -> None:
+        """A shipment comes to a state, or falls back to one."""
+        shipment.state = state
+        facts = {"order": shipment.order.reference, "shipment": shipment.reference}
+        self.journal.add("shipment", state=state, **facts)
+        self.event(f"shipment_{state}", shipment.order, shipment=shipment)
+
     def event(self, name: str, about: Any, **facts: Any) -> None:
         """Something a message or the staff may want to know, e.g. "order_cancelled"."""
         for listener in self.on_event:

@@ -31,8 +31,8 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     - zone: the server's time zone for every date in and out (guess: UTC).
     - dialects: how a refusal speaks, by situation, "*" for the rest: "status" (HTTP 400 and above), "page" (200 with an
-      ERROR heading), "exception", "error". Situations: bad_document, bad_request, missing_scope, not_found (which goes
-      with which is a guess).
+      ERROR heading), "exception", "error". Situations: bad_document, bad_request, missing_scope, not_found, internal
+      (which goes with which is a guess).
     - body_bytes_max: larger bodies are refused with 413; items_max: imports with more items are refused (guesses).
     - shipment_states, order_states, line_states: names shown for the simulator's own words (workflow of the tenant).
     - split: what cannot be allocated while something else can: "never" waits, "lines" moves whole lines into a later
@@ -40,6 +40,7 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     - short_pick: units not found are moved to a later shipment ("split"), dropped from the line ("cancel"), or the
       shipment goes back to ready ("wait") (guess). Their shelf is frozen until somebody counts (guess).
     - cancel_refused_from: the first shipment state that cannot be cancelled by the API (guess).
+    - order_lag_seconds: how long after its import an order is not found, though its reference is taken (guess: 0).
     - allocation_lag_seconds: how long after its import an order gets stock (guess: 0).
     - available_less: available lacks what is allocated, or what open orders require at once (guess: allocated).
     - inventory_lag_seconds: inventory.xml shows the state of so long ago (guess: 0).
@@ -74,6 +75,7 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     split: Literal["never", "lines", "units"] = "never"
     short_pick: Literal["split", "cancel", "wait"] = "split"
     cancel_refused_from: Literal["released", "pickable", "packable", "packed", "despatched"] = "packable"
+    order_lag_seconds: float = 0.0
     allocation_lag_seconds: float = 0.0
     available_less: Literal["allocated", "required"] = "allocated"
     inventory_lag_seconds: float = 0.0

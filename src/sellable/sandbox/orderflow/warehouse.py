@@ -1,5 +1,6 @@
 """The people who pick, pack and send. Rule: a shipment takes one step at a time, each a while after the one before."""
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -67,7 +68,7 @@ class Warehouse:
                 now, wait = self._world.clock.time(), self.habits.wait(shipment.state)
                 if shipment.state == "ready" and shipment.earliest is not None:
                     wait = max(wait, shipment.earliest - now)
-                self._world.agenda.after(wait, lambda it=shipment: self._turn(it))  # type: ignore[misc]
+                self._world.agenda.after(wait, partial(self._turn, shipment))
 
     def _works(self, shipment: Shipment) -> bool:
         sites = self.habits.sites
@@ -95,15 +96,9 @@ class Warehouse:
             self._pack(shipment)
         if following == "despatched":
             self._despatch(shipment)
-        self._enter(shipment, following)
-
-    def _enter(self, shipment: Shipment, state: str) -> None:
-        world, order = self._world, shipment.order
-        shipment.state = state
-        world.journal.add("shipment", order=order.reference, shipment=shipment.reference, state=state)
-        world.event(f"shipment_{state}", order, shipment=shipment)
-        if state == "despatched":
-            world.event(f"order_{order.state}", order)
+        self._world.enter(shipment, following)
+        if following == "despatched":
+            self._world.event(f"order_{shipment.order.state}", shipment.order)
 
     def _pick(self, shipment: Shipment) -> bool:
         """Take the goods off the shelves; False when the shipment does not go on (nothing found, or it has to wait)."""
@@ -116,14 +111,13 @@ class Warehouse:
             if found < part.quantity:
                 self._short(shipment, part, part.quantity - found)
             part.findable = None
-        orders.close_if_empty(shipment)
         if shipment.open and all(part.picked == part.quantity for part in shipment.parts):
             return True
         if shipment.open:
             for part in shipment.parts:
                 world.stock.hold(world.level(shipment, part), "put_back", picked=-part.picked)
                 part.picked = 0
-            shipment.state = "ready"
+            world.enter(shipment, "ready")
         return False
 
     def _found(self, part: Part) -> int:
@@ -151,7 +145,8 @@ class Warehouse:
                         shipment.parts.remove(part)
             case "cancel":
                 orders.drop(world, shipment, part, missing, "short_pick")
-                world.event("order_line_cancelled", order, user="warehouse")
+                orders.close_if_empty(world, shipment)
+                orders.tell(world, order, "warehouse")
         allocation.allocate(world, order, "reallocated")
 
     def _pack(self, shipment: Shipment) -> None:

@@ -98,7 +98,10 @@ def moment(text: str, zone: str) -> float:
     parsed = datetime.fromisoformat(text.strip())
     if parsed.tzinfo is not None:
         raise ValueError(f"'{text}' has a zone")
-    return parsed.replace(tzinfo=ZoneInfo(zone)).timestamp()
+    try:
+        return parsed.replace(tzinfo=ZoneInfo(zone)).timestamp()
+    except OverflowError as error:
+        raise ValueError(f"'{text}' is too far away") from error
 
 
 def iso(unix: float) -> str:

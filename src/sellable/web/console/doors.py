@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sellable.config.said import Live
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
@@ -111,7 +112,7 @@ class Console:
 
     store: Store
     clock: Clock
-    settings: Settings
+    live: Live
     guard: Guard
     record: Record
     overview: Callable[[], Awaitable[dict[str, Any]]]
@@ -126,6 +127,11 @@ class Console:
     """Source -> when its newest webhook was stored by this process."""
     standing: Callable[[], Awaitable[Standing]] = nothing_special
     title: str = "sellable"
+
+    @property
+    def settings(self) -> Settings:
+        """What file and console say now."""
+        return self.live()
 
 
 @dataclass(frozen=True, kw_only=True)

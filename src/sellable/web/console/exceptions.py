@@ -201,7 +201,7 @@ def _tried(tx: ReadTx, thing: str) -> Tried | None:
 async def act(visit: Visit) -> Response:
     """One act on one case."""
     ref, fields = visit.request.path_params["ref"], await sent(visit)
-    work = _ACTS.get(only(fields, "act"))
+    work = ACTS.get(only(fields, "act"))
     if work is None:
         return go(f"/exceptions/{quote(ref, safe='')}")
     try:
@@ -248,13 +248,14 @@ def _do_comment(visit: Visit, tx: Tx, ref: str, fields: Fields) -> Done:
     return "commented", 0
 
 
-_ACTS: dict[str, Callable[[Visit, Tx, str, Fields], Done]] = {
+ACTS: dict[str, Callable[[Visit, Tx, str, Fields], Done]] = {
     "assign": _do_assign,
     "acknowledge": _do_acknowledge,
     "resolve": _do_resolve,
     "replay": _do_replay,
     "comment": _do_comment,
 }
+"""Name of an act -> what does it, for the pages and the API."""
 
 
 def _assign(visit: Visit, tx: Tx, ref: str, owner: str) -> bool:

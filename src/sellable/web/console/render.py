@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -29,11 +32,13 @@ HEADERS = {
 
 MENU = [
     ("/", "Overview"), ("/stock", "Stock"), ("/orders", "Orders"), ("/exceptions", "Exceptions"),
-    ("/vendors", "Vendors"), ("/settings", "Settings"), ("/people", "People"),
+    ("/vendors", "Vendors"), ("/reports", "Reports"), ("/settings", "Settings"), ("/people", "People"),
 ]  # fmt: skip
 
 SEVERITIES = {1: ("bad", "now"), 2: ("warn", "today"), 3: ("", "this week"), 4: ("", "some day")}
 """Severity of a case -> tone and word: how soon somebody must look."""
+
+STATIC = Path(__file__).with_name("static")
 
 templates = Environment(
     loader=PackageLoader("sellable.web.console", "templates"),
@@ -42,6 +47,15 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+@cache
+def static_address(name: str) -> str:
+    """The address of a file of style, script or icons: another one as soon as its content is."""
+    file = STATIC / name
+    if not file.is_file():
+        return f"/static/{name}"
+    return f"/static/{name}?v={hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()}"
 
 
 def page(visit: Visit, template: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
@@ -136,7 +150,7 @@ def address(path: str, **query: object) -> str:
     return f"{path}?{urlencode(said)}" if said else path
 
 
-templates.globals |= {"address": address, "seconds_ago": seconds_ago}
+templates.globals |= {"address": address, "static": static_address, "seconds_ago": seconds_ago}
 templates.filters |= {
     "duration": duration, "units": units, "absolute": absolute, "ago": ago, "signed": signed,
     "sku_path": sku_path, "instant": instant, "latency": latency, "order_path": order_path, "money": money,

@@ -1,4 +1,4 @@
-"""What is configured, and where it comes from; buffers are changed here, looked at before and taken back after.
+"""What is configured, and who says it; what may be said here is looked at before and can be taken back after.
 
 One rule: a value that the check of the settings file would refuse is refused here, with the same reason.
 """
@@ -15,173 +15,180 @@ import msgspec
 from starlette.responses import Response
 
 from sellable.config import sources
+from sellable.config.said import BUFFERS, FIXED, KINDS, Kind, merged
 from sellable.config.settings import Buffer, Settings
+from sellable.desk.kinds import KINDS as CASES
+from sellable.runtime import said as said_module
 from sellable.runtime.database import ReadTx, Tx
+from sellable.runtime.said import Change, Fields, Key, NotTheLast, Said
 from sellable.stock import buffers
-from sellable.stock.buffers import ALL_CHANNELS, ByHand, NotTheLast, Which
-from sellable.stock.numbers import Number
+from sellable.stock.buffers import ALL_CHANNELS
 from sellable.web.console.doors import Page, Role, Visit
 from sellable.web.console.forms import go, only, said, sent
 from sellable.web.console.render import page
 
-SKU_MAX = 200
-UNITS_MAX = 1_000_000
-LOOKED_AT = 2000
-"""Numbers of more SKUs than that are not computed for a preview."""
-BATCH = 300
+WHY_MAX = 200
 SHOWN = 20
 HISTORY = 20
 HERE = "/settings"
 SAID = {
-    "set": ("good", "Set. {n} SKUs are looked at anew, and what differs is written within seconds."),
-    "undone": ("good", "Undone. The numbers follow within seconds."),
+    "set": ("good", "Set, for all processes. What follows from it is done within seconds."),
+    "let-go": ("good", "Set. {n} held orders go on."),
+    "undone": ("good", "Undone. What follows from it is done within seconds."),
     "same": ("", "Nothing changed: it is so already."),
-    "later": ("bad", "Not undone: that buffer was changed again since."),
+    "later": ("bad", "Not undone: it was changed again since."),
     "gone": ("bad", "Not undone: there is no such change."),
     "refused": ("bad", "Not done: look at the change first."),
+    "why": ("bad", "Not done: say why, in up to 200 characters."),
 }
+ALL_KINDS = {BUFFERS.section: BUFFERS, **KINDS}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """A buffer as it holds now: units, what the file says of the same (None: nothing), and who set it by hand."""
+class Line:
+    """A row as it counts now: what names it, its value, what the file says of it (None: nothing), who said another."""
 
-    which: Which
-    units: int
-    file: int | None
-    hand: ByHand | None
+    kind: Kind
+    key: Key
+    value: Fields
+    file: Fields | None
+    hand: Said | None
+    fits: bool = True
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """What names it, in order."""
+        return list(self.kind.row(self.key).items())
+
+    @property
+    def query(self) -> dict[str, str]:
+        """As an address says it."""
+        return dict(self.names)
 
 
 async def show(visit: Visit) -> Response:
     """Everything that is configured."""
 
-    def read(tx: ReadTx) -> tuple[list[ByHand], list[buffers.Change]]:
-        return buffers.by_hand(tx), buffers.changes(tx, HISTORY)
+    def read(tx: ReadTx) -> tuple[list[Said], list[Change], Settings, list[Key]]:
+        return said_module.values(tx), said_module.changes(tx, HISTORY), *visit.console.work.together(tx)
 
-    by_hand, history = await visit.console.store.read(read)
-    settings = visit.console.settings
-    rows = held_back(settings, by_hand)
-    groups = [
-        (name, list(values)) for name, values in groupby(sources.values(settings), lambda v: v.key.partition(".")[0])
-    ]
+    hands, history, settings, left_out = await visit.console.store.read(read)
+    file = visit.console.live.file
+    groups = [(name, list(values)) for name, values in groupby(sources.values(file), lambda v: v.key.partition(".")[0])]
     return page(
-        visit, "settings.html", headline=headline(groups, by_hand), buffers=rows, history=history, groups=groups,
-        lists=[each for each in sources.lists(settings) if each[0] != "buffers"], said=said(visit, SAID),
-        **_choices(settings), may_change=visit.person.may("operator"), may_change_all=visit.person.may("approver"),
+        visit, "settings.html", headline=headline(groups, hands), history=history, groups=groups, fixed=FIXED,
+        sections=[(kind, lines(kind, file, hands, left_out)) for kind in ALL_KINDS.values()],
+        lists=[each for each in sources.lists(file) if each[0] not in ALL_KINDS or each[0] in FIXED],
+        said=said(visit, SAID),
+        over=over(hands), kinds=ALL_KINDS, may=lambda key: visit.person.may(needed(key)),
+        may_any=visit.person.may("operator"), may_all=visit.person.may("approver"),
+        choices=choices(settings), every=ALL_CHANNELS,
     )  # fmt: skip
 
 
-def headline(groups: Sequence[tuple[str, Sequence[sources.Value]]], by_hand: Sequence[ByHand]) -> str:
+def headline(groups: Sequence[tuple[str, Sequence[sources.Value]]], hands: Sequence[Said]) -> str:
     """How much is said by whom."""
     every = [value for _, values in groups for value in values]
-    said = sum(value.source != "default" for value in every)
-    hand = f"{len(by_hand)} buffer{'s' if len(by_hand) != 1 else ''} set here" if by_hand else "no buffer set here"
-    return f"{said} of {len(every)} settings are said by file or environment, the others are defaults; {hand}"
+    by_file = sum(value.source != "default" for value in every)
+    here = f"{len(hands)} said here" if hands else "none is said here"
+    return f"{by_file} of {len(every)} settings are said by file or environment, the others are defaults; {here}"
 
 
-def held_back(settings: Settings, by_hand: Sequence[ByHand]) -> list[Held]:
-    """All buffers that hold, those of the file and those set by hand over them."""
-    file = from_file(settings)
-    hands = {each.which: each for each in by_hand}
+def lines(kind: Kind, file: Settings, hands: Sequence[Said], left_out: Sequence[Key]) -> list[Line]:
+    """All rows of a kind, those of the file and those said here over them."""
+    says = from_file(file) if kind is BUFFERS else kind.of(file)
+    hand = {each.key: each for each in hands if each.key[0] == kind.section}
     return [
-        Held(
-            which=which, units=hands[which].units if which in hands else file[which], file=file.get(which),
-            hand=hands.get(which),
+        Line(
+            kind=kind, key=key, value=hand[key].value if key in hand and key not in left_out else says.get(key, {}),
+            file=says.get(key), hand=hand.get(key), fits=key not in left_out,
         )
-        for which in sorted({*file, *hands}, key=lambda w: (w.sku, w.location, w.channel or ""))
+        for key in sorted({*says, *hand})
     ]  # fmt: skip
 
 
-def from_file(settings: Settings) -> dict[Which, int]:
+def over(hands: Sequence[Said]) -> dict[str, tuple[Any, Said]]:
+    """Settings that are single values -> what is said of them here."""
+    return {
+        f"{each.key[0]}.{field}": (value, each)
+        for each in hands if len(each.key) == 1
+        for field, value in each.value.items()
+    }  # fmt: skip
+
+
+def from_file(settings: Settings) -> dict[Key, dict[str, int]]:
     """Units that the settings file holds back, added up where several rules are for the same."""
-    found: dict[Which, int] = defaultdict(int)
+    found: dict[Key, dict[str, int]] = defaultdict(lambda: {"units": 0})
     for rule in settings.buffers:
-        found[Which(sku=rule.sku, location=rule.location, channel=rule.channel)] += rule.units
+        found[buffers.Which(sku=rule.sku, location=rule.location, channel=rule.channel).key()]["units"] += rule.units
     return dict(found)
 
 
-# --- Changing a buffer -----------------------------------------------------------------------------------------------
+# --- Saying one ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """A buffer somebody wants: `units` None is what the file says."""
+    """What somebody wants said: `value` None is what the file says."""
 
-    which: Which
-    units: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effect:
-    """What a wish would change: of `skus` SKUs concerned `looked_at` were computed, and `changes` differ."""
-
-    skus: int
-    looked_at: int
-    numbers: int
-    changes: Sequence[tuple[Number, Number]]
+    kind: Kind
+    key: Key
+    value: Fields | None
+    why: str
 
     @property
-    def sold_out(self) -> int:
-        """Numbers that would fall to nothing."""
-        return sum(after.explanation.target == 0 for _, after in self.changes)
+    def names(self) -> list[tuple[str, str]]:
+        """What names it, in order."""
+        return list(self.kind.row(self.key).items())
 
 
 async def preview(visit: Visit) -> Response:
-    """What a buffer would change; nothing changes yet."""
+    """What a setting would change; nothing changes yet."""
     asked = {name: [value] for name, value in visit.request.query_params.items()}
-    wish, problems = wish_of(asked, visit)
+    wish, problems = await wish_of(asked, visit)
     if wish is None or problems:
-        return page(visit, "buffer.html", status_code=422, wish=wish, problems=problems, effect=None, before=None)
-    held = from_file(visit.console.settings)
-    rule = wish.which.rule(held.get(wish.which, 0) if wish.units is None else wish.units)
+        return page(visit, "setting.html", status_code=422, wish=wish, problems=problems)
 
-    def read(tx: ReadTx) -> tuple[Effect, Held | None]:
-        skus = buffers.concerned(tx, wish.which)
-        now: list[Number] = []
-        then: list[Number] = []
-        for start in range(0, min(len(skus), LOOKED_AT), BATCH):
-            some = skus[start : min(start + BATCH, LOOKED_AT)]
-            now += visit.console.work.suppose(tx, some, [])
-            then += visit.console.work.suppose(tx, some, [rule])
-        pairs = [(a, b) for a, b in zip(now, then, strict=True) if a.explanation.target != b.explanation.target]
-        pairs.sort(key=lambda pair: pair[1].explanation.target - pair[0].explanation.target)
-        here = [s for s in held_back(visit.console.settings, buffers.by_hand(tx)) if s.which == wish.which]
-        effect = Effect(skus=len(skus), looked_at=min(len(skus), LOOKED_AT), numbers=len(now), changes=pairs)
-        return effect, here[0] if here else None
+    def look(tx: Tx) -> tuple[Any, Line | None]:
+        here = lines(wish.kind, visit.console.live.file, said_module.values(tx), visit.console.work.together(tx)[1])
+        now = next((line for line in here if line.key == wish.key), None)
+        return visit.console.work.effect(tx, wish.key, wish.value), now
 
-    effect, before = await visit.console.store.read(read)
+    effect, before = await visit.console.store.write(look)
     return page(
-        visit, "buffer.html", wish=wish, problems=[], effect=effect, before=before, file=held.get(wish.which),
-        shown=SHOWN,
+        visit, "setting.html", wish=wish, problems=[], effect=effect, before=before, shown=SHOWN, every=ALL_CHANNELS,
+        why_needed=wish.kind is not BUFFERS, why_max=WHY_MAX,
     )  # fmt: skip
 
 
 async def apply(visit: Visit) -> Response:
-    """Sets the buffer, on the record."""
-    wish, problems = wish_of(await sent(visit), visit)
+    """Says it, on the record."""
+    wish, problems = await wish_of(await sent(visit), visit)
     if wish is None or problems:
         return go(HERE, done="refused")
+    if len(wish.why) > WHY_MAX or (not wish.why and wish.kind is not BUFFERS):
+        return go(HERE, done="why")
 
     def write(tx: Tx) -> tuple[bool, int]:
-        before, changed = buffers.put(tx, wish.which, wish.units, visit.person.name, visit.console.clock.now())
+        before, changed, let_go = visit.console.work.put(tx, wish.key, wish.value, visit.person.name, wish.why)
         if changed:
-            _record(visit, tx, "buffer.set", wish.which, before, wish.units)
-        return changed, len(buffers.concerned(tx, wish.which))
+            _record(visit, tx, "set", wish.key, before, wish.value, wish.why)
+        return changed, let_go
 
     changed, n = await visit.console.store.write(write)
-    return go(HERE, done="set" if changed else "same", n=n or "0")
+    return go(HERE, done="let-go" if n else "set" if changed else "same", n=n or "")
 
 
 async def undo(visit: Visit) -> Response:
-    """Takes the last change of a buffer back, on the record."""
+    """Takes the last change of a setting back, on the record."""
     text = only(await sent(visit), "change")
     change = int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 
     def write(tx: Tx) -> str:
-        if not visit.person.may(needed(buffers.change(tx, change).which)):
+        if not visit.person.may(needed(said_module.change(tx, change).key)):
             return "refused"
-        which, before, after = buffers.undo(tx, change, visit.person.name, visit.console.clock.now())
-        _record(visit, tx, "buffer.undo", which, before, after)
+        undone = visit.console.work.undo(tx, change, visit.person.name)
+        _record(visit, tx, "undo", undone.key, undone.after, undone.before, undone.why)
         return "undone"
 
     try:
@@ -192,55 +199,79 @@ async def undo(visit: Visit) -> Response:
         return go(HERE, done="gone")
 
 
-def wish_of(fields: Mapping[str, list[str]], visit: Visit) -> tuple[Wish | None, list[str]]:
+async def wish_of(fields: Mapping[str, list[str]], visit: Visit) -> tuple[Wish | None, list[str]]:
     """What a form asks for, and why it cannot be done."""
-    text = only(fields, "units")
-    if text and not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= UNITS_MAX):
-        return None, [f"Units are a whole number from 0 to {UNITS_MAX:,}; empty is what the file says."]
-    channel = only(fields, "channel") if "channel" in fields else ALL_CHANNELS
-    sku = only(fields, "sku")
-    if len(sku) > SKU_MAX or "\x00" in sku:
-        return None, [f"A SKU has at most {SKU_MAX} characters."]
-    which = Which(sku=sku, location=only(fields, "location"), channel=None if channel == ALL_CHANNELS else channel)
-    wish = Wish(which=which, units=int(text) if text else None)
-    if not visit.person.may(needed(which)):
-        return wish, [f"A buffer of every SKU is for people with the role {needed(which)} or more."]
-    return wish, refusals(wish, visit)
+    kind = ALL_KINDS.get(visit.request.path_params["section"])
+    if kind is None:
+        return None, ["This stays in the settings file."]
+    given = {name: only(fields, name) for name in (*kind.names, *kind.fields)}
+    if kind is BUFFERS and "channel" not in fields:
+        given["channel"] = ALL_CHANNELS
+    try:
+        key = (kind.section, *(kind.parsed_name(name, given[name]) for name in kind.names))
+        nothing = not any(given[field] for field in kind.fields)
+        value = None if nothing else {field: kind.parsed(field, given[field]) for field in kind.fields}
+    except ValueError as error:
+        return None, [f"{str(error)[:1].upper()}{str(error)[1:]}."]
+    wish = Wish(kind=kind, key=key, value=value, why=only(fields, "why"))
+    if not visit.person.may(needed(key)):
+        return wish, [f"This is for people with the role {needed(key)} or more."]
+    return wish, await visit.console.store.read(refusals, wish, visit)
 
 
-def needed(which: Which) -> Role:
-    """Who may set it: what concerns every SKU is more than one person's daily work."""
-    return "operator" if which.sku else "approver"
+def needed(key: Key) -> Role:
+    """Who may say it: what concerns more than one SKU is more than one person's daily work."""
+    return "operator" if key[0] in ("buffers", "skus") and key[1] else "approver"
 
 
-def refusals(wish: Wish, visit: Visit) -> list[str]:
+def refusals(tx: ReadTx, wish: Wish, visit: Visit) -> list[str]:
     """What the check of the settings file has against it and did not have before."""
-    settings, which = visit.console.settings, wish.which
-    rule = Buffer(units=wish.units or 0, sku=which.sku, location=which.location, channel=which.channel)
-    changed = msgspec.structs.replace(settings, buffers=(*settings.buffers, rule))
+    settings, _ = visit.console.work.together(tx)
+    if wish.kind is BUFFERS:
+        which = buffers.which(wish.key)
+        units = wish.value["units"] if wish.value else 0
+        rule = Buffer(units=units, sku=which.sku, location=which.location, channel=which.channel)
+        changed, misfits = msgspec.structs.replace(settings, buffers=(*settings.buffers, rule)), False
+    elif wish.value is None:
+        return []
+    else:
+        changed, left_out = merged(settings, [(wish.key, wish.value)])
+        misfits = bool(left_out)
     before = set(visit.console.work.refusals(settings))
-    return [words for words in visit.console.work.refusals(changed) if words not in before]
+    found = [words for words in visit.console.work.refusals(changed) if words not in before]
+    return [f"The file has no such row in [[{wish.kind.section}]]."] if misfits else found
 
 
-def _record(visit: Visit, tx: Tx, action: str, which: Which, before: int | None, after: int | None) -> None:
-    named = {"sku": which.sku, "location": which.location, "channel": which.key()["channel"]}
+def _record(
+    visit: Visit, tx: Tx, action: str, key: Key, before: Fields | None, after: Fields | None, why: str
+) -> None:  # fmt: skip
+    kind, buffer = ALL_KINDS[key[0]], key[0] == BUFFERS.section
+    names = {"section": key[0], **kind.row(key)}
+
+    def told(value: Fields | None) -> dict[str, Any]:
+        return {**names, "buffer": value and value["units"]} if buffer else {**names, **(value or {}), "reason": why}
+
+    subject = f"sku:{key[1]}" if key[0] in ("buffers", "skus") and key[1] else key[0]
     visit.console.record(
-        tx, visit.person.name, action, f"sku:{which.sku}" if which.sku else "buffers",
-        before={**named, "buffer": before}, after={**named, "buffer": after},
+        tx, visit.person.name, f"{'buffer' if buffer else 'setting'}.{action}", subject, before=told(before),
+        after=told(after),
     )  # fmt: skip
 
 
-def _choices(settings: Settings) -> dict[str, Any]:
+def choices(settings: Settings) -> dict[str, list[tuple[str, str]]]:
+    """Fields that are one of a few -> (value, word)."""
+    channels = [(channel.key, channel.key or "entries without a channel") for channel in settings.channels]
     return {
-        "locations": [location.name for location in settings.locations],
-        "channels": [channel.key for channel in settings.channels],
-        "every": ALL_CHANNELS,
+        "buffers.location": [("", "whole pool"), *((each.name, each.name) for each in settings.locations)],
+        "buffers.channel": [(ALL_CHANNELS, "every channel"), *channels],
+        "channels.key": channels,
+        "owners.kind": [("*", "every kind not named"), *((name, name) for name in CASES)],
     }
 
 
 PAGES = [
     Page(path="/settings", answer=show, role="viewer"),
-    Page(path="/settings/buffer", answer=preview, role="operator"),
-    Page(path="/settings/buffer", answer=apply, role="operator", methods=("POST",)),
-    Page(path="/settings/buffer/undo", answer=undo, role="operator", methods=("POST",)),
+    Page(path="/settings/undo", answer=undo, role="operator", methods=("POST",)),
+    Page(path="/settings/{section}", answer=preview, role="operator"),
+    Page(path="/settings/{section}", answer=apply, role="operator", methods=("POST",)),
 ]

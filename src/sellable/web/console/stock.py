@@ -21,6 +21,8 @@ from sellable.web.console.render import page
 sql = queries("sellable.web.console")
 
 ROWS = 50
+PATIENCE_SECONDS = 0.1
+"""Real seconds that a page waits for its counts; over 100,000 SKUs they take longer, and come while one looks."""
 NAMED_MAX = 5000
 """Hits of a word among which the filters look."""
 FILTERS = {
@@ -81,7 +83,9 @@ async def show(visit: Visit) -> Response:
     wanted, after = asked.get("q", "").strip()[:200], asked.get("after", "")
     console = visit.console
     rules = [(channel.key, channel.low_mark) for channel in console.settings.channels]
-    tally = await console.memo.get("tally", lambda: console.store.read(_tally, rules, console.clock.now()))
+    tally = await console.memo.get(
+        "tally", lambda: console.store.read(_tally, rules, console.clock.now()), patience=PATIENCE_SECONDS
+    )
     listed, too_old = await console.store.read(_read, visit, chosen, wanted, after, rules)
     skus = listed[:ROWS]
     computed = await console.numbers(skus) if skus else []
@@ -98,8 +102,10 @@ async def show(visit: Visit) -> Response:
 PAGES = [Page(path="/stock", answer=show, role="viewer")]
 
 
-def headline(tally: Mapping[str, int]) -> str:
-    """What is sold and what is held back, as a sentence."""
+def headline(tally: Mapping[str, int] | None) -> str:
+    """What is sold and what is held back, as a sentence; None while that is being counted."""
+    if tally is None:
+        return "Counting what is sold and what is held back"
     if not tally["every"]:
         return "Nothing is sold yet"
     told = [f"{tally['out']:,} out of stock", f"{tally['low']:,} low"]

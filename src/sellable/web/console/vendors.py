@@ -46,7 +46,8 @@ async def show(visit: Visit) -> Response:
     status = await visit.console.overview()
     owed, refusals, switch, too_old = await visit.console.store.read(_read, visit)
     vendors = [
-        vendor_of(name, status, owed, refusals, visit.console.heard.get(HOOKS[name]), dict(too_old)) for name in HOOKS
+        vendor_of(name, status, owed, refusals, visit.console.heard.get(HOOKS[name]), dict(too_old))
+        for name in ("commercetools", *visit.console.settings.back_offices)
     ]
     return page(
         visit, "vendors.html", following=True, headline=headline(vendors), vendors=vendors, switch=switch,

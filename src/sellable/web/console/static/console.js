@@ -5,6 +5,9 @@
 const clock = { ours: Number(document.body.dataset.now), seen: performance.now() };
 const own = () => clock.ours + (performance.now() - clock.seen) / 1000;
 
+// On a narrow window the menu scrolls: the page one is on is in sight.
+document.querySelector("header nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // --- Times ----------------------------------------------------------------------------------------------------------
 
 function age(seconds) {
