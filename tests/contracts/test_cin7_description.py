@@ -68,6 +68,7 @@ async def sales(client: Cin7Core, shop: Shop) -> None:
         draft = shop.draft(("CHAIR", 2, "11.90"), ref=f"shop:{shop.name}:{place}", included=included)
         sale = await client.create_draft(draft, lane="orders")
         await client.put_lines(sale, draft, authorise=False, lane="orders")
+        await client.put_header(sale, draft, lane="orders")
         await client.put_lines(sale, draft, authorise=True, lane="orders")
         await client.find_by_ref(draft.ref, lane="orders")
         if included:

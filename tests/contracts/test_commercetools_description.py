@@ -24,7 +24,7 @@ from recorded import Call, Recorder
 from test_commercetools_contract import CHAIR, draft_of, imported, product, simulator, write_of
 
 from sellable.connectors.commercetools import Commercetools, setup
-from sellable.connectors.port import EntryReading
+from sellable.connectors.port import EntryReading, ReturnDraft
 from sellable.runtime.clock import Clock
 from sellable.runtime.http import HttpPort
 
@@ -60,6 +60,7 @@ class Spied:
 
 async def tour(port: Commercetools, shop: Shop) -> None:
     """Every call the connector can make, in every form it has."""
+    shop.post("/states", {"key": "cancelled", "type": "LineItemState"})
     made = await setup.plan(port, SUBSCRIPTION)
     await setup.apply(port, made)
     await port.learn(lane="orders")
@@ -113,7 +114,16 @@ async def orders(port: Commercetools, shop: Shop) -> None:
     again = msgspec.structs.replace(
         draft_of(order, line), parcels=(*parcels, (key, carrier, "T-ANEW", url, items)), order_state="Complete"
     )
-    await port.add_delivery(order, again, lane="orders")
+    order = await port.add_delivery(order, again, lane="orders")
+    back = ReturnDraft(key="CR-1-1", line_id=line, units=1, state="Returned", comment="too small")
+    order = (await port.tell_returns(order, [back], lane="orders")).order
+    moved = [
+        msgspec.structs.replace(back, state="Unusable", payment="NotRefunded"),
+        msgspec.structs.replace(back, key="CR-1-2", state="BackInStock", payment="Refunded"),
+    ]
+    told = await port.tell_returns(order, moved, lane="orders")
+    assert told.refused == ()
+    await port.cancel_units(told.order, {line: 1}, lane="orders")
 
 
 async def mending(port: Commercetools, shop: Shop) -> None:
@@ -141,7 +151,8 @@ def calls(simulator: str) -> list[Call]:
     """All that can be sent, one by one over REST and in batches over GraphQL."""
     found: list[Call] = []
     used: set[str] = set()
-    stories = [(tour, {"write_batch": 1}), (tour, {"write_batch": 25}), (mending, {})]
+    batches = [{"write_batch": size, "cancelled_states": ("cancelled",)} for size in (1, 25)]
+    stories: list[tuple[Any, dict[str, Any]]] = [*((tour, changes) for changes in batches), (mending, {})]
     for story, changes in stories:
         shop = Shop(simulator, simulated=True)
         with shop.client:

@@ -119,6 +119,9 @@ def settings_of(start: datetime, **changes: Any) -> Settings:
         "carriers": {"Parcel": "DHL"},
     }  # fmt: skip
     for section, change in changes.items():
+        if change is None:
+            del document[section]
+            continue
         document[section] = {**document.get(section, {}), **change} if isinstance(change, dict) else change
     return msgspec.convert(document, Settings)
 
@@ -144,7 +147,7 @@ class World:
         seeds: tuple[dict[str, Any], dict[str, Any]] = (SHOP, COMPANY),
     ) -> None:
         origin = time.time()
-        text = f"speed={SPEED},origin={origin},start={origin}"
+        self.time = text = f"speed={SPEED},origin={origin},start={origin}"
         self.clock = Clock.parse(text)
         self.start = self.clock.now() - timedelta(seconds=30)
         self.shop = commercetools.build(SandboxClock.parse(text), 7)

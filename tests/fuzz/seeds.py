@@ -317,6 +317,46 @@ CIN7_PUSHED = (
     b'path-token\nauthorization: Basic dTphLWxvbmctc2VjcmV0LXdvcmQ=\n\n{ "SaleTaskID" : "x", \'OrderNumber\': "SO-1" }',
     b'path-token\nx-sellable-token: a-long-secret-word\n\nnot json "OrderNumber":"SO-1"',
 )
+_XML = b'<?xml version="1.0" encoding="UTF-8"?>'
+OF_DOCUMENTS = tuple(
+    _XML + each
+    for each in (
+        b'<inventory><product externalReference="A" site="Leeds DC" total="9" allocated="2" available="6" frozen="1"'
+        b' onOrder="40" damaged="0" lastStockChangeId="12"/><product externalReference="B" total="-1"/></inventory>',
+        b'<order externalReference="shop:o1:1" state="created"><shipments><shipment state="ready" site="Leeds DC"/>'
+        b'</shipments><orderLines><orderLine product="A" quantity="2" state="move pending"/></orderLines></order>',
+        b"<shipments><shipment><reference>S1</reference><orderReference>shop:o1:1</orderReference><courier>dpd</courier>"
+        b"<despatchReference>T1</despatchReference><completed>2026-07-02 09:30:00</completed><packages>"
+        b'<package despatchReference="T1"/></packages><orderLines><orderLine><productReference>A</productReference>'
+        b"<quantity>2</quantity></orderLine></orderLines></shipment></shipments>",
+        b"<returns><return><orderReference>shop:o1:1</orderReference><product>A</product><quantity>1</quantity>"
+        b"<returnedDate>2026-07-02 09:00:00</returnedDate><authorised>Y</authorised></return></returns>",
+    )
+)
+OF_WRITTEN = tuple(
+    _XML + each
+    for each in (
+        b'<importResult><importSuccesses><import type="order" externalReference="shop:o1:1"/></importSuccesses>'
+        b'<importFailures><import externalReference="x"><failureMessage>Armchair</failureMessage></import>'
+        b"</importFailures></importResult>",
+        b"<message>Order cancelled</message>",
+        b"<message>No cancel operation performed</message>",
+        b"<html><head><title>Oops</title></head><body><h2>ERROR</h2><p>HTTP Status 500</p></body></html>",
+        b"<response><exception>Order not found</exception></response>",
+        b"<error>Access is denied</error>",
+    )
+)
+OF_WORDS = (
+    "M\u00fcller & S\u00f6hne\r\n\"1 High St\" ]]>".encode(), b"</import><import type='order'>", b"a=b\nc=d\x00\x85",
+    b"\xed\xa0\x80", b"&amp;&#10;orderLine.1.quantity=99", b"plain",
+)  # fmt: skip
+_BASIC = b"authorization: Basic dTphLWxvbmctc2VjcmV0LXdvcmQ=\n\n"
+OF_PUSHED = (
+    b"path-token\n" + _BASIC + b'<inventory messageId="15"><product externalReference="A" sequenceId="4"/></inventory>',
+    b"path-token\nx-sellable-token: a-long-secret-word\n\n"
+    b'<event messageId="8" eventType="order_cancelled"><detail><order externalReference="shop:o1:1"/></detail></event>',
+    b"path-token\n" + _BASIC + b'<stockChanges messageId="1"><stockChange product="A"/></stockChanges>',
+)
 WAITS = (
     *(
         b"60",

@@ -39,7 +39,21 @@ from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
 from sellable.connectors.kit import answers as kit_answers
 from sellable.connectors.kit.decode import decode
-from sellable.connectors.port import DeliveryDraft, RawOrder, SaleDraft, SaleLine, StockWrite, VendorError
+from sellable.connectors.orderflow import OrderFlow, Sites
+from sellable.connectors.orderflow import orders as of_orders
+from sellable.connectors.orderflow import webhooks as of_webhooks
+from sellable.connectors.orderflow import wire as of_wire
+from sellable.connectors.port import (
+    DeliveryDraft,
+    Imported,
+    RawOrder,
+    ReturnAdvice,
+    ReturnLine,
+    SaleDraft,
+    SaleLine,
+    StockWrite,
+    VendorError,
+)
 from sellable.desk import alerts
 from sellable.desk.owners import Owners
 from sellable.domain.money import Rounding, to_major, to_minor
@@ -178,6 +192,15 @@ SHIPMENT = DeliveryDraft(
 )  # fmt: skip
 
 
+OF_SETTINGS = settings.OrderFlow(
+    base_url="https://of.example/web", user="api", password="a-long-secret-word", channel="web", organisation="acme",
+    time_zone="Europe/London",
+)  # fmt: skip
+SITES = Sites([settings.Location(name="leeds", master="orderflow", remote="Leeds DC")])
+OF_DRAFT = msgspec.structs.replace(DRAFT, location="leeds", placed_at=NOW)
+OF_RETURN = ReturnAdvice(ref="rma-1", order_ref="shop:o1:1", lines=(ReturnLine(sku="A", quantity=1),), returned_at=NOW)
+
+
 def fed(data: bytes) -> tuple[int, int, dict[str, str], bytes]:
     """(choice of call, status, headers, body) from bytes: two for the choices, one optional line of headers."""
     choice, status = (data[0], data[1]) if len(data) > 1 else (0, 0)
@@ -215,6 +238,67 @@ def ct(
         awaited(calls[choice % len(calls)](client))
 
     return run
+
+
+def orderflow(*calls: Callable[[OrderFlow], Coroutine[Any, Any, Any]]) -> Callable[[bytes], None]:
+    """A target that asks one of these of OrderFlow."""
+
+    def run(data: bytes) -> None:
+        choice, status, headers, body = fed(data)
+        door = cast(HttpPort, Door(status, headers, body, ""))
+        awaited(calls[choice % len(calls)](OrderFlow(door, None, OF_SETTINGS, SITES)))
+
+    return run
+
+
+async def _of_inventory(client: OrderFlow) -> None:
+    page = await client.inventory(None, site=None, lane="stock")
+    returns(page, type(page))
+    storable([row.stock for row in page.rows])
+
+
+async def _of_detail(client: OrderFlow) -> None:
+    sale = await client.order_detail("shop:o1:1", lane="orders")
+    returns(sale, cin7_translate.Sale | None)
+
+
+async def _of_despatches(client: OrderFlow) -> None:
+    page = await client.despatches(NOW, NOW, lane="reads")
+    returns(page, type(page))
+
+
+async def _of_returns(client: OrderFlow) -> None:
+    page = await client.returns(NOW, NOW, lane="reads")
+    returns(page, type(page))
+
+
+async def _of_import(client: OrderFlow) -> None:
+    found = await client.import_orders([OF_DRAFT], lane="orders")
+    returns(found, list[Imported])
+
+
+async def _of_import_returns(client: OrderFlow) -> None:
+    found = await client.import_returns([OF_RETURN], lane="orders")
+    returns(found, list[Imported])
+
+
+async def _of_cancel(client: OrderFlow) -> None:
+    await client.cancel_order("shop:o1:1", free_reference=True, lane="orders")
+
+
+def orderflow_order(data: bytes) -> None:
+    """Whatever stands in an order's texts, the import that is written holds this order and nothing else."""
+    text = data.decode("utf-8", "surrogateescape")
+    words = Address(name=text, line1=text, city=text[::-1], postcode=text[:9], country=text[:2])
+    sold = msgspec.structs.replace(OF_DRAFT.lines[0], name=text, sku=text[:40] or "A", tax_rule=text)
+    draft = msgspec.structs.replace(
+        OF_DRAFT, note=text, order_number=text, email=text, carrier=text, shipping_address=words, lines=(sold,)
+    )
+    entity = of_orders.order(draft, "Leeds DC", OF_SETTINGS, UTC)
+    (sent,) = of_wire.parse(of_wire.imports([entity])).children
+    told = [line.partition("=")[0] for line in sent.text.split("\n") if line]
+    if sent.children or told != [key for key, _ in entity.fields]:
+        raise Unfit(f"another order than meant: {told}"[:500])
 
 
 async def _stock(client: Cin7Core) -> None:
@@ -413,6 +497,22 @@ def cin7_webhook(data: bytes) -> None:
         raise Unfit("more hints than allowed")
 
 
+OF_HOOKED = msgspec.structs.replace(OF_SETTINGS, webhook=HOOK)
+
+
+def orderflow_push(data: bytes) -> None:
+    """The same for OrderFlow: who shows the secret is let in, and what is no push of its is refused."""
+    token, headers, body = _pushed(data)
+    for how in ("basic", "header"):
+        asked = msgspec.structs.replace(OF_HOOKED, push_auth=how)
+        if of_webhooks.verify(token, headers, asked) and not (token == HOOK.path_token and _knows(headers)):
+            raise Unfit("let in without the secret")
+    notice = of_webhooks.recognise(body)
+    storable([notice, notice.reply])
+    if len(notice.hints) > of_webhooks.HINTS_MAX + 1 or any(len(hint.key) > 200 for hint in notice.hints):
+        raise Unfit("more hints than allowed")
+
+
 def _knows(headers: Mapping[str, str]) -> bool:
     sent = headers.get("authorization", "") + headers.get(cin7_webhooks.HEADER, "")
     return HOOK.secret in sent or "basic" in sent.lower()
@@ -441,7 +541,7 @@ def boundary(data: bytes) -> None:
     findings = [*rules.findings(order, CATALOGUE, SHOP), *totals.recompute(order)]
     storable(findings)
     goods = [line for line in rules.goods(order, {}) if rules.ships_from(line.channel or "", SHOP)]
-    places = {line.channel or "": rules.ships_from(line.channel or "", SHOP) for line in goods}
+    places = {line.line_id: rules.ships_from(line.channel or "", SHOP) for line in goods}
     if findings or len(goods) < len(order.lines):
         return
     assignment = rules.source(goods, {("CRUNCHY-ARMCHAIR", "Berlin"): 1}, places, {})
@@ -774,6 +874,20 @@ TARGETS: dict[str, Target] = {
         Target(
             name="cin7_writes", run=cin7(_draft, _lines, _void), seeds=seeds.called(0, seeds.ORDERED), expected=VENDOR
         ),
+        Target(
+            name="orderflow_reads",
+            run=orderflow(_of_inventory, _of_detail, _of_despatches, _of_returns),
+            seeds=seeds.called(0, seeds.OF_DOCUMENTS),
+            expected=VENDOR,
+        ),
+        Target(
+            name="orderflow_writes",
+            run=orderflow(_of_import, _of_cancel, _of_import_returns),
+            seeds=seeds.called(0, seeds.OF_WRITTEN),
+            expected=VENDOR,
+        ),
+        Target(name="orderflow_order", run=orderflow_order, seeds=seeds.OF_WORDS, expected=VENDOR),
+        Target(name="orderflow_push", run=orderflow_push, seeds=seeds.OF_PUSHED, expected=VALUE),
         Target(name="errors", run=errors, seeds=seeds.called(0, seeds.ERRORS)),
         Target(name="waits", run=waits, seeds=seeds.WAITS),
         Target(name="settings_file", run=settings_file, seeds=(seeds.TOML, seeds.TOML_ODD), expected=(ConfigError,)),

@@ -32,7 +32,7 @@ OURS = {
     **dict.fromkeys(
         (
             *("cli/explain.py:_instant", "cli/orders.py:_print", "cli/orders.py:listing", "cli/init.py:__init__"),
-            *("cli/init.py:_given", "runtime/backup.py:_opened"),
+            *("cli/init.py:_given", "runtime/backup.py:_opened", "app/answers.py:order_in"),
         ),
         "a person's terminal and files",
     ),
@@ -60,7 +60,9 @@ OURS = {
             *("orders/export.py:_differs", "orders/export.py:_draft", "orders/export.py:differing"),
             *("orders/fulfilment.py:_shipped", "orders/fulfilment.py:_to_tell", "sync/writer.py:_all_applied"),
             *("sync/writer.py:_applied", "app/watching.py:oversold", "orders/adoption.py:settled"),
-            *("orders/capture.py:_with_its_header", "stock/ledger.py:post", "sync/masters.py:turn"),
+            *("orders/capture.py:with_its_header", "stock/ledger.py:post", "sync/masters.py:turn"),
+            *("orders/importing.py:differing", "orders/importing.py:send", "sync/warehouse.py:turn"),
+            *("orders/changes.py:heard", "orders/changes.py:send", "orders/returns.py:_take"),
         ),
         "from our own tables, as we wrote it",
     ),
@@ -68,6 +70,8 @@ OURS = {
         (
             *("orders/fulfilment.py:on_sale", "sync/masters.py:on_catalogue", "sync/masters.py:on_page"),
             *("sync/masters.py:on_sales", "sync/masters.py:on_sku", "sync/storefront.py:on_entries"),
+            *("orders/departures.py:on_despatches", "orders/reducing.py:on_sale", "orders/returns.py:on_sale"),
+            *("sync/warehouse.py:on_absent", "sync/warehouse.py:on_inventory"),
         ),
         "what a client returned; that it comes back from its stored form is looked at where it is returned",
     ),

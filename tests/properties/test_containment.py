@@ -29,8 +29,8 @@ BOOK = Query(
     text="""WITH o AS (INSERT INTO orders (order_id, version, state, stage, stage_since, placed_at, captured_at,
             captured_seq, modified_at, store, country, currency, digits, total, document)
         VALUES (%(id)s, 1, 'Open', 'exported', %(at)s, %(at)s, %(at)s, 1, %(at)s, '', 'GB', 'GBP', 2, 0, '{}'))
-    INSERT INTO order_part (order_id, part, location, ref, state, sale_id, draft, expected, at)
-    VALUES (%(id)s, 1, %(place)s, %(id)s, 'authorised', %(id)s, '{}', '{}', %(at)s)""",
+    INSERT INTO order_part (order_id, part, target, location, ref, state, sale_id, draft, expected, at)
+    VALUES (%(id)s, 1, %(master)s, %(place)s, %(id)s, 'authorised', %(id)s, '{}', '{}', %(at)s)""",
 )  # fmt: skip
 STATE = Query(
     package="t", name="t", purpose="t", text="UPDATE order_part SET state = %(state)s WHERE order_id = %(id)s"
@@ -96,7 +96,7 @@ class World:
             location=order.place,
         )  # fmt: skip
         demand.capture(self.tx, [sold], NOW)
-        self.tx.run(BOOK, id=order.name, place=order.place, at=NOW)
+        self.tx.run(BOOK, id=order.name, master=self.sku, place=order.place, at=NOW)
 
     def allocate(self, pick: int) -> None:
         """The master takes the order in; we do not know yet."""

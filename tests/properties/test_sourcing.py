@@ -51,6 +51,10 @@ def enough(lines: list[Line], stock: Stock, place: str) -> bool:
     return all(stock.get((sku, place), 0) >= units for sku, units in needs(lines).items())
 
 
+def at(places: Any, lines: list[Line]) -> dict[str, Any]:
+    return {item.line_id: places for item in lines}
+
+
 def used(found: Found) -> set[str]:
     return {place for places in found.values() for place, _ in places}
 
@@ -59,9 +63,9 @@ def used(found: Found) -> set[str]:
 @given(orders(*SKUS, *KITS), stocks(), st.permutations(PLACES))
 def test_every_unit_is_assigned_exactly_once(lines: list[Line], stock: Stock, places: list[str]) -> None:
     before = dict(stock)
-    found = source(lines, stock, {"": places}, KITS)
+    found = source(lines, stock, at(places, lines), KITS)
     assert stock == before
-    assert found == source(lines, dict(reversed(stock.items())), {"": places}, KITS)
+    assert found == source(lines, dict(reversed(stock.items())), at(places, lines), KITS)
     assert list(found) == [item.line_id for item in lines]
     for item in lines:
         assigned = found[item.line_id]
@@ -75,7 +79,7 @@ def test_every_unit_is_assigned_exactly_once(lines: list[Line], stock: Stock, pl
 def test_the_first_location_that_can_serve_all_does(lines: list[Line], stock: Stock, places: list[str]) -> None:
     able = [place for place in places if enough(lines, stock, place)]
     if able:
-        assert used(source(lines, stock, {"": places}, KITS)) == {able[0]}
+        assert used(source(lines, stock, at(places, lines), KITS)) == {able[0]}
 
 
 @PATIENT
@@ -84,7 +88,7 @@ def test_stock_is_promised_once_and_only_the_first_place_owes(
     lines: list[Line], stock: Stock, places: list[str]
 ) -> None:
     """Elsewhere than at the first place nothing is assigned that is not there, unless nobody counts it at all."""
-    found = source(lines, stock, {"": places}, KITS)
+    found = source(lines, stock, at(places, lines), KITS)
     counted = [x for x in lines if any((sku, p) in stock for sku in needs([x]) for p in places)]
     for place in places[1:]:
         there = needs(counted, lambda item, place=place: dict(found[item.line_id]).get(place, 0))
@@ -105,13 +109,13 @@ def test_no_fewer_locations_would_do(lines: list[Line], stock: Stock) -> None:
         None,
     )
     if fewest is not None:
-        assert len(used(source(lines, stock, {"": PLACES}, {}))) == fewest
+        assert len(used(source(lines, stock, at(PLACES, lines), {}))) == fewest
 
 
 @PATIENT
 @given(orders(*SKUS), stocks())
 def test_what_can_be_served_is_served(lines: list[Line], stock: Stock) -> None:
-    found = source(lines, stock, {"": PLACES}, {})
+    found = source(lines, stock, at(PLACES, lines), {})
     for sku, units in needs(lines).items():
         there: dict[str, int] = {}
         for item, place in product(lines, PLACES):
@@ -124,7 +128,7 @@ def test_what_can_be_served_is_served(lines: list[Line], stock: Stock) -> None:
 @PATIENT
 @given(orders(*SKUS), stocks(MANY))
 def test_many_locations_lose_nothing_either(lines: list[Line], stock: Stock) -> None:
-    found = source(lines, stock, {"": MANY}, {})
+    found = source(lines, stock, at(MANY, lines), {})
     assert {k: sum(u for _, u in v) for k, v in found.items()} == {x.line_id: x.quantity for x in lines}
     able = [place for place in MANY if enough(lines, stock, place)]
     if able:

@@ -19,10 +19,21 @@ from tests.races.world import ORDERS, SPEC, World, page_of
 from tests.suites.orders_life import CHAIR, SET, TABLE, shipment
 
 from sellable.app import service, watching
-from sellable.connectors.port import Allocation, CatalogueItem, CataloguePage, EntryReading, Readings, SaleRow
+from sellable.connectors.port import (
+    Allocation,
+    CatalogueItem,
+    CataloguePage,
+    Despatch,
+    Despatches,
+    EntryReading,
+    InventoryPage,
+    InventoryRow,
+    Readings,
+    SaleRow,
+)
 from sellable.desk import alerts, cases, quarantine
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders import capture, export, fulfilment, strays
+from sellable.orders import capture, departures, export, fulfilment, importing, strays
 from sellable.orders.context import BACK_OFFICE, STOREFRONT
 from sellable.runtime import budgets, feeds, inbox, operations, said, scribe, slots, wanted
 from sellable.runtime.clock import Clock
@@ -33,7 +44,7 @@ from sellable.runtime.inbox import Arrival
 from sellable.runtime.operations import Done, Later, NotApplied, Rejected, Unknown
 from sellable.runtime.seal import IN_THE_OPEN
 from sellable.stock import buffers, catalogue, entries, ledger, numbers
-from sellable.sync import loop, masters, storefront, writer
+from sellable.sync import loop, masters, storefront, warehouse, writer
 
 ACTIONS: list[Action] = []
 Run = Callable[[Tx, World], object]
@@ -292,6 +303,78 @@ def listed(tx: Tx, w: World) -> None:
     ]  # fmt: skip
     rows.append(SaleRow(sale_id="sale-stray", number="9", ref="shop:live:1", status="draft", updated="", shipped=False))
     masters.on_sales(tx, w.row(msgspec.json.encode(rows), walk=w.seq, last=True), NOW, master=w.master)
+
+
+# --- A back office that takes orders whole ---------------------------------------------------------------------------
+
+
+def imported(tx: Tx, w: World, outcome: Done) -> None:
+    """The answer to a document of the order `planned`."""
+    op = w.ops["planned"]
+    if operations.settle(tx, op, outcome, NOW):
+        importing.Importing(w.life.store, w.life.clock, {}, w.context).settled(tx, op, outcome, NOW)
+
+
+@action("imported planned")
+def taken_whole(tx: Tx, w: World) -> None:
+    imported(tx, w, Done({}))
+
+
+@action("imported as another planned")
+def taken_as_another(tx: Tx, w: World) -> None:
+    imported(tx, w, Done({"other": {"asked": {CHAIR: 2}, "has": {CHAIR: 9}}}))
+
+
+@each("despatch told", ("live", "shipped", "voided", "planned"))
+def despatched(tx: Tx, w: World, name: str) -> None:
+    left = Despatch(
+        order_ref=f"shop:{name}:1", shipment=shipment(f"left {name}", {CHAIR: 1}), state="despatched", carrier="RM",
+        courier="RM", service="48", tracking="T", tracking_url="", completed=None,
+    )  # fmt: skip
+    page = Despatches(despatches=(left,), received=1, since=NOW, until=NOW)
+    row = w.row(msgspec.json.encode(page), target=BACK_OFFICE, a0=w.seq, a1=w.seq)
+    departures.on_despatches(tx, row, NOW, context=w.context)
+
+
+@action("another address live")
+def moved_house(tx: Tx, w: World) -> None:
+    order = w.orders["live"]
+    there = msgspec.structs.replace(order.shipping_address, city="Leeds")
+    capture.take(tx, msgspec.structs.replace(order, version=2, shipping_address=there), NOW, w.context)
+
+
+HOUSE = {"LEEDS": "Leeds"}
+
+
+def house_of(w: World) -> masters.Master:
+    return masters.Master(name="orderflow", remotes=HOUSE, elsewhere=("Berlin", "Hamburg"), open_case=w.desk.open_case)
+
+
+def inventory_of(w: World, **units: int) -> Any:
+    rows = tuple(
+        InventoryRow(sku=sku, location="Leeds", total=n, allocated=0, available=n, frozen=0, on_order=0)
+        for sku, n in units.items()
+    )
+    page = InventoryPage(rows=rows, received=len(rows), faults=("half a chair",))
+    body = msgspec.json.encode(warehouse.Whole(pages=(page,), seqs=((w.seq, w.seq),)))
+    return w.row(body, master="orderflow", sweep=f"house {slot()}")
+
+
+@action("inventory of a warehouse")
+def inventory(tx: Tx, w: World) -> None:
+    row = inventory_of(w, **{CHAIR: 5, TABLE: 2})
+    warehouse.on_inventory(tx, row, NOW, master=house_of(w), clear_cases=w.desk.clear_cases)
+
+
+@action("a SKU the warehouse does not tell")
+def untold(tx: Tx, w: World) -> None:
+    row = w.row(msgspec.json.encode([CHAIR]), master="orderflow", a0=w.seq, unreadable=[])
+    warehouse.on_absent(tx, row, NOW, master=house_of(w))
+
+
+@action("orders at a warehouse asked for")
+def looked_for(tx: Tx, w: World) -> None:
+    warehouse._ask("orderflow", ["shop:live:1"], tx, NOW)
 
 
 # --- The master's numbers --------------------------------------------------------------------------------------------

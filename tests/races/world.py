@@ -158,7 +158,7 @@ def _assemble(world: World, store: Store) -> None:
         channels=frozenset(life.context.layout.channels),
     )  # fmt: skip
     object.__setattr__(life.context, "translate", lambda body: world.orders[body.decode()])
-    table: Any = handlers(life.context, world.shop, world.master, lambda: None)
+    table: Any = handlers(life.context, world.shop, world.master, None, lambda: None)
     world.inbox = inbox.Inbox(store, life.clock, table, desk.poison, known=storefront.echoes)
     lanes = {STOREFRONT: ["orders", "writes"], BACK_OFFICE: ["orders", "repair"]}
     budgets: Any = SimpleNamespace(lanes=lambda credential: lanes[credential])

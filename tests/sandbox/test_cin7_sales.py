@@ -302,3 +302,40 @@ def test_countries_come_as_names_or_codes() -> None:
         assert coded["ShippingAddress"]["Country"] == "DE"
 
     run(story)
+
+
+def test_staff_take_units_off_a_sale_by_undoing_it() -> None:
+    async def story(company: Company) -> None:
+        sale = (await company.order({"CHAIR": 3, "TABLE": 1}))["SaleID"]
+        await company.act(staff={"reduce": sale, "sku": "CHAIR", "to": 1})
+        found = (await company.get("sale", ID=sale))["Order"]
+        assert (found["Status"], [row["Quantity"] for row in found["Lines"]]) == ("AUTHORISED", [1, 1])
+        assert await company.levels("CHAIR") == (10, 1, 9)
+        await company.act(staff={"reduce": sale, "sku": "TABLE", "to": 0})
+        assert [row["SKU"] for row in (await company.get("sale", ID=sale))["Order"]["Lines"]] == ["CHAIR"]
+        assert await company.levels("TABLE") == (2, 0, 2)
+
+    run(story)
+
+
+def test_staff_credit_goods_and_put_them_where_they_say() -> None:
+    async def story(company: Company) -> None:
+        sale = (await company.order({"CHAIR": 3}))["SaleID"]
+        await company.post("sale/fulfilment/pick", TaskID=sale, AutoPickMode="AUTOPICK")
+        credit = {"SKU": "CHAIR", "Quantity": 2, "Comment": "SIZE"}
+        for note, shelf in ((1, "Berlin: DOCK"), (2, "Hamburg")):
+            await company.act(
+                staff={
+                    "credit": sale,
+                    "lines": [credit],
+                    "restock": [{"SKU": "CHAIR", "Quantity": 2, "Location": shelf}],
+                }
+            )
+            notes = (await company.get("sale", ID=sale))["CreditNotes"]
+            assert len(notes) == note
+            assert (notes[-1]["Status"], notes[-1]["Lines"][0]["Comment"]) == ("AUTHORISED", "SIZE")
+            assert notes[-1]["Restock"][0]["Location"] == shelf
+        assert await company.levels("CHAIR", "Hamburg") == (10, 0, 10)
+
+    company = run(story)
+    assert [row["restock"][0]["bin"] for row in company.journal("goods_returned")] == ["DOCK", ""]

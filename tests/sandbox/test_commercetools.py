@@ -368,3 +368,20 @@ def test_a_country_without_a_rate_is_refused() -> None:
         assert code(await world.change(cart, moved, path="/carts", status=400)) == "MissingTaxRateForCountry"
 
     story(act)
+
+
+@pytest.mark.parametrize(("restocks", "left"), [(True, 9), (False, 7)])
+def test_a_return_restocks_by_switch_and_once(restocks: bool, left: int) -> None:
+    async def act(world: World) -> None:
+        order = await world.order(await world.cart(("ARMCHAIR", 3)))
+        item = {
+            "key": "r1", "lineItemId": order["lineItems"][0]["id"], "quantity": 2, "shipmentState": "Returned",
+        }  # fmt: skip
+        order = await world.change(order, {"action": "addReturnInfo", "items": [item]}, path="/orders")
+        assert (await world.entry())["quantityOnStock"] == 7
+        moved = {"action": "setReturnShipmentState", "returnItemKey": "r1", "shipmentState": "BackInStock"}
+        await world.change(order, moved, path="/orders")
+        assert (await world.entry())["quantityOnStock"] == left
+        assert [row["state"] for row in world.journal("return_moved")] == ["BackInStock"]
+
+    story(act, restocks_on_return=restocks)

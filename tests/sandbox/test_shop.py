@@ -14,7 +14,7 @@ import pytest
 from sellable.config.secrets import key_of
 from sellable.config.settings import Settings
 from sellable.domain.stock import State
-from sellable.sandbox import cin7, commercetools
+from sellable.sandbox import cin7, commercetools, orderflow
 from sellable.sandbox.clock import Clock
 from sellable.sandbox.control import Sandbox
 from sellable.sandbox.shop import SHELF, Shop
@@ -179,3 +179,16 @@ def test_a_day_of_traffic_moves_both_worlds() -> None:
         assert causes >= {"counter_sale", "receive", "transfer_out", "transfer_in"}
 
     on_stage(story)
+
+
+def test_the_warehouse_system_is_told_the_same_goods() -> None:
+    box = orderflow.build(Clock(), 1)
+    box.load(SHOP.orderflow())
+    truth = box.vendor.truth()
+    remote = {place.name: place.remote for place in SHOP.places}
+    told = {(row["sku"], row["site"], kind): row[kind] for row in truth["stock"] for kind in ("good", "inspection")}
+    wanted = Counter[tuple[str, str, str]]()
+    for sku, place, bin_name, units in SHOP.stock:
+        wanted[sku, remote[place], "good" if bin_name == SHELF else "inspection"] += units
+    assert {key: units for key, units in told.items() if units} == {key: n for key, n in wanted.items() if n}
+    assert {row["sku"] for row in truth["products"] if row["type"] == "bundle"} == set(SHOP.recipes)

@@ -104,6 +104,23 @@ CLASSES: dict[str, tuple[str, ...]] = {
         "commit runtime.dispatcher.Dispatcher._write_outcome sale.void",
         "commit runtime.operations.claim sale.void",
     ),
+    "fewer units": (
+        "call commercetools.client.Commercetools.cancel_units",
+        "commit runtime.dispatcher.Dispatcher._write_outcome order.cancelled",
+        "commit runtime.dispatcher.Dispatcher._write_outcome sale.reduce",
+        "commit runtime.operations.claim order.cancelled",
+        "commit runtime.operations.claim sale.reduce",
+    ),
+    "another address": (
+        "call cin7_core.client.Cin7Core.put_header",
+        "commit runtime.dispatcher.Dispatcher._write_outcome sale.header",
+        "commit runtime.operations.claim sale.header",
+    ),
+    "goods sent back": (
+        "call commercetools.client.Commercetools.tell_returns",
+        "commit runtime.dispatcher.Dispatcher._write_outcome order.return",
+        "commit runtime.operations.claim order.return",
+    ),
     "replay of a case": (
         "call cin7_core.client.Cin7Core.search_sales",
         "commit runtime.dispatcher.Dispatcher._write_outcome sale.find",
@@ -122,7 +139,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
         "commit app.desk.CaseDesk.watch_ages",
         "commit app.service._seal",
         "commit desk.alerts._claim",
-        "commit desk.alerts._told order_refused",
+        "commit desk.alerts._told refund_due",
         "commit desk.quarantine.unlock",
         "commit runtime.budgets._draw",
         "commit runtime.calls.CallLog.flush",

@@ -35,6 +35,7 @@ from sellable.runtime.queries import Query
 from sellable.sandbox.cin7.webhooks import FIELDS
 from sellable.sandbox.shop import SHELF, Shop
 from sellable.sandbox.shopper import Basket, BasketLine, Placed, Storefront
+from sellable.simulation.picture import CANCELLED
 from sellable.simulation.virtual.checkers import Broken, Checkers
 from sellable.simulation.virtual.menu import CT
 from sellable.simulation.virtual.play import EMPTY, _listening, _patient, declared_for
@@ -134,7 +135,11 @@ class Stage(World):
         found = super().settings()
         channels = [msgspec.structs.replace(c, create_entries=c.key == "pickup") for c in found.channels]
         return msgspec.structs.replace(
-            found, channels=type(found.channels)(channels), cin7_core=msgspec.structs.replace(found.cin7_core, **TEMPO)
+            found,
+            channels=type(found.channels)(channels),
+            cin7_core=msgspec.structs.replace(found.cin7_core, **TEMPO),
+            commercetools=msgspec.structs.replace(found.commercetools, cancelled_states=(CANCELLED,)),
+            orders=msgspec.structs.replace(found.orders, staff_cancels=True),
         )
 
     def load(self) -> None:
@@ -163,7 +168,7 @@ class Stage(World):
                 for deed in (
                     *(self._delivered(), self._authorised(LOST), self._authorised(HELD), self._cancelled()),
                     *(self._truck(), self._new_entry(), self._hints(), self._registered(), self._set_up()),
-                    self._asked(),
+                    *(self._asked(), self._fewer(), self._fewer_by_staff(), self._sent_back()),
                 )
             ]  # fmt: skip
         return [words for task in deeds if (words := task.result())]
@@ -213,6 +218,55 @@ class Stage(World):
             "the end of a cancelled sale, or its case",
             lambda: not any(s["order_status"] == "AUTHORISED" for s in self.sales_of(order)) or self._owned(order),
         )
+
+    async def _fewer(self) -> str:
+        """A unit of a line is cancelled while its sale waits to be picked, and the parcel goes somewhere else."""
+        order = await self._order("S-5", "web-eu", (2, 3))
+        if words := await self._seen("the sale of an order to make smaller", lambda: self._sold(order) == 3):
+            return words
+        line = self.told(order)["lines"][0]["line"]
+        if not await self._shopper.cancel_units(order.id, line, 1, CANCELLED):
+            return "the unit could not be cancelled"
+        await self._shopper.readdress(order.id, streetNumber="2")
+        return await self._seen("a smaller sale, or its case", lambda: self._sold(order) == 2 or self._owned(order))
+
+    async def _fewer_by_staff(self) -> str:
+        """Staff take a unit off a sale."""
+        order = await self._order("S-6", "web-uk", (2, 3))
+        if words := await self._seen("the sale that staff make smaller", lambda: self._sold(order) == 3):
+            return words
+        (sale,) = self.sales_of(order)
+        sku = sale["lines"][0]["sku"]
+        await self.control.act(staff={"reduce": sale["sale"], "sku": sku, "to": 2})
+
+        def shown() -> bool:
+            (line,) = self.told(order)["lines"]
+            return line["in_state"].get(CANCELLED) == 1 or self._owned(order)
+
+        return await self._seen("a unit shown as cancelled, or its case", shown)
+
+    async def _sent_back(self) -> str:
+        """A parcel that was delivered comes back, and is put where goods are looked at."""
+        order = await self._order("S-7", "web-eu", (1, 2))
+        words = await self._seen("a delivery to be sent back", lambda: bool(self.told(order)["deliveries"]))
+        if words:
+            return words
+        sale = self.sales_of(order)[0]
+        sku = sale["lines"][0]["sku"]
+        credit = {"SKU": sku, "Quantity": 1}
+        shelf = credit | {"Location": f"{sale['location']}: {SHELF}"}
+        await self.control.act(staff={"credit": sale["sale"], "lines": [credit], "restock": [shelf]})
+
+        def told() -> bool:
+            items = [item for info in self.told(order).get("returnInfo", []) for item in info["items"]]
+            return [item["shipmentState"] for item in items] == ["BackInStock"]
+
+        return await self._seen("a return at the storefront", told)
+
+    def _sold(self, order: Placed) -> int:
+        """Units on the order's authorised sale."""
+        live = [s for s in self.sales_of(order) if s["order_status"] == "AUTHORISED"]
+        return sum(int(line["quantity"]) for sale in live for line in sale["lines"])
 
     def _owned(self, order: Placed) -> bool:
         return bool(self._rows(_CASES_OF, subject=f"order:{order.id}"))

@@ -24,6 +24,8 @@ from sellable.connectors.port import (
     DeliveryDraft,
     RawOrder,
     Refused,
+    ReturnDraft,
+    ReturnsTold,
     Sale,
     SaleDraft,
     SaleRow,
@@ -32,8 +34,9 @@ from sellable.connectors.port import (
 from sellable.desk import cases
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, to_minor
 from sellable.domain.orders import InventoryMode, Line, Order, OrderState, Parcel, Shipment, Tax
-from sellable.orders import adoption, cancel, capture, export, fulfilment, strays
-from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context
+from sellable.orders import adoption, cancel, capture, export, fulfilment, reducing, returns, strays
+from sellable.orders.changes import Changing
+from sellable.orders.context import BACK_OFFICE, STOREFRONT, WAREHOUSE, Context
 from sellable.runtime import inbox, operations
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.ids import Ids
@@ -44,7 +47,7 @@ from sellable.sync import masters
 
 CHAIR, TABLE, SET = "ARMCHAIR", "TABLE", "SET"
 VAT = Tax(name="19 %", rate=Decimal("0.19"), included=True, country="DE")
-LANES = {BACK_OFFICE: ["orders", "repair"], STOREFRONT: ["orders"], "self": [""]}
+LANES = {BACK_OFFICE: ["orders", "repair"], WAREHOUSE: ["orders", "repair"], STOREFRONT: ["orders"], "self": [""]}
 Hook = Callable[[], Awaitable[None]]
 
 
@@ -101,6 +104,10 @@ class Office:
         await self._called("authorise" if authorise else "lines")
         return self.read(sale_id)
 
+    async def put_header(self, sale_id: str, draft: SaleDraft, *, lane: str) -> None:
+        self.sales[sale_id]["header"] = draft
+        await self._called("header")
+
     async def find_by_ref(self, ref: str, *, lane: str) -> list[SaleRow]:
         await self._called("find")
         return [self.row(k) for k, s in self.sales.items() if s["ref"] == ref]
@@ -140,7 +147,7 @@ class Office:
                 for sku, n in s["lines"]
             ),
             totals=s["totals"], shipments=tuple(s.get("shipments", ())), picked=bool(s.get("picked")),
-            updated=f"2026-01-01T00:00:0{s['at']}Z", **changes,
+            updated=f"2026-01-01T00:00:0{s['at']}Z", returns=tuple(s.get("returns", ())), **changes,
         )  # fmt: skip
 
     def live(self) -> list[str]:
@@ -154,6 +161,22 @@ class Shopfront:
         self.sync: list[str] = []
         self.deliveries: list[DeliveryDraft] = []
         self.states: list[str] = []
+        self.returns: list[ReturnDraft] = []
+        self.stubborn: dict[str, str] = {}
+        self.cancelled: dict[str, int] = {}
+        self.can_cancel = True
+
+    async def cancel_units(self, order: RawOrder, units: Any, *, lane: str) -> RawOrder:
+        if not self.can_cancel:
+            raise Refused("no state", code="no_state", detail={"keys": []})
+        self.cancelled |= units
+        return order
+
+    async def tell_returns(self, order: RawOrder, drafts: Any, *, lane: str) -> ReturnsTold:
+        """Items whose key is among the stubborn stay as they are."""
+        self.returns += drafts
+        refused = tuple((d.key, self.stubborn[d.key], d.state) for d in drafts if d.key in self.stubborn)
+        return ReturnsTold(order=order, refused=refused)
 
     async def read_order(self, order_id: str, *, lane: str) -> RawOrder:
         return RawOrder(order_id=order_id, version=1, modified_at="", body=b"{}")
@@ -193,6 +216,10 @@ class Life:
         delivering = fulfilment.Delivering(store, shop, self.context)
         voiding = cancel.Voiding(store, office, self.context)
         stray = strays.Voiding(office)
+        returning = returns.Returning(store, shop, self.context)
+        shrinking = reducing.Reducing(store, office, self.context)
+        cancelling = reducing.Cancelling(store, shop, self.context)
+        changing = Changing(store, office, self.context)
         self.duties: dict[str, tuple[Any, Any, Any]] = {
             "sale.find": (searching.find, None, searching.settled),
             "sale.create": (exporting.create, exporting.search, exporting.created),
@@ -204,6 +231,10 @@ class Life:
             "order.note": (noting.note, None, noting.noted),
             "order.deliver": (delivering.deliver, None, delivering.told),
             "order.ready": (delivering.ready, None, delivering.told),
+            "order.return": (returning.send, None, returning.told),
+            "sale.reduce": (shrinking.send, shrinking.resolve, shrinking.settled),
+            "sale.header": (changing.send, None, changing.settled),
+            "order.cancelled": (cancelling.send, None, cancelling.told),
         }
 
     async def begin(self, **stock: int) -> None:
@@ -321,7 +352,9 @@ class Life:
         )
         row = inbox.find(tx, tx.value(_ROW, name=name))
         assert row is not None
+        reducing.on_sale(tx, row, now, context=self.context)
         fulfilment.on_sale(tx, row, now, context=self.context)
+        returns.on_sale(tx, row, now, context=self.context)
 
     async def listed(self, sale_id: str, **changes: Any) -> list[str]:
         """Which sales are to be read after the list showed this one, authorised and untouched but for the changes."""

@@ -12,7 +12,7 @@ import pytest
 from sellable.connectors.commercetools import translate, wire
 from sellable.connectors.commercetools.translate import Bundles
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, TaxPortion
-from sellable.domain.orders import Charge, InventoryMode, Line, Order, OrderState, SyncInfo, Tax
+from sellable.domain.orders import Charge, InventoryMode, Line, Order, OrderState, ReturnItem, SyncInfo, Tax
 
 CHANNELS = {"ch-web": "web", "ch-export": "sellable-export"}
 
@@ -295,20 +295,28 @@ def test_bundle_children_name_their_parents_line(bundles: Bundles, parent: Any, 
     assert [x.bundle_parent for x in order(lineItems=lines).lines] == [None, None, None]
 
 
-def test_units_labelled_back_in_stock() -> None:
-    def item(units: int, state: str) -> dict[str, Any]:
-        return {
-            "id": "i",
-            "type": "LineItemReturnItem",
-            "lineItemId": "line-1",
-            "quantity": units,
-            "shipmentState": state,
-        }
-
-    found = order(
-        returnInfo=[{"items": [item(1, "BackInStock"), item(5, "Unusable")]}, {"items": [item(2, "BackInStock")]}]
+def test_return_items_are_told_with_their_states_and_reason() -> None:
+    item = {
+        "id": "i", "key": "k", "type": "LineItemReturnItem", "lineItemId": "line-1", "quantity": 2,
+        "shipmentState": "BackInStock", "paymentState": "Initial", "comment": "too small",
+    }  # fmt: skip
+    custom = {"id": "j", "customLineItemId": "c", "quantity": 1, "shipmentState": "Advised"}
+    first, second = order(returnInfo=[{"items": [item]}, {"items": [custom]}]).returns
+    assert first == ReturnItem(
+        item_id="i", key="k", line_id="line-1", units=2, state="BackInStock", payment="Initial", reason="too small"
     )
-    assert found.lines[0].restocked == 3
+    assert (second.key, second.line_id, second.state, second.reason) == ("", "", "Advised", "")
+
+
+def test_units_in_a_state_that_means_cancelled_are_counted_and_the_reason_field_is_read() -> None:
+    state = [{"quantity": 1, "state": {"typeId": "state", "id": "st-c"}}]
+    fields = {"type": {"typeId": "type", "id": "t"}, "fields": {"why": "late"}}
+    words = translate.Words(cancelled=frozenset({"st-c"}), reason_field="why")
+    plain = document()
+    plain["lineItems"][0] |= {"state": state, "custom": fields}
+    found = translate.order(msgspec.json.encode(plain), CHANNELS, words=words)
+    assert (found.lines[0].cancelled, found.lines[0].reason) == (1, "late")
+    assert translate.order(msgspec.json.encode(plain), CHANNELS).lines[0].cancelled == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"id":"a"}', b'{"id":"a","version":"1"}'])

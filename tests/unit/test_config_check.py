@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -34,10 +36,45 @@ def test_the_example_has_no_problem(tmp_path: Path) -> None:
 LOCATION = '[[locations]]\nname = "{}"\nmaster = "{}"\nremote = "{}"\n'
 STATE = '[[states]]\nlocation = "{}"\nbin = "{}"\nstate = "{}"\n'
 
+ORDERFLOW = """[orderflow]
+base_url = "https://of.example/web"
+user = "api"
+password = "p"
+channel = "web"
+organisation = "acme"
+time_zone = "Europe/London"
+"""
+LEEDS = LOCATION.format("leeds", "orderflow", "Leeds DC") + ORDERFLOW
+
+
+def of(**changes: object) -> str:
+    """A shop with an OrderFlow warehouse, some of its settings changed or added."""
+    text = LEEDS
+    for name, value in changes.items():
+        line = f"{name} = {json.dumps(value)}\n"
+        text, changed = re.subn(rf"^{name} = .*\n", line.replace("\\", r"\\"), text, flags=re.MULTILINE)
+        text += "" if changed else line
+    return text
+
+
 SKU = '[[skus]]\nstorefront = "{}"\nmaster = "{}"\n'
 
 APPENDED = [
     # (sections appended to the example, line within them, key, part of the message)
+    ('[[reasons]]\ncode = "x"\nstorefront = "size"\n', 3, "reasons[1].storefront", 'the code "size" is mapped twice'),
+    ('[[reasons]]\ncode = "x"\n', 2, "reasons[1].code", 'the reason "x" is said by no system'),
+    (
+        '[[statuses]]\nevent = "shipped"\ncountry = "CH"\n',
+        2,
+        "statuses[1].event",
+        '"shipped" is named twice for store "", country "CH"',
+    ),
+    (
+        '[[statuses]]\nevent = "ready"\nshipment_state = "Gone"\n',
+        3,
+        "statuses[1].shipment_state",
+        'there is no shipmentState "Gone"',
+    ),
     (SKU.format("cup", "cup"), 3, "skus[1].master", '"cup" is spelled the same on both sides'),
     (SKU.format("cup", ""), 2, "skus[1].storefront", "a SKU is missing"),
     (SKU.format("a", "B") + SKU.format("a", "C"), 5, "skus[2].storefront", '"a" is mapped already, to "B"'),
@@ -109,6 +146,39 @@ APPENDED = [
         5,
         "rates[1].currency",
         "CHF has two rates",
+    ),
+    (
+        LOCATION.format("leeds", "orderflow", "Leeds DC"),
+        3,
+        "locations[2].master",
+        '"leeds" is run with OrderFlow, and nothing says how it is reached',
+    ),
+    (ORDERFLOW, 1, "orderflow", "no location is run with it"),
+    (LEEDS + STATE.format("leeds", "*", "available"), 13, "states[3].location", "OrderFlow itself tells the states"),
+    (of(time_zone="Leeds"), 11, "orderflow.time_zone", '"Leeds" is no time zone'),
+    (of(time_zone="../../etc/passwd"), 11, "orderflow.time_zone", "is no time zone"),
+    (of(channel=""), 9, "orderflow.channel", "is empty or no plain text"),
+    (of(organisation="acm\u00e9"), 10, "orderflow.organisation", "is empty or no plain text"),
+    (of(base_url="http://of.example/web"), 6, "orderflow.base_url", "http would carry secrets and orders"),
+    (of(calls_per_minute=9), 12, "orderflow.calls_per_minute", "9 calls a minute are too few"),
+    (of(import_batch=0), 12, "orderflow.import_batch", "no order would ever be imported"),
+    (of(overlap_minutes=29.9), 12, "orderflow.overlap_minutes", "less than two polls of 900 s miss"),
+    (of(despatch_poll_seconds=0), 12, "orderflow.despatch_poll_seconds", "with 0.0 this would never happen"),
+    (of(address_lines=["{street}"]), 12, "orderflow.address_lines", '"{street}" is no address line'),
+    (of(address_lines=["{line1.__class__}"]), 12, "orderflow.address_lines", "is no address line"),
+    (of(address_lines=["{line1!r}"]), 12, "orderflow.address_lines", "is no address line"),
+    (of(address_lines=["{line1"]), 12, "orderflow.address_lines", "is no address line"),
+    (of(address_lines=["{city}"] * 7), 12, "orderflow.address_lines", "an address has 6 lines"),
+    (of(note_field="currency"), 12, "orderflow.note_field", "is a field that OrderFlow gives a meaning"),
+    (of(note_field="userDefined1"), 12, "orderflow.note_field", "is the field of the order number already"),
+    (of() + '[orderflow.tax_codes]\n"VAT 7 %" = "T2"\n', 12, "orderflow.tax_codes", '"VAT 19 %" have no code'),
+    (of(push_header="x token"), 12, "orderflow.push_header", "is no name of a header"),
+    (of() + '[orderflow.webhook]\npath_token = "t"\n', 12, "orderflow.webhook.secret", "every push would be refused"),
+    (
+        of() + '[orderflow.webhook]\npublic_url = "https://us.example"\n',
+        12,
+        "orderflow.webhook.path_token",
+        "every push would be refused",
     ),
     ('[[owners]]\nkind = "drfit"\nowner = "x"\n', 2, "owners[1].kind", 'there is no kind of case "drfit"'),
     ('[[owners]]\nkind = "*"\nowner = "x"\n', 2, "owners[1].kind", 'cases of kind "*" have two owners'),

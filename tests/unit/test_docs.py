@@ -89,6 +89,7 @@ def test_every_command_says_what_its_exit_codes_mean(command: Any) -> None:
 WITHOUT_JSON = {
     "sellable run": "prints one line of JSON when it is ready, and serves",
     "sellable sandbox serve": "serves",
+    "sellable sandbox orderflow": "serves",
     "sellable config example": "prints a file",
     "sellable openapi": "prints JSON as it is",
     "sellable config key": "prints a key, to be kept in a file as it is",
@@ -128,7 +129,9 @@ def test_a_command_that_is_written_down_exists(page: str, said: str) -> None:
     name = names_a_command(words)
     assert name is not None, f"{page}: {said}"
     if name in COMMANDS:
-        known = {option for parameter in COMMANDS[name].params for option in parameter.opts} | {"--help"}
+        known = {
+            option for parameter in COMMANDS[name].params for option in (*parameter.opts, *parameter.secondary_opts)
+        } | {"--help"}
         options = {word.partition("=")[0] for word in words if word.startswith("-")}
         assert options <= known, f"{page}: {said}"
 

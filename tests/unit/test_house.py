@@ -15,7 +15,10 @@ from sellable.runtime.migrate import FOLDER, load
 from sellable.runtime.queries import Query, every_query
 
 ROOT = Path(sellable.__file__).parent
-PURE_NAMES = {"rules", "plan", "calculate", "compare", "translate", "availability"}
+PURE_NAMES = {
+    *("rules", "routing", "plan", "calculate", "compare", "translate", "availability"),
+    *("states", "statuses", "reasons", "pieces", "remaining"),
+}
 NO_EFFECTS = {
     *("asyncio", "concurrent", "contextvars", "glob", "http", "httpx2", "io", "logging", "multiprocessing", "os"),
     *("pathlib", "prometheus_client", "psycopg", "queue", "random", "secrets", "select", "shutil", "signal", "socket"),

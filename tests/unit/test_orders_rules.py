@@ -214,7 +214,7 @@ def test_carriers_are_asked_for_only_where_some_are_mapped() -> None:
 def sourced(
     lines: list[Line], stock: dict[tuple[str, str], int], *places: str, kits: dict[str, dict[str, int]] | None = None
 ) -> dict[str, list[tuple[str, int]]]:
-    return source(lines, stock, {"": places}, kits or {})
+    return source(lines, stock, {line.line_id: places for line in lines}, kits or {})
 
 
 def test_one_location_ships_everything_although_another_is_first() -> None:
@@ -269,23 +269,23 @@ def test_a_service_goes_where_the_goods_go() -> None:
     assert sourced([line("l1", "WRAPPING")], stock, "a", "b") == {"l1": [("a", 1)]}
 
 
-def test_each_channel_ships_from_its_own_places() -> None:
+def test_each_line_ships_from_its_own_places() -> None:
     lines = [line("l1", "CUP", 2, channel="eu"), line("l2", "CUP", 2, channel="uk")]
     stock = {("CUP", "main"): 2, ("CUP", "london"): 2, ("CUP", "paris"): 0}
-    found = source(lines, stock, {"eu": ("main", "paris"), "uk": ("main", "london")}, {})
+    found = source(lines, stock, {"l1": ("main", "paris"), "l2": ("main", "london")}, {})
     assert found == {"l1": [("main", 2)], "l2": [("london", 2)]}
 
 
 def test_beyond_twelve_locations_the_search_is_greedy_and_still_complete() -> None:
     places = [f"shop-{number:02}" for number in range(20)]
     stock = {("CUP", place): 1 for place in places} | {("CUP", "shop-17"): 7}
-    found = source([line("l1", "CUP", 9)], stock, {"": places}, {})
+    found = source([line("l1", "CUP", 9)], stock, {"l1": places}, {})
     assert found == {"l1": [("shop-00", 1), ("shop-01", 1), ("shop-17", 7)]}
 
 
-def test_a_channel_without_places_is_an_error_and_not_a_lost_line() -> None:
+def test_a_line_without_places_is_an_error_and_not_a_lost_line() -> None:
     with pytest.raises(ValueError, match="ships from nowhere"):
-        source([line("l1", "CUP")], {}, {"": ()}, {})
+        source([line("l1", "CUP")], {}, {"l1": ()}, {})
 
 
 def test_lines_without_goods_are_not_sourced() -> None:

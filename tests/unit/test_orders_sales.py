@@ -122,11 +122,11 @@ def test_a_sale_as_the_back_office_wants_it() -> None:
     assert draft.charges == (
         SaleCharge(
             description="Shipping", quantity=1, price=Decimal(5), tax=Decimal("0.95"), total=Decimal(5),
-            tax_rule="VAT 19",
+            tax_rule="VAT 19", kind="shipping",
         ),
         SaleCharge(
             description="Custom charge", quantity=2, price=Decimal(3), tax=Decimal("1.14"), total=Decimal(6),
-            tax_rule="VAT 19",
+            tax_rule="VAT 19", kind="custom",
         ),
     )  # fmt: skip
 

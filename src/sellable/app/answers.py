@@ -11,7 +11,9 @@ from sellable.app.layout import layout_of
 from sellable.app.wiring import stale
 from sellable.book import book
 from sellable.config.settings import Settings
-from sellable.orders import rules
+from sellable.connectors.commercetools import translate
+from sellable.domain.orders import Order
+from sellable.orders import capture, routing, rules
 from sellable.runtime import calls, operations
 from sellable.runtime.database import ReadTx
 from sellable.runtime.queries import queries
@@ -89,6 +91,46 @@ def _facts(tx: ReadTx, sku: str, at: datetime) -> dict[str, Any]:
     }
 
 
+def routes(tx: ReadTx, settings: Settings, order: Order, now: datetime) -> dict[str, Any]:
+    """Which rule takes each line of an order by the settings and numbers of now, why the earlier ones do not, and what
+    would ship from where; beside it where the order went, if the book has sourced it.
+    """
+    kits = numbers.recipes_of(tx, sorted({line.sku for line in order.lines if line.sku}))
+    goods = rules.goods(order, kits)
+    stock = capture.stock_by_location(tx, order.order_id, goods, kits, now)
+    routed = routing.route(order, goods, settings, stock, kits)
+    lost = routing.unrouted(order, routed)
+    places = {} if lost else routing.split(goods, routed, stock, kits)
+    went = {
+        line.line_id: {"part": part.part, "rule": line.rule, "target": part.target, "location": part.location}
+        for part in tx.all(book.sql.read_parts, order_id=order.order_id)
+        for line in tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part)
+    }
+    lines = [
+        {**msgspec.to_builtins(line), "ships": places.get(line.line_id, []), "went": went.get(line.line_id)}
+        for line in routed
+    ]
+    return {
+        "order_id": order.order_id, "number": order.number, "rules": [rule.name for rule in settings.routes],
+        "held": bool(lost), "lines": lines,
+    }  # fmt: skip
+
+
+def order_in(body: bytes, settings: Settings) -> Order:
+    """An order document of the storefront out of a file. Supply channels are known by the key that stands beside their
+    id, as in an expanded reference. Raises ValueError when it is no order.
+    """
+    document = msgspec.json.decode(body, type=dict[str, Any])
+    channels = {}
+    for line in document.get("lineItems", ()):
+        supply = line.get("supplyChannel") or {}
+        if key := supply.get("key") or (supply.get("obj") or {}).get("key"):
+            supply["id"] = key
+            channels[key] = key
+    words = translate.Words(attributes=settings.commercetools.line_attributes)
+    return translate.order(msgspec.json.encode(document), channels, words=words)
+
+
 def order_story(tx: ReadTx, key: str) -> list[dict[str, Any]]:
     """Every order of this id or number with its lines, parts, shipments, operations and story; empty when unknown."""
     return [_story(tx, row) for row in tx.all(book.sql.find_orders, key=key)]
@@ -97,8 +139,8 @@ def order_story(tx: ReadTx, key: str) -> list[dict[str, Any]]:
 def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
     parts = [
         {
-            "part": p.part, "location": p.location, "state": p.state, "ref": p.ref, "sale_id": p.sale_id,
-            "sale_number": p.sale_number, "currency_rate": p.draft.get("currency_rate"),
+            "part": p.part, "target": p.target, "location": p.location, "state": p.state, "ref": p.ref,
+            "sale_id": p.sale_id, "sale_number": p.sale_number, "currency_rate": p.draft.get("currency_rate"),
             "expected": p.expected, "actual": p.actual, "told": p.told,
             "lines": _rows(tx.all(book.sql.part_lines, order_id=row.order_id, part=p.part)),
         }
@@ -122,6 +164,8 @@ def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
         "lines": _rows(tx.all(book.sql.lines_of, order_id=row.order_id)),
         "parts": parts,
         "shipments": _rows(tx.all(book.sql.shipments_of, order_id=row.order_id)),
+        "returns": _rows(tx.all(book.sql.read_pieces, order_id=row.order_id)),
+        "returns_at_storefront": _rows(tx.all(book.sql.notes_of, order_id=row.order_id)),
         "operations": _operations(owed),
         "calls": [{**call, "seconds": round(call["seconds"], 3)} for call in _rows(made)],
         "cases": _rows(tx.all(sql.cases_of_order, subject=f"order:{row.order_id}")),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from sellable.app.layout import age_limits
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.connectors.port import LimitReached, Misconfigured
@@ -110,15 +111,15 @@ class CaseDesk:
                 expected={"stage": "exported"},
                 actual={"stage": row.stage, "since": row.stage_since.isoformat(), "waits_for": row.hold_cause},
             )
-        limit = timedelta(minutes=settings.cin7_core.max_age_minutes)
-        newest = tx.value(sql.newest_sweep, master="cin7_core")
-        if newest is not None and now - newest > limit:
-            self.open_case(
-                tx, "master_stale", "vendor:cin7_core", now, expected={"age_minutes": limit.total_seconds() / 60},
-                actual={"last_complete_sweep": newest.isoformat()},
-            )  # fmt: skip
-        else:
-            self.clear_cases(tx, ["master_stale"], "vendor:cin7_core", now)
+        for master, limit in age_limits(settings).items():
+            newest = tx.value(sql.newest_sweep, master=master)
+            if newest is not None and now - newest > limit:
+                self.open_case(
+                    tx, "master_stale", f"vendor:{master}", now, expected={"age_minutes": limit.total_seconds() / 60},
+                    actual={"last_complete_sweep": newest.isoformat()},
+                )  # fmt: skip
+            else:
+                self.clear_cases(tx, ["master_stale"], f"vendor:{master}", now)
 
     def frozen(self, tx: ReadTx) -> bool:
         """Whether a person froze all writes of stock."""

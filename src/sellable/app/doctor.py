@@ -6,7 +6,7 @@ Reads only, under the budgets that all processes share. What needs a write is an
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -59,6 +59,8 @@ Found = Iterator[Check]
 async def examine(settings: Settings, store: Store, outside: Outside) -> AsyncIterator[Check]:
     """Every check that reads only, as they are made."""
     for name, look in LOOKS.items():
+        if OFFICES.get(name, settings.back_offices[0]) not in settings.back_offices:
+            continue
         async for check in _guarded(name, look(settings, store, outside)):
             yield check
     for fact in UNASKED:
@@ -390,6 +392,27 @@ async def _company_of_the_key(settings: Settings, store: Store, outside: Outside
     return [Check(name="others on the Cin7 Core key", result="ok", evidence=f"{says}, and no refusal")]
 
 
+async def _warehouse(settings: Settings, store: Store, outside: Outside) -> list[Check]:
+    """Whether OrderFlow tells what is asked of it again and again: numbers by place, orders, what left."""
+    port = outside.warehouse
+    assert port is not None
+    found = []
+    for place in (location for location in settings.locations if location.master == "orderflow"):
+        page = await port.inventory(None, site=place.name, lane=LANE)
+        doubts = [*page.faults, *page.warnings]
+        mend = "Ask the warehouse about these products; what cannot be read proves nothing." if doubts else ""
+        says = f"{len(page.rows)} products" + (f", {len(doubts)} in doubt: {doubts[0]}" if doubts else "")
+        result = "warn" if doubts or not page.rows else "ok"
+        found.append(Check(name=f"inventory of {place.name}", result=result, evidence=says, mend=mend))
+    if await port.order_detail(NO_SUCH_SALE, lane=LANE) is None:
+        found.append(Check(name="orders there", result="ok", evidence="a reference nobody has finds nothing"))
+    now = store.clock.now()
+    left = await port.despatches(now - timedelta(days=1), now, lane=LANE)
+    says = f"{left.received} shipments left in a day" + (f"; unreadable: {left.faults[0]}" if left.faults else "")
+    found.append(Check(name="what left there", result="warn" if left.faults else "ok", evidence=says))
+    return found
+
+
 async def _webhooks(settings: Settings, store: Store, outside: Outside) -> list[Check]:
     hook = settings.cin7_core.webhook
     if not hook.public_url:
@@ -427,8 +450,16 @@ LOOKS: dict[str, Callable[[Settings, Store, Outside], Awaitable[list[Check]]]] =
     "Cin7 Core answers": _back_office,
     "webhooks answer": _webhooks,
     "calls answer": _company_of_the_key,
+    "OrderFlow answers": _warehouse,
 }
 """What is said to fail, and the look at it."""
+OFFICES = {
+    "Cin7 Core answers": "cin7_core",
+    "webhooks answer": "cin7_core",
+    "calls answer": "cin7_core",
+    "OrderFlow answers": "orderflow",
+}
+"""Looks at a back office, left out where it is not configured."""
 
 
 # --- Experiments -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sellable.config.settings import Settings
 from sellable.stock.availability import BufferRule, ChannelRule, Layout
 
@@ -19,6 +21,11 @@ def layout_of(settings: Settings) -> Layout:
         ),
         stale_buffer=settings.cin7_core.stale_buffer,
     )
+
+
+def age_limits(settings: Settings) -> dict[str, timedelta]:
+    """Master -> how old its numbers may be before nothing rises."""
+    return {name: timedelta(minutes=settings.cin7_core.max_age_minutes) for name in masters_of(settings)}
 
 
 def masters_of(settings: Settings) -> dict[str, dict[str, str]]:

@@ -102,7 +102,7 @@ WHERE NOT gone AND channel <> ALL (%(others)s::text[]);
 -- planned anew
 WITH unsure AS (
     SELECT correlation AS order_id FROM operation
-    WHERE state IN ('intent', 'unknown', 'held') AND kind IN ('sale.create', 'sale.authorise', 'sale.void', 'sale.visible')
+    WHERE state IN ('intent', 'unknown', 'held') AND kind IN ('sale.create', 'sale.authorise', 'sale.void', 'sale.visible', 'order.import')
         AND (sends > 0 OR kind = 'sale.visible' OR coalesce((payload ->> 'search')::bool, false))
     UNION SELECT order_id FROM order_part WHERE state = 'held' AND sale_id IS NOT NULL AND actual IS NULL
 ), live AS (
@@ -206,11 +206,13 @@ SELECT e.channel || '|' || e.sku AS key FROM entry e WHERE NOT e.gone AND e.q_se
         AND o.settled_seq > %(seq)s) ORDER BY 1 LIMIT 500;
 
 -- name: read_again
--- Whether orders changed up to an instant of the storefront, all stock and all changed sales were read since the restore.
+-- Whether orders changed up to an instant of the storefront, all stock of each master and, where one lists them, all
+-- changed sales were read since the restore.
 SELECT coalesce((SELECT (cursor ->> 'passed')::timestamptz FROM feed WHERE name = 'commercetools.orders')
         >= %(walked)s::timestamptz, false)
-    AND EXISTS (SELECT FROM sweep WHERE scope = '' AND state IN ('proving', 'applied') AND first_a0 > %(seq)s)
-    AND EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s) AS done;
+    AND NOT EXISTS (SELECT FROM unnest(%(masters)s::text[]) AS m (name) WHERE NOT EXISTS (SELECT FROM sweep s
+        WHERE s.master = m.name AND s.scope = '' AND s.state IN ('proving', 'applied') AND s.first_a0 > %(seq)s))
+    AND (NOT %(listed)s OR EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s)) AS done;
 
 -- name: arrivals_waiting
 -- Whether anything that arrived up to a causal number has not been thought about.

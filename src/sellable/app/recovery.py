@@ -14,6 +14,7 @@ import msgspec
 
 from sellable.app import acts
 from sellable.app.desk import CaseDesk
+from sellable.app.layout import masters_of
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.domain.stock import Priority
@@ -30,7 +31,10 @@ from sellable.sync.storefront import JUDGE_MARGIN
 sql = queries("sellable.app")
 LAG = timedelta(seconds=10) + JUDGE_MARGIN
 """The storefront's lag and a margin: an order that a number shows is in any list of orders read so much later."""
-READINGS = ("entries", "stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page")
+READINGS = (
+    "entries", "stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page", "inventory.page",
+    "stock.absent",
+)  # fmt: skip
 RESTORED, PROGRESS, SUBJECT = "restored", "recovery", "database"
 
 
@@ -53,7 +57,9 @@ def begin(tx: Tx, settings: Settings, clock: Clock, actor: str, made_at: datetim
     tx.run(operations.sql.drop_old_readings, now=now, kinds=list(READINGS))
     tx.run(entries.sql.abandon_all_sweeps, at=now)
     demand.revoke_all(tx, now)
-    want(tx, BACK_OFFICE, "sale", [r.sale_id for r in tx.all(book.sql.all_allocations_doubtful)], 2, now)
+    doubtful = tx.all(book.sql.all_allocations_doubtful)
+    for target in sorted({sale.target for sale in doubtful}):
+        want(tx, target, "sale", [sale.sale_id for sale in doubtful if sale.target == target], 2, now)
     skus = {r.sku for r in tx.all(entries.sql.forget_baselines, seq=seq, at=now)}
     dirty.mark(tx, skus, Priority.LOWER, "restored", now)
     between = {"backup": made_at.isoformat(), "restored": now.isoformat()}
@@ -61,7 +67,7 @@ def begin(tx: Tx, settings: Settings, clock: Clock, actor: str, made_at: datetim
     acts.record(tx, settings, clock, actor, "database.restore", SUBJECT, after=between)
 
 
-def look(tx: Tx, desk: CaseDesk, now: datetime) -> None:
+def look(tx: Tx, desk: CaseDesk, settings: Settings, now: datetime) -> None:
     """Lets raises go on once entries, then orders, stock and sales were read, and everything read is taken in."""
     if not tx.value(sql.recovery_open):
         return
@@ -74,7 +80,9 @@ def look(tx: Tx, desk: CaseDesk, now: datetime) -> None:
         if (at := tx.value(sql.entries_walked, seq=seq)) is not None:
             _note(tx, _Progress(walked=at + LAG), now)
     elif so_far.upto is None:
-        if tx.value(sql.read_again, seq=seq, walked=so_far.walked):
+        listed = BACK_OFFICE in settings.back_offices
+        masters = sorted(masters_of(settings))
+        if tx.value(sql.read_again, seq=seq, walked=so_far.walked, masters=masters, listed=listed):
             _note(tx, _Progress(so_far.walked, next_seq(tx)), now)
     elif not tx.value(sql.arrivals_waiting, seq=so_far.upto):
         desk.clear_cases(tx, ["restored"], SUBJECT, now)

@@ -9,13 +9,14 @@ from typing import Any
 from sellable.app import acts
 from sellable.app.desk import CaseDesk
 from sellable.app.layout import layout_of
+from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.desk import quarantine
 from sellable.desk.cases import Case
 from sellable.desk.kinds import KINDS
 from sellable.desk.quarantine import Meaning
 from sellable.domain.orders import Order
-from sellable.orders import capture
+from sellable.orders import capture, returns
 from sellable.orders.context import BACK_OFFICE, Context
 from sellable.runtime import operations
 from sellable.runtime.clock import Clock
@@ -24,7 +25,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.operations import Intent
 from sellable.runtime.wanted import want
 
-TOLD_AGAIN = ("order.note", "order.deliver", "order.ready")
+TOLD_AGAIN = ("order.note", "order.deliver", "order.ready", "order.return", "order.cancelled")
 """Operations that tell the storefront something and drop what it has already."""
 
 
@@ -45,6 +46,40 @@ def accept_totals(
             after={"state": "accepted", "part": part.part, **_sides(part.actual), "reason": reason},
         )  # fmt: skip
     return [part.part for part in parts]
+
+
+def inspect_return(
+    tx: Tx, settings: Settings, clock: Clock, actor: str, piece: str, fate: str, reason: str
+) -> bool:  # fmt: skip
+    """A person says what the inspection of a returned piece found; False when it cannot become that."""
+    before = tx.one(book.sql.find_piece, piece_id=piece)
+    context = context_of(settings, Ids(clock))
+    if before is None or not returns.decide(tx, piece, fate, actor, reason, clock.now(), context):
+        return False
+    acts.record(
+        tx, settings, clock, actor, "returns.inspect", f"order:{before.order_id}", correlation=before.order_id,
+        before={"state": before.fate, "piece": piece}, after={"state": fate, "piece": piece, "reason": reason},
+    )  # fmt: skip
+    return True
+
+
+def refund_return(
+    tx: Tx, settings: Settings, clock: Clock, actor: str, order: str, piece: str | None, *, refunded: bool
+) -> int | None:
+    """A person says whether the money of an order's returned pieces went back: how many, None for several orders."""
+    found = tx.all(book.sql.find_orders, key=order)
+    if len(found) != 1:
+        return None if found else 0
+    order_id, payment = found[0].order_id, "Refunded" if refunded else "NotRefunded"
+    rows = tx.all(book.sql.read_pieces, order_id=order_id)
+    mine = [p.piece_id for p in rows if p.payment == "" and piece in (None, p.piece_id)]
+    count = returns.paid_back(tx, order_id, mine, payment, actor, clock.now(), context_of(settings, Ids(clock)))
+    if count:
+        acts.record(
+            tx, settings, clock, actor, "returns.refund", f"order:{order_id}", correlation=order_id,
+            after={"state": payment, "kind": mine},
+        )  # fmt: skip
+    return count
 
 
 def _sides(totals: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +110,8 @@ def meanings(settings: Settings, ids: Ids) -> dict[str, Meaning]:
             if what == "order":
                 count += capture.retry(tx, key, now, context)
             elif what == "sale":
-                want(tx, BACK_OFFICE, "sale", [key], 1, now)
+                part = tx.one(book.sql.part_of_sale, sale_id=key)
+                want(tx, part.target if part else BACK_OFFICE, "sale", [key], 1, now)
                 count += 1
             elif what == "operation":
                 count += _tell_again(tx, key, now, ids)

@@ -26,16 +26,19 @@ from sellable.app import acts, ladder, recovery, status, watching
 from sellable.app import said as said_module
 from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
-from sellable.app.layout import layout_of, masters_of
+from sellable.app.layout import layout_of
 from sellable.app.wiring import (
     ALONE,
     CIN7,
     CT,
+    FLOW,
     READINGS,
+    House,
     duties,
     feeds_of,
     fetchers_of,
     handlers,
+    master_of,
     once_known,
     private_hosts,
     stale,
@@ -43,12 +46,14 @@ from sellable.app.wiring import (
 )
 from sellable.config.said import Live
 from sellable.config.settings import Settings
-from sellable.connectors import cin7_core, commercetools
+from sellable.connectors import cin7_core, commercetools, orderflow
 from sellable.connectors.cin7_core import webhooks as cin7_webhooks
 from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.commercetools import webhooks as ct_webhooks
 from sellable.connectors.commercetools.client import Commercetools
+from sellable.connectors.orderflow import OrderFlow
+from sellable.connectors.orderflow import webhooks as flow_webhooks
 from sellable.connectors.port import VendorError
 from sellable.desk import cases, quarantine
 from sellable.desk.alerts import Alerts
@@ -96,6 +101,7 @@ class Outside:
     budgets: Budgets
     storefront: Commercetools
     back_office: Cin7Core
+    warehouse: OrderFlow | None
     calls: CallLog
     audit: Audit
 
@@ -114,7 +120,7 @@ class Service:
     inbox: Inbox
     readings: Inbox
     letterbox: Letterbox
-    prover: masters.Prover
+    provers: Sequence[masters.Prover]
     dispatcher: Dispatcher
     feeds: Feeds
     fetchers: Sequence[Fetcher]
@@ -149,7 +155,8 @@ class Service:
         for number in range(2):
             loops.add(f"inbox {number}", self.inbox.run)
         loops.add("readings", self.readings.run)
-        loops.add("prove", self.prover.run)
+        for prover in self.provers:
+            loops.add("prove" if prover is self.provers[0] else f"prove {prover.name}", prover.run)
         loops.add("dispatcher", self.dispatcher.run)
         loops.add("feeds", self.feeds.run)
         for number, fetcher in enumerate(self.fetchers):
@@ -169,7 +176,7 @@ class Service:
         loops.every("judge", 5.0, self.syncer.judge)
         loops.every("suspects", 10.0, self.syncer.lower_overdue)
         loops.every("strays", 60.0, partial(self.store.write, strays.owe_voiding, self.context, self.clock))
-        loops.every("recovery", 5.0, partial(self._watch, recovery.look))
+        loops.every("recovery", 5.0, partial(self._watch, recovery.look, self.settings))
         loops.every("many", 5.0, partial(self._watch, watching.drift, self.context.layout))
         loops.every("first passes", 5.0, partial(self._watch, ladder.judge, self.settings))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
@@ -256,7 +263,11 @@ class Service:
         service = self.settings.service
         return Face(
             metrics_token=None if service.metrics_open else service.metrics_token,
-            webhooks={"commercetools": self._commercetools_hook, "cin7": self._cin7_hook},
+            webhooks={
+                "commercetools": self._commercetools_hook,
+                "cin7": self._cin7_hook,
+                **({"orderflow": self._orderflow_hook} if self.settings.orderflow else {}),
+            },
             status=self.overview,
             ready=self.ready,
             alive=self.silent,
@@ -316,6 +327,18 @@ class Service:
         arrival = Arrival(source=CIN7, message_id=self.ids.new("hook"), kind="cin7.hook", lane="", body=body)
         return await self.letterbox.post([arrival])
 
+    async def _orderflow_hook(self, token: str, headers: Mapping[str, str], body: bytes) -> str:
+        house = self.settings.orderflow
+        if house is None or not flow_webhooks.verify(token, headers, house):
+            raise Refused(401, "not authorised")
+        try:
+            notice = flow_webhooks.recognise(body)
+        except ValueError as error:
+            raise Refused(400, str(error)) from error
+        arrival = Arrival(source=FLOW, message_id=notice.identity, kind="orderflow.hook", lane="", body=body)
+        await self.letterbox.post([arrival])
+        return notice.reply
+
 
 def _seal(tx: Tx, audit: Audit, clock: Clock) -> None:
     audit.seal(tx, clock.now())
@@ -333,9 +356,13 @@ def outside_of(
 ) -> Outside:
     """The doors of a process, which pays from the budgets that all processes share. `client` replaces the network."""
     key = settings.service.redaction_key.encode()
-    budgets = Budgets(
-        store, clock, [*commercetools.budgets(settings.commercetools), *cin7_core.budgets(settings.cin7_core)]
-    )
+    house = settings.orderflow
+    specs = [
+        *commercetools.budgets(settings.commercetools),
+        *(cin7_core.budgets(settings.cin7_core) if CIN7 in settings.back_offices else ()),
+        *(orderflow.budgets(house) if house else ()),
+    ]
+    budgets = Budgets(store, clock, specs)
     client = client or httpx2.AsyncClient(transport=PinnedTransport(private_hosts(settings)))
     calls = CallLog(key)
     http = HttpPort(client, clock, budgets, calls.note)
@@ -343,6 +370,7 @@ def outside_of(
         client=client, budgets=budgets, calls=calls, audit=Audit(ids.new(owner), key),
         storefront=Commercetools(http, budgets, settings.commercetools),
         back_office=Cin7Core(http, budgets, settings.cin7_core, Places(settings.locations, settings.states)),
+        warehouse=orderflow.OrderFlow(http, budgets, house, orderflow.Sites(settings.locations)) if house else None,
     )  # fmt: skip
 
 
@@ -379,11 +407,13 @@ def assemble(
         translate_message=once_known(shop_port.translate_message),
         channels=frozenset(layout.channels),
     )
-    master = masters.Master(
-        name=CIN7, remotes=masters_of(settings).get(CIN7, {}), open_case=desk.open_case,
-        low_mark=lambda: max((channel.low_mark for channel in live().channels), default=0),
-    )  # fmt: skip
-    prover = masters.Prover(store, clock, master)
+    master = master_of(live, CIN7, desk.open_case)
+    house: House | None = None
+    if outside.warehouse is not None and settings.orderflow is not None:
+        house = House(
+            port=outside.warehouse, master=master_of(live, FLOW, desk.open_case), settings=settings.orderflow
+        )  # fmt: skip
+    provers = [masters.Prover(store, clock, each) for each in ([master, house.master] if house else [master])]
     judge = Judge(store, shop_port, shop, shop_port.translate_order, inbox_module.put)
     syncer = Syncer(
         store, clock, ids, budgets, shop_port, layout, shop, judge,
@@ -395,15 +425,16 @@ def assemble(
         stopped=desk.raises_stopped,
     )  # fmt: skip
     dispatcher = Dispatcher(
-        store, clock, ids, budgets, duties(store, clock, shop_port, cin7, context, layout, desk), desk.exhausted, owner,
-        {CT: settings.commercetools.concurrency, CIN7: 8, "self": 64},
+        store, clock, ids, budgets, duties(store, clock, shop_port, cin7, house, context, layout, desk), desk.exhausted,
+        owner,
+        {CT: settings.commercetools.concurrency, **dict.fromkeys(settings.back_offices, 8), "self": 64},
         credentials={CIN7: cin7_core.ORDERS}, chance=chance,
     )  # fmt: skip
     feeds = Feeds(
-        store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, desk, outside.audit), owner,
+        store, clock, feeds_of(settings, store, clock, ids, shop_port, cin7, master, house, desk, outside.audit), owner,
         on_failure=desk.feed_failed, on_recovery=desk.feed_recovered, chance=chance,
     )  # fmt: skip
-    table = handlers(context, shop, master, prover.sale_read)
+    table = handlers(context, shop, master, house, partial(_ring, provers))
     boxed = partial(Inbox, store, clock, table, desk.poison, known=storefront.echoes, alone=ALONE, kinds=READINGS)
     alerts = Alerts(
         store, clock, settings.alerts, desk.owners, HttpPort(outside.client, clock, None),
@@ -411,10 +442,17 @@ def assemble(
     )  # fmt: skip
     return Service(
         live=live, store=store, clock=clock, ids=ids, desk=desk, context=context, syncer=syncer, inbox=boxed(),
-        readings=boxed(only=True), letterbox=Letterbox(store, clock), prover=prover, dispatcher=dispatcher, feeds=feeds,
-        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, owner, chance), outside=outside,
+        readings=boxed(only=True), letterbox=Letterbox(store, clock), provers=provers, dispatcher=dispatcher,
+        feeds=feeds,
+        fetchers=fetchers_of(store, clock, ids, budgets, shop_port, cin7, master, house, settings, owner, chance),
+        outside=outside,
         judge=judge, alerts=alerts, owner=owner, slot=slot, chance=chance,
     )  # fmt: skip
+
+
+def _ring(provers: Sequence[masters.Prover]) -> None:
+    for prover in provers:
+        prover.sale_read()
 
 
 def notice_layout(tx: Tx, layout: Layout, now: datetime) -> bool:

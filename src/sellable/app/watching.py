@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from sellable.app.desk import CaseDesk
+from sellable.app.layout import masters_of
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.desk import cases
-from sellable.orders.context import BACK_OFFICE
 from sellable.runtime import telemetry
 from sellable.runtime.database import Row, Tx
 from sellable.runtime.queries import queries
@@ -70,7 +70,7 @@ def drift(tx: Tx, desk: CaseDesk, layout: Layout, now: datetime) -> None:
 
 
 class _Seen(msgspec.Struct):
-    """What was short when the complete sets before looked: by the set `sweep`, and by the one before it."""
+    """What was short when complete sets looked: by those of `sweep`, one for each master, and by the ones before."""
 
     sweep: str = ""
     short: dict[str, int] = {}
@@ -79,13 +79,14 @@ class _Seen(msgspec.Struct):
 
 def oversold(tx: Tx, desk: CaseDesk, settings: Settings, now: datetime) -> None:
     """Opens `oversold` for each SKU whose units the master lacked over two complete sets, and clears what is over."""
-    newest = observe.last_applied(tx, BACK_OFFICE)
-    if newest is None:
+    newest = [observe.last_applied(tx, master) for master in sorted(masters_of(settings))]
+    if None in newest:
         return
+    sweeps = [each.id for each in newest]
     row = tx.one(sql.recall, name="oversold")
     seen = msgspec.json.decode(row.value, type=_Seen) if row else _Seen()
     live = {c.subject.removeprefix("sku:"): c.actual for c in cases.listing(tx, kind="oversold", limit=10_000)}
-    another = newest.id != seen.sweep
+    another = not set(sweeps) & set(seen.sweep.split())  # Every master was read whole since.
     short: dict[str, int] = {}
     if another or live or seen.short:
         places = [place.name for place in settings.locations]
@@ -95,8 +96,9 @@ def oversold(tx: Tx, desk: CaseDesk, settings: Settings, now: datetime) -> None:
         pairs = [
             (r.order_id, r.location) for r in tx.all(sql.short_parts, skus=sorted(short.keys() - live.keys()), limit=20)
         ]
-        want(tx, BACK_OFFICE, "sale", book.sales_of(tx, pairs), ROUTINE, now)
-        seen = _Seen(sweep=newest.id, short=short, before=seen.short)
+        for target, sales in book.sales_of(tx, pairs).items():
+            want(tx, target, "sale", sales, ROUTINE, now)
+        seen = _Seen(sweep=" ".join(sweeps), short=short, before=seen.short)
     else:
         seen = msgspec.structs.replace(seen, short=short)
     tx.run(sql.remember, name="oversold", value=msgspec.json.encode(seen).decode(), at=now)
@@ -130,7 +132,10 @@ def _tell(tx: Tx, desk: CaseDesk, settings: Settings, sku: str, units: int, now:
 
 def _taken_elsewhere(tx: Tx, settings: Settings, sku: str, orders: Sequence[Row]) -> int:
     """Units of these orders, newest first, that the master lost to others so late that nobody could have known."""
-    bound = timedelta(seconds=2 * settings.cin7_core.sweep_seconds) + LAG
+    slowest = max(
+        settings.cin7_core.sweep_seconds, settings.orderflow.inventory_poll_seconds if settings.orderflow else 0
+    )
+    bound = timedelta(seconds=2 * slowest) + LAG
     found = 0
     for order in orders:
         since = order.placed_at - bound

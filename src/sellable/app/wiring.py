@@ -7,7 +7,7 @@ One rule: tables only; nothing here runs by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -16,15 +16,32 @@ import httpx2
 
 from sellable.app.desk import CaseDesk
 from sellable.app.duties import ATTEMPTS_MAX, Carry, carried, looked
-from sellable.app.layout import masters_of
+from sellable.app.layout import age_limits, masters_of
+from sellable.config.said import Live
 from sellable.config.secrets import key_of
+from sellable.config.settings import OrderFlow as OrderFlowSettings
 from sellable.config.settings import Settings
-from sellable.connectors import cin7_core, commercetools
+from sellable.connectors import cin7_core, commercetools, orderflow
 from sellable.connectors.cin7_core import webhooks as cin7_webhooks
 from sellable.connectors.cin7_core.client import Cin7Core
 from sellable.connectors.commercetools.client import Commercetools
+from sellable.connectors.orderflow import OrderFlow
+from sellable.connectors.orderflow import webhooks as flow_webhooks
+from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
-from sellable.orders import adoption, cancel, capture, export, fulfilment, strays
+from sellable.orders import (
+    adoption,
+    cancel,
+    capture,
+    changes,
+    departures,
+    export,
+    fulfilment,
+    importing,
+    reducing,
+    returns,
+    strays,
+)
 from sellable.orders.context import Context
 from sellable.runtime import feeds as feeds_module
 from sellable.runtime import inbox as inbox_module
@@ -36,23 +53,38 @@ from sellable.runtime.dispatcher import Duty, Settled
 from sellable.runtime.feeds import Feed, FeedContext, FeedResult
 from sellable.runtime.ids import Ids
 from sellable.runtime.inbox import InboxRow, NotYet
+from sellable.runtime.operations import Operation, Outcome
 from sellable.runtime.schedule import Chance
 from sellable.runtime.seal import Seal
 from sellable.runtime.wanted import Fetcher, want
-from sellable.sync import creation, masters, storefront, writer
+from sellable.sync import creation, masters, storefront, warehouse, writer
 from sellable.sync.storefront import Shop
 
 T = TypeVar("T")
+LOOK_SECONDS, LOOKS_SHARE = 60.0, 10
+"""How often orders at a warehouse are read again, and the share (1 in so many) of a minute's calls they may take."""
 CIN7 = "cin7_core"
 CT = "commercetools"
+FLOW = "orderflow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """A warehouse that takes orders whole, with what is known of it as a master."""
+
+    port: OrderFlow
+    master: masters.Master
+    settings: OrderFlowSettings
 
 
 def private_hosts(settings: Settings) -> list[str]:
     """Hosts that may have private addresses, because their section says `insecure`."""
     shop, office, alerts = settings.commercetools, settings.cin7_core, settings.alerts
+    house = settings.orderflow
     urls = [
         *([shop.api_url, shop.auth_url] if shop.insecure else []),
         *([office.base_url] if office.insecure else []),
+        *([house.base_url] if house is not None and house.insecure else []),
         *([alerts.webhook_url] if alerts.insecure else []),
     ]
     return [httpx2.URL(url).host for url in urls if url]
@@ -77,8 +109,7 @@ def take(tx: Tx, order: Order, now: datetime, *, context: Context) -> None:
 
 def stale(settings: Settings, tx: ReadTx, now: datetime) -> bool:
     """Whether any master's numbers are older than the settings allow: then nothing rises."""
-    limit = timedelta(minutes=settings.cin7_core.max_age_minutes)
-    return any(masters.stale(tx, name, limit, now) for name in masters_of(settings))
+    return any(masters.stale(tx, name, limit, now) for name, limit in age_limits(settings).items())
 
 
 def seal_of(settings: Settings) -> Seal:
@@ -90,19 +121,40 @@ def seal_of(settings: Settings) -> Seal:
     return Seal(newest, before)
 
 
-ALONE = ("order", "sale.read", "entries", "stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page")
+ALONE = (
+    "order", "sale.read", "entries", "stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page",
+    "inventory.page", "despatch.page",
+)  # fmt: skip
 """Arrivals that lock an order, or rows of many SKUs; messages lock nothing that others want."""
-READINGS = ("stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page")
+READINGS = ("stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page", "inventory.page")
 """What a master's numbers come in, taken in one after the other: nobody who brings an order may stand behind them."""
 
 
+def master_of(live: Live, name: str, open_case: OpenCase) -> masters.Master:
+    """A master as the settings have it."""
+    settings = live()
+    return masters.Master(
+        name=name,
+        remotes=masters_of(settings).get(name, {}),
+        elsewhere=tuple(place.name for place in settings.locations if place.master != name),
+        open_case=open_case,
+        low_mark=lambda: max((channel.low_mark for channel in live().channels), default=0),
+    )
+
+
 def handlers(
-    context: Context, shop: Shop, master: masters.Master, sale_read: Callable[[], object]
+    context: Context, shop: Shop, master: masters.Master, house: House | None, sale_read: Callable[[], object]
 ) -> dict[str, inbox_module.Handler]:
     """Kind of arrival -> what decides about it; `sale_read` is called after a reading of a sale has been taken in."""
+    by_name = {each.name: each for each in ([master, house.master] if house else [master])}
+
+    def on_sku(tx: Tx, row: InboxRow, now: datetime) -> None:
+        masters.on_sku(tx, row, now, master=by_name[row.meta["master"]])
 
     def on_sale(tx: Tx, row: InboxRow, now: datetime) -> None:
+        reducing.on_sale(tx, row, now, context=context)
         fulfilment.on_sale(tx, row, now, context=context)
+        returns.on_sale(tx, row, now, context=context)
         tx.after_commit(sale_read)
 
     def on_cin7_hook(tx: Tx, row: InboxRow, now: datetime) -> None:
@@ -117,24 +169,63 @@ def handlers(
         "order": partial(capture.on_order, context=context),
         "entries": partial(storefront.on_entries, shop=shop),
         "stock.page": partial(masters.on_page, master=master),
-        "stock.sku": partial(masters.on_sku, master=master),
+        "stock.sku": on_sku,
         "stock.close": partial(masters.on_close, master=master),
         "sales.page": partial(masters.on_sales, master=master),
         "sale.read": on_sale,
         "catalogue.page": partial(masters.on_catalogue, master=master),
         "cin7.hook": on_cin7_hook,
+        **(_of_house(house, context) if house else {}),
+    }
+
+
+def _of_house(house: House, context: Context) -> dict[str, inbox_module.Handler]:
+    """What a warehouse adds: its inventory, what left it, and its pushes, which are hints to look."""
+    feeds = {"despatches": f"{FLOW}.despatches", "inventory": f"{FLOW}.stock", "returns": f"{FLOW}.returns"}
+
+    def on_hook(tx: Tx, row: InboxRow, now: datetime) -> None:
+        for hint in flow_webhooks.recognise(row.body).hints:
+            if hint.kind in feeds:
+                feeds_module.poke(tx, feeds[hint.kind])
+            else:
+                want(tx, FLOW, "sale" if hint.kind == "order" else hint.kind, [hint.key], 2, now)
+
+    return {
+        "inventory.page": partial(warehouse.on_inventory, master=house.master, clear_cases=context.clear_cases),
+        "stock.absent": partial(warehouse.on_absent, master=house.master),
+        "despatch.page": partial(departures.on_despatches, context=context),
+        "orderflow.hook": on_hook,
     }
 
 
 def duties(
-    store: Store, clock: Clock, shop: Commercetools, cin7: Cin7Core, context: Context, layout: Any, desk: CaseDesk
+    store: Store,
+    clock: Clock,
+    shop: Commercetools,
+    cin7: Cin7Core,
+    house: House | None,
+    context: Context,
+    layout: Any,
+    desk: CaseDesk,
 ) -> list[Duty]:
     """Kind of operation -> how it is carried out, resolved and settled."""
     exporting = export.Exporting(store, clock, cin7, context)
-    searching = adoption.Searching(store, cin7, context)
+    imports = {FLOW: house.port} if house else {}
+    importing_ = importing.Importing(store, clock, imports, context)
+    searching = adoption.Searching(store, cin7, context, imports)
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
+    returning = returns.Returning(store, shop, context)
+    shrinking = reducing.Reducing(store, cin7, context)
+    cancelling = reducing.Cancelling(store, shop, context)
+    changing = changes.Changing(store, cin7, context)
     voiding = cancel.Voiding(store, cin7, context)
+    if house:
+        theirs: Any = importing.Sales(house.port)
+        withdrawing = cancel.Voiding(store, theirs, context)
+        shortening = reducing.Reducing(store, theirs, context)
+    else:
+        withdrawing, shortening = voiding, shrinking
     stray = strays.Voiding(cin7)
     resolver = writer.Resolver(store, clock, shop, layout, desk.raises_stopped)
     creating = creation.Creating(shop, desk.open_case, desk.clear_cases)
@@ -143,12 +234,27 @@ def duties(
         ("sale.create", exporting.create, exporting.search, exporting.created),
         ("sale.lines", exporting.put_lines, None, exporting.lines_settled),
         ("sale.authorise", exporting.authorise, exporting.look, exporting.authorised),
-        ("sale.void", voiding.send, voiding.resolve, voiding.settled),
+        ("order.import", importing_.send, importing_.resolve, importing_.settled),
+        (
+            "sale.void",
+            _by_office(voiding.send, withdrawing.send),
+            _by_office(voiding.resolve, withdrawing.resolve),
+            voiding.settled,
+        ),
+        (
+            "sale.reduce",
+            _by_office(shrinking.send, shortening.send),
+            _by_office(shrinking.resolve, shortening.resolve),
+            shrinking.settled,
+        ),
+        ("sale.header", changing.send, None, changing.settled),
         ("sale.visible", exporting.wait_visible, None, exporting.visible),
         ("stray.void", stray.send, None, stray.settled),
         ("order.note", noting.note, None, noting.noted),
         ("order.deliver", delivering.deliver, None, delivering.told),
         ("order.ready", delivering.ready, None, delivering.told),
+        ("order.return", returning.send, None, returning.told),
+        ("order.cancelled", cancelling.send, None, cancelling.told),
         ("entry.create", creating.send, None, creating.settled),
         ("stock.write", resolver.send, resolver.resolve, partial(writer.settled, on_refused=desk.write_refused)),
     ]
@@ -164,6 +270,15 @@ def duties(
     ]
 
 
+def _by_office(stepwise: Carry, whole: Carry) -> Carry:
+    """One kind of operation, carried out as its back office takes orders."""
+
+    async def carry(op: Operation) -> Outcome:
+        return await (whole if op.system == FLOW else stepwise)(op)
+
+    return carry
+
+
 def feeds_of(
     settings: Settings,
     store: Store,
@@ -172,11 +287,12 @@ def feeds_of(
     shop: Commercetools,
     cin7: Cin7Core,
     master: masters.Master,
+    house: House | None,
     desk: CaseDesk,
     audit: Audit,
 ) -> list[Feed]:
     """What is read again and again, and how often."""
-    ct, back = settings.commercetools, settings.cin7_core
+    ct = settings.commercetools
     start = settings.orders.start_at
     hot = storefront.MessageFeed(shop, start, clock.now, trail=False)
     trail = storefront.MessageFeed(shop, start, clock.now, trail=True)
@@ -191,6 +307,18 @@ def feeds_of(
         ),
         Feed(name=f"{CT}.entries", every_seconds=page_seconds, turn=storefront.EntryFeed(store, shop).turn),
         Feed(name=f"{CT}.looks", every_seconds=15.0, turn=storefront.LookFeed(store, shop, clock.now).turn),
+        *(_cin7_feeds(settings, store, clock, ids, cin7, master) if CIN7 in settings.back_offices else []),
+        *(_house_feeds(settings, store, clock, ids, house) if house else []),
+        *_creation_feeds(settings, store, ids, shop, desk),
+        *_webhook_feeds(settings, cin7, desk, audit),
+    ]
+
+
+def _cin7_feeds(
+    settings: Settings, store: Store, clock: Clock, ids: Ids, cin7: Cin7Core, master: masters.Master
+) -> list[Feed]:
+    back = settings.cin7_core
+    return [
         Feed(
             name=f"{CIN7}.stock",
             every_seconds=back.sweep_seconds,
@@ -199,15 +327,32 @@ def feeds_of(
         Feed(
             name=f"{CIN7}.sales",
             every_seconds=back.sales_poll_seconds,
-            turn=masters.SalesFeed(store, cin7, master, start).turn,
+            turn=masters.SalesFeed(store, cin7, master, settings.orders.start_at).turn,
         ),
         Feed(
             name=f"{CIN7}.catalogue",
             every_seconds=back.catalogue_seconds,
             turn=masters.CatalogueFeed(clock, cin7, master, timedelta(hours=back.catalogue_walk_hours)).turn,
         ),
-        *_creation_feeds(settings, store, ids, shop, desk),
-        *_webhook_feeds(settings, cin7, desk, audit),
+    ]
+
+
+def _house_feeds(settings: Settings, store: Store, clock: Clock, ids: Ids, house: House) -> list[Feed]:
+    theirs, overlap = house.settings, timedelta(minutes=house.settings.overlap_minutes)
+    looks = max(1, theirs.calls_per_minute // LOOKS_SHARE)
+    start = settings.orders.start_at
+    return [
+        Feed(
+            name=f"{FLOW}.stock",
+            every_seconds=theirs.inventory_poll_seconds,
+            turn=warehouse.InventoryFeed(store, ids, house.port, house.master).turn,
+        ),
+        Feed(
+            name=f"{FLOW}.despatches",
+            every_seconds=theirs.despatch_poll_seconds,
+            turn=warehouse.DespatchFeed(store, clock, house.port, FLOW, start, overlap).turn,
+        ),
+        Feed(name=f"{FLOW}.looks", every_seconds=LOOK_SECONDS, turn=warehouse.LookFeed(store, FLOW, looks).turn),
     ]
 
 
@@ -228,7 +373,7 @@ def _creation_feeds(settings: Settings, store: Store, ids: Ids, shop: Commerceto
 def _webhook_feeds(settings: Settings, cin7: Cin7Core, desk: CaseDesk, audit: Audit) -> list[Feed]:
     """The watchdog that keeps the back office's webhooks registered and awake."""
     hook = settings.cin7_core.webhook
-    if not hook.public_url:
+    if not hook.public_url or CIN7 not in settings.back_offices:
         return []
     look = cin7_core.watchdog(cin7, hook)
 
@@ -263,6 +408,8 @@ def fetchers_of(
     shop: Commercetools,
     cin7: Cin7Core,
     master: masters.Master,
+    house: House | None,
+    settings: Settings,
     owner: str,
     chance: Chance,
 ) -> list[Fetcher]:
@@ -272,9 +419,18 @@ def fetchers_of(
     table = [
         (CT, "order", 50, ours.orders, "orders", CT),
         (CT, "entry", 100, ours.entries, "repair", CT),
-        (CIN7, "sku", 1, theirs.skus, "stock", cin7_core.READS),
-        (CIN7, "sale", 1, theirs.sales, "reads", cin7_core.READS),
     ]
+    if CIN7 in settings.back_offices:
+        table += [
+            (CIN7, "sku", 1, theirs.skus, "stock", cin7_core.READS),
+            (CIN7, "sale", 1, theirs.sales, "reads", cin7_core.READS),
+        ]
+    if house:
+        of_house = warehouse.Fetches(store, clock, ids, house.port, house.master)
+        table += [
+            (FLOW, "sku", 50, of_house.skus, "stock", orderflow.CREDENTIAL),
+            (FLOW, "sale", 1, of_house.sales, "reads", orderflow.CREDENTIAL),
+        ]
     return [
         Fetcher(
             store,

@@ -110,16 +110,29 @@ def newer_than_known(tx: ReadTx, versions: Mapping[str, int]) -> list[str]:
     return [r.order_id for r in tx.all(sql.stale_orders, order_id=ids, version=[versions[i] for i in ids])]
 
 
-def unverified(tx: ReadTx, pairs: Sequence[tuple[str, str]], after: int) -> dict[tuple[str, str], str]:
-    """(order id, location) -> sale id of parts not seen to hold their units since causal `after`."""
-    rows = tx.all(sql.unverified, order_id=[o for o, _ in pairs], location=[x for _, x in pairs], after=after)
-    return {(r.order_id, r.location): r.sale_id for r in rows}
+def unverified(
+    tx: ReadTx, pairs: Sequence[tuple[str, str]], after: int
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """(order id, location) -> (back office, sale id) of parts not seen to hold their units since causal `after`."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for row in tx.all(
+        sql.unverified, order_id=[o for o, _ in pairs], location=[x for _, x in pairs], after=after
+    ):  # fmt: skip
+        found.setdefault((row.order_id, row.location), []).append((row.target, row.sale_id))
+    return found
 
 
-def sales_of(tx: ReadTx, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Sale ids of these (order id, location) parts."""
-    rows = tx.all(sql.sales_of_pairs, order_id=[o for o, _ in pairs], location=[x for _, x in pairs])
-    return sorted({r.sale_id for r in rows})
+def beside(tx: ReadTx, part: Any) -> list[str]:
+    """Lines of the part's order that another sale carries from the same location, so that units are told apart."""
+    return [r.line_id for r in tx.all(sql.lines_beside, order_id=part.order_id, part=part.part, location=part.location)]
+
+
+def sales_of(tx: ReadTx, pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Sale ids of these (order id, location) parts, by the back office they are at."""
+    found: dict[str, list[str]] = {}
+    for row in tx.all(sql.sales_of_pairs, order_id=[o for o, _ in pairs], location=[x for _, x in pairs]):
+        found.setdefault(row.target, []).append(row.sale_id)
+    return found
 
 
 def allocation_news(tx: Tx, order_id: str, part: int) -> int:
@@ -143,3 +156,11 @@ def add_shipment(
             at=now,
         )
     )
+
+
+def lines_that_differ(tx: ReadTx) -> list[Any]:
+    """Lines with more shipped and cancelled than ordered (`over_shipped`), or more back than left (`over_returned`).
+
+    Each is a fact that a case explains; where none does, something was lost or counted twice.
+    """
+    return list(tx.all(sql.lines_that_differ))

@@ -43,7 +43,7 @@ SELECT order_id FROM orders WHERE order_id = ANY (%(ids)s::text[]);
 
 -- name: lines_of
 -- Lines of an order.
-SELECT line_id, sku, channel, mode, ordered, shipped, cancelled, returned FROM order_line
+SELECT line_id, sku, channel, mode, ordered, shipped, cancelled, returned, asked FROM order_line
 WHERE order_id = %(order_id)s ORDER BY line_id;
 
 -- name: cancel_lines
@@ -76,8 +76,8 @@ SELECT * FROM order_part WHERE ref = %(ref)s;
 
 -- name: insert_part
 -- A part of an order.
-INSERT INTO order_part (order_id, part, location, ref, state, draft, expected, at)
-VALUES (%(order_id)s, %(part)s, %(location)s, %(ref)s, 'planned', %(draft)s::jsonb, %(expected)s::jsonb, %(at)s)
+INSERT INTO order_part (order_id, part, target, location, ref, state, draft, expected, at)
+VALUES (%(order_id)s, %(part)s, %(target)s, %(location)s, %(ref)s, 'planned', %(draft)s::jsonb, %(expected)s::jsonb, %(at)s)
 ON CONFLICT (order_id, part) DO NOTHING;
 
 -- name: drop_planned_parts
@@ -86,14 +86,20 @@ DELETE FROM order_part WHERE order_id = %(order_id)s AND state IN ('planned', 'h
 
 -- name: insert_part_lines
 -- What a part carries.
-INSERT INTO part_line (order_id, part, line_id, sku, units)
-SELECT %(order_id)s, %(part)s, line_id, sku, units
-FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[]) AS t (line_id, sku, units)
+INSERT INTO part_line (order_id, part, line_id, sku, units, rule)
+SELECT %(order_id)s, %(part)s, line_id, sku, units, rule
+FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[], %(rule)s::text[]) AS t (line_id, sku, units, rule)
 ON CONFLICT DO NOTHING;
 
 -- name: part_lines
 -- What a part carries, in line order.
-SELECT line_id, sku, units, shipped FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
+SELECT line_id, sku, units, shipped, rule FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
+
+-- name: lines_beside
+-- Lines that other sales of the order carry from the same location: they leave by another carrier or service level.
+SELECT DISTINCT l.line_id FROM part_line l JOIN order_part p USING (order_id, part)
+WHERE l.order_id = %(order_id)s AND l.part <> %(part)s AND p.location = %(location)s AND p.state <> 'dropped'
+ORDER BY l.line_id;
 
 -- name: ship_part_lines
 -- Units of a part that left.
@@ -134,9 +140,9 @@ UPDATE order_part SET allocation_seq = nextval('causal_seq') WHERE order_id = %(
 RETURNING allocation_seq;
 
 -- name: all_allocations_doubtful
--- What was known of the sales in hand is out of date. Answers the sales.
+-- What was known of the sales in hand is out of date. Answers the sales and where they are.
 UPDATE order_part SET allocation_seq = nextval('causal_seq'), verified_seq = 0
-WHERE sale_id IS NOT NULL AND state IN ('created', 'compared', 'authorised', 'held', 'voiding') RETURNING sale_id;
+WHERE sale_id IS NOT NULL AND state IN ('created', 'compared', 'authorised', 'held', 'voiding') RETURNING target, sale_id;
 
 -- name: lock_operations
 -- What is open in an order's lane, locked: nobody can claim it until this transaction ends.
@@ -192,26 +198,26 @@ UPDATE order_part AS p SET verified_seq = walk.seq FROM older, walk
 WHERE (p.order_id, p.part) = (older.order_id, older.part);
 
 -- name: sales_walked
--- A complete walk of changed sales began at this number. The list knows a change later than the stock numbers do, so
+-- A complete walk of a back office's changed sales began at this number. The list knows a change later than the stock numbers do, so
 -- a sale it shows unchanged is known to have held its units when a walk two minutes ago began, not now.
 WITH noted AS (INSERT INTO sales_walk (seq, at) VALUES (%(seq)s, app_now()) ON CONFLICT DO NOTHING),
 forgotten AS (DELETE FROM sales_walk WHERE at < app_now() - interval '1 hour'),
 proved AS (SELECT max(seq) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes')
 UPDATE order_part SET verified_seq = proved.seq FROM proved
-WHERE state = 'authorised' AND verified_seq < proved.seq AND sale_updated IS NOT NULL
+WHERE target = %(target)s AND state = 'authorised' AND verified_seq < proved.seq AND sale_updated IS NOT NULL
     AND (list_updated IS NULL OR list_updated <= sale_updated);
 
 -- name: unverified
--- Which of these parts have not been seen to hold their units after a causal number.
-SELECT p.order_id, p.location, p.sale_id FROM order_part p
+-- Which of these parts have not been seen to hold their units after a causal number, and where their sales are.
+SELECT p.order_id, p.location, p.target, p.sale_id FROM order_part p
 JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
 WHERE p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held') AND p.verified_seq <= %(after)s;
 
 -- name: sales_of_pairs
--- Sales of these orders' parts.
-SELECT p.order_id, p.location, p.sale_id, p.state FROM order_part p
+-- Sales of these orders' parts, and where they are.
+SELECT DISTINCT p.target, p.sale_id FROM order_part p
 JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
-WHERE p.sale_id IS NOT NULL;
+WHERE p.sale_id IS NOT NULL ORDER BY 1, 2;
 
 -- name: insert_shipment
 -- A shipment once.
@@ -230,12 +236,8 @@ ORDER BY at, shipment_id;
 
 -- name: recipes_of_part
 -- Units of each component in one unit of a line, as counted when the order was taken.
-SELECT line_id, sku, sum(quantity)::bigint AS units FROM demand WHERE order_id = %(order_id)s GROUP BY line_id, sku
+SELECT line_id, sku, max(per_line)::bigint AS units FROM demand WHERE order_id = %(order_id)s GROUP BY line_id, sku
 ORDER BY line_id, sku;
-
--- name: ordered_units
--- Units of each line as ordered.
-SELECT line_id, ordered FROM order_line WHERE order_id = %(order_id)s;
 
 -- name: change_lines
 -- The storefront's lines are others now: more is ordered, less is cancelled; nothing that was is forgotten.
@@ -385,3 +387,112 @@ SELECT count(*)::int FROM (SELECT FROM stray WHERE NOT owed LIMIT 1000) AS few;
 -- name: any_order
 -- Whether the book has an order at all.
 SELECT EXISTS (SELECT FROM orders);
+
+-- name: lock_returns
+-- What the returns of an order said at the last reading, locked.
+SELECT return_id, document, seq FROM goods_return WHERE order_id = %(order_id)s ORDER BY return_id FOR UPDATE;
+
+-- name: put_return
+-- A return as it is known by now.
+INSERT INTO goods_return (return_id, order_id, part, number, document, seq, at)
+VALUES (%(return_id)s, %(order_id)s, %(part)s, %(number)s, %(document)s::jsonb, %(seq)s, %(at)s)
+ON CONFLICT (return_id) DO UPDATE SET document = excluded.document, seq = excluded.seq, number = excluded.number;
+
+-- name: add_pieces
+-- Pieces of a return.
+INSERT INTO return_piece (piece_id, return_id, order_id, line_id, sku, units, location, fate, reason, item_id, at)
+SELECT piece_id, %(return_id)s, %(order_id)s, line_id, sku, units, location, fate, reason, item_id, %(at)s
+FROM unnest(%(piece_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[], %(location)s::text[],
+    %(fate)s::text[], %(reason)s::text[], %(item_id)s::text[])
+    AS t (piece_id, line_id, sku, units, location, fate, reason, item_id);
+
+-- name: pieces_back
+-- Pieces of an order's returns, oldest first, locked.
+SELECT * FROM return_piece WHERE order_id = %(order_id)s ORDER BY at, piece_id FOR UPDATE;
+
+-- name: read_pieces
+-- Pieces of an order's returns, oldest first.
+SELECT p.piece_id, p.return_id, r.number, p.line_id, p.sku, p.units, p.location, p.fate, p.payment, p.reason, p.item_id,
+    p.told, p.at
+FROM return_piece p JOIN goods_return r USING (return_id) WHERE p.order_id = %(order_id)s ORDER BY p.at, p.piece_id;
+
+-- name: move_piece
+-- A piece is somewhere else, or its fate is known.
+UPDATE return_piece SET location = %(location)s, fate = %(fate)s WHERE piece_id = %(piece_id)s;
+
+-- name: shrink_piece
+-- Units of a piece become one of their own.
+UPDATE return_piece SET units = units - %(units)s WHERE piece_id = %(piece_id)s;
+
+-- name: pay_pieces
+-- Whether the money of some pieces went back.
+UPDATE return_piece SET payment = %(payment)s WHERE piece_id = ANY (%(piece_id)s::text[]) AND payment = '';
+
+-- name: pieces_told
+-- The storefront has these states.
+UPDATE return_piece p SET told = t.told FROM unnest(%(piece_id)s::text[], %(told)s::text[]) AS t (piece_id, told)
+WHERE p.piece_id = t.piece_id;
+
+-- name: return_lines
+-- Units that came back, by line.
+UPDATE order_line l SET returned = l.returned + t.units
+FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)
+WHERE l.order_id = %(order_id)s AND l.line_id = t.line_id;
+
+-- name: returned_of_part
+-- What may come back of a part: units that left with it, less those that are back.
+SELECT l.line_id, l.sku, l.shipped, coalesce((SELECT sum(p.units) FROM return_piece p JOIN goods_return r USING (return_id)
+    WHERE p.order_id = l.order_id AND r.part = l.part AND p.line_id = l.line_id), 0)::bigint AS returned
+FROM part_line l WHERE l.order_id = %(order_id)s AND l.part = %(part)s ORDER BY l.line_id;
+
+-- name: notes_of
+-- What the storefront says of returns that we did not write, oldest first.
+SELECT item_id, line_id, units, state, payment, reason, arrived, at FROM return_note WHERE order_id = %(order_id)s
+ORDER BY at, item_id;
+
+-- name: put_notes
+-- Notes as they are now; answers those that are new.
+INSERT INTO return_note AS n (order_id, item_id, line_id, units, state, payment, reason, at)
+SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, %(at)s
+FROM unnest(%(item_id)s::text[], %(line_id)s::text[], %(units)s::bigint[], %(state)s::text[], %(payment)s::text[],
+    %(reason)s::text[]) AS t (item_id, line_id, units, state, payment, reason)
+ON CONFLICT (order_id, item_id) DO UPDATE SET state = excluded.state, payment = excluded.payment
+RETURNING item_id, line_id, units, state, reason, (xmax = 0) AS new;
+
+-- name: note_arrived
+-- Units of a note are back at the back office.
+UPDATE return_note SET arrived = arrived + %(units)s WHERE order_id = %(order_id)s AND item_id = %(item_id)s;
+
+-- name: find_piece
+-- A piece of an order.
+SELECT * FROM return_piece WHERE piece_id = %(piece_id)s FOR UPDATE;
+
+-- name: ask_lines
+-- Somebody wants so many units of lines cancelled, all told; never fewer than before.
+UPDATE order_line l SET asked = greatest(l.asked, t.asked)
+FROM unnest(%(line_id)s::text[], %(asked)s::bigint[]) AS t (line_id, asked)
+WHERE l.order_id = %(order_id)s AND l.line_id = t.line_id;
+
+-- name: cancel_units
+-- Units of lines are surely cancelled: nobody ships them any more.
+UPDATE order_line l SET cancelled = least(l.ordered, l.cancelled + t.units), asked = greatest(l.asked, l.cancelled + t.units)
+FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)
+WHERE l.order_id = %(order_id)s AND l.line_id = t.line_id;
+
+-- name: shrink_part_lines
+-- A part carries fewer units of lines; a line with none left is no line of it.
+WITH t AS (SELECT * FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)),
+gone AS (DELETE FROM part_line p USING t WHERE p.order_id = %(order_id)s AND p.part = %(part)s AND p.line_id = t.line_id
+    AND p.units <= t.units)
+UPDATE part_line p SET units = p.units - t.units FROM t
+WHERE p.order_id = %(order_id)s AND p.part = %(part)s AND p.line_id = t.line_id AND p.units > t.units;
+
+-- name: lines_that_differ
+-- Lines that break the rule of conservation: what a case must explain. Empty is right.
+SELECT order_id, line_id, sku, ordered, shipped, cancelled, returned,
+    greatest(0, shipped + cancelled - ordered) AS over_shipped, greatest(0, returned - shipped) AS over_returned
+FROM order_line WHERE shipped + cancelled > ordered OR returned > shipped ORDER BY order_id, line_id;
+
+-- name: redraft
+-- What a part's sale shall say, without another attempt at it.
+UPDATE order_part SET draft = %(draft)s::jsonb WHERE order_id = %(order_id)s AND part = %(part)s;

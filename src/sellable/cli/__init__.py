@@ -22,6 +22,7 @@ from sellable.cli import (
     people,
     replay,
     report,
+    returns,
     run,
     sandbox,
     setup,
@@ -57,6 +58,7 @@ app.command("simulate")(simulate.simulate)
 app.add_typer(config.app, name="config")
 app.add_typer(setup.app, name="setup")
 app.add_typer(orders.app, name="orders")
+app.add_typer(returns.app, name="returns")
 app.add_typer(cases.app, name="cases")
 app.add_typer(stock.app, name="stock")
 app.add_typer(cutover.app, name="cutover")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -92,6 +93,62 @@ def accept(
     return None
 
 
+@app.command()
+def route(
+    order: Annotated[str | None, typer.Argument(help="Order number or id.")] = None,
+    what_if: Annotated[
+        Path | None, typer.Option(help="An order of commercetools as JSON, in place of one of the book.")
+    ] = None,
+    explain: Annotated[bool, typer.Option(help="Show why each rule before did not take the line.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+) -> None:
+    """Which rule of [[routes]] takes each line of an order, by today's settings and stock. Only looks.
+
+    Exit codes: 0 every line has a place, 1 a line has none, or no such order, 2 neither an order nor a file, or a file
+    is no order.
+    """
+    if (order is None) is (what_if is None):
+        raise fail("name an order, or a file with --what-if", 2)
+    with opened(config) as (settings, store, clock):
+        if what_if is not None:
+            try:
+                asked = [answers.order_in(what_if.read_bytes(), settings)]
+            except (OSError, ValueError) as error:
+                raise fail(f"{what_if} is no order: {error}", 2) from error
+        else:
+            rows = store.read_now(lambda tx: tx.all(book.sql.find_orders, key=order))
+            asked = [book.order_of(row) for row in rows]
+        found = [store.read_now(answers.routes, settings, each, clock.now()) for each in asked]
+    if not found:
+        raise fail(f"no order {order!r} in the book")
+    if json:
+        emit(found[0] if len(found) == 1 else found)
+    else:
+        for each in found:
+            _print_routes(each, explain)
+    if any(each["held"] for each in found):
+        raise typer.Exit(1)
+
+
+def _print_routes(found: Mapping[str, Any], explain: bool) -> None:
+    out.print(f"Order {found['number'] or found['order_id']}", style="bold")
+    if not found["rules"]:
+        out.print("there are no [[routes]]: a line ships from any location of its channel, by that location's master")
+    for x in found["lines"]:
+        ships = ", ".join(f"{units} from {place}" for place, units in x["ships"]) or "nowhere, the order is held"
+        rule = f"{x['rule']} to {x['target']}" if x["rule"] else "no rule"
+        out.print(f"{x['units']} {x['sku']} ({x['line_id']}): {rule}; {ships}", end="")
+        ways = [f"{name} {x[name]}" for name in ("carrier", "service") if x[name]]
+        out.print(f"; {', '.join(ways)}" if ways else "")
+        if went := x["went"]:
+            out.print(
+                f"  went as part {went['part']} by {went['rule'] or 'no rule'} to {went['target']}, {went['location']}"
+            )
+        for passed in x["passed"] if explain else ():
+            out.print(f"  {passed['rule']} did not take it: {passed['because']}")
+
+
 def _print(o: Mapping[str, Any]) -> None:
     total = Decimal(o["total"]).scaleb(-o["digits"])
     out.print(f"Order {o['number'] or o['order_id']}  {o['stage']} since {o['stage_since'][:19]}", style="bold", end="")
@@ -107,7 +164,7 @@ def _print(o: Mapping[str, Any]) -> None:
     out.print(lines)
     for p in o["parts"]:
         out.print(
-            f"part {p['part']} from {p['location']}: {p['state']}, "
+            f"part {p['part']} from {p['location']} ({p['target']}): {p['state']}, "
             f"sale {p['sale_number'] or p['sale_id'] or '-'} ({p['ref']})"
             + (f", booked at {p['currency_rate']}" if p["currency_rate"] else "")
         )
@@ -117,6 +174,18 @@ def _print(o: Mapping[str, Any]) -> None:
     for s in o["shipments"]:
         out.print(
             f"shipment {s['shipment_id']} of part {s['part']}: {s['items']}, {'told' if s['told'] else 'not told yet'}"
+        )
+    for r in o["returns"]:
+        paid, why = (f", {r['payment']}" if r["payment"] else ""), (f", reason {r['reason']}" if r["reason"] else "")
+        out.print(
+            f"return {r['piece_id']} ({r['number'] or '-'}): {r['units']} of {r['sku']}, {r['fate']}"
+            f"{' at ' + r['location'] if r['location'] else ''}{paid}{why}, "
+            f"{'told as ' + r['told'] if r['told'] else 'not told yet' if r['line_id'] else 'on no line'}"
+        )
+    for n in o["returns_at_storefront"]:
+        out.print(
+            f"return at the storefront {n['item_id']}: {n['units']} of line {n['line_id']}, {n['state']}, "
+            f"{n['arrived']} back at the back office"
         )
     for c in o["cases"]:
         out.print(f"case {c['ref']} {c['kind']}: {c['state']}, {c['owner']}, seen {c['count']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +13,13 @@ import msgspec
 import typer
 
 from sellable.cli.common import Json, emit, fail, out
-from sellable.sandbox.shop import ACCOUNT, ORDER_KEY, READ_KEY, SECRET, SERVICE_CLIENT, Shop, toml
+from sellable.sandbox.serve import serve as serve_one
+from sellable.sandbox.shop import ACCOUNT, ORDER_KEY, ORGANISATION, READ_KEY, SECRET, SERVICE_CLIENT, Shop, toml
 from sellable.simulation.demo import STAFF
 from sellable.simulation.faults import FAULTS, clear, put
 from sellable.simulation.processes import stand
 
+WORKING = {"auto": True, "parcel_rate": 0.1, "short_rate": 0.01}
 RUN_FILE = Path(".sellable/demo/run.json")
 app = typer.Typer(help="Simulators of the vendors, and trouble for a running demo.", no_args_is_help=True)
 faults = typer.Typer(help="Trouble for the running demo; it must survive all of it.", no_args_is_help=True)
@@ -56,6 +59,33 @@ def serve(
 
     folder.mkdir(parents=True, exist_ok=True)
     asyncio.run(go())
+
+
+@app.command()
+def orderflow(
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the shop and of every die.")] = 1,
+    skus: Annotated[int, typer.Option(help="How many SKUs the shop has.")] = 200,
+    load: Annotated[Path | None, typer.Option(help="A JSON seed instead of the made-up shop.")] = None,
+) -> None:
+    """Serve the OrderFlow simulator alone until Ctrl-C, with a made-up shop's goods and staff at work.
+
+    Prints its address and, for the shop, who may sign in. Exit codes: 0 stopped so, 1 it could not start.
+    """
+    shop = Shop.demo(seed, skus)
+
+    def ready(address: str) -> None:
+        out.print(f"OrderFlow  {address}")
+        if load is None:
+            out.print(f"below /web/, user {SERVICE_CLIENT}, password {SECRET}, organisation {ORGANISATION}")
+            out.print(f"channels   {', '.join(channel.key for channel in shop.channels)}")
+
+    try:
+        seeded = msgspec.json.decode(load.read_bytes(), type=dict[str, Any]) if load else shop.orderflow(staff=WORKING)
+        with contextlib.suppress(KeyboardInterrupt):
+            serve_one("orderflow", seed, seeded, ready, host="127.0.0.1", port=port)
+    except (OSError, ValueError, KeyError) as error:
+        raise fail(f"the simulator could not start: {error}") from error
 
 
 def _write_answers(folder: Path, storefront: str, back_office: str) -> Path:

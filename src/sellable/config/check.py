@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
+import string
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from sellable.config.problems import Lines, Problem, child
 from sellable.config.secrets import key_of
-from sellable.config.settings import OWN_RATE, Settings, TaxMap
+from sellable.config.settings import OWN_RATE, Cin7Core, OrderFlow, Route, Settings, TaxMap
+from sellable.domain.states import TABLES, Machine, known
 from sellable.domain.stock import State
 
-MASTERS = ("cin7_core",)
+ORDERFLOW = "orderflow"
+MASTERS = ("cin7_core", ORDERFLOW)
 """Systems that can own the stock of a location."""
 OUTSIDE = (State.SUPPLIER, State.CUSTOMER, State.UNEXPLAINED)
 CIN7_CALLS_PER_MINUTE_MAX = 60
 """Calls in 60 s for each application key (Cin7 Core API documentation, "API limits")."""
 CIN7_PAGE_ROWS = 1000
+ORDERFLOW_CALLS_PER_MINUTE_MIN = 10
+"""Fewer leave nothing for the four kinds of calls after a burst of five."""
+ADDRESS_WORDS = ("line1", "line2", "city", "region", "company", "postcode", "country")
+ADDRESS_LINES_MAX = 6
+FREE_FIELDS = (*(f"userDefined{number}" for number in range(1, 6)), "customerComment")
+"""Fields of an OrderFlow order that mean nothing to it."""
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 RATE_DIGITS = 5
 RATE_MAX = 1_000_000
 COMMERCETOOLS_PAGE_ROWS = 500
@@ -51,6 +63,7 @@ def check(
         *_states(settings),
         *_pools(settings),
         *_channels(settings),
+        *_routes(settings),
         *_buffers(settings),
         *_skus(settings),
         *_customers_and_taxes(settings),
@@ -59,8 +72,11 @@ def check(
         *_addresses(settings),
         *_keys(settings),
         *_console(settings),
+        *_reasons(settings),
+        *_statuses(settings),
         *_numbers(settings, ""),
         *_rest(settings),
+        *_orderflow(settings),
     ]
     lines = lines or Lines()
     problems = [Problem(line=lines.of(key), key=key, message=says, mend=mend) for key, says, mend in found]
@@ -75,6 +91,9 @@ def _locations(settings: Settings, masters: Collection[str]) -> Found:
                 f'the location "{location.name}" has no master: "{location.master}" is no system that owns stock',
                 f"Name one of {_quoted(masters)}.",
             )
+        elif location.master == "cin7_core" and location.master not in settings.back_offices:
+            says = f'"{location.name}" is counted by Cin7 Core, and nothing says how that is reached'
+            yield f"locations[{index}].master", says, "Add a [cin7_core] section."
     for index, first, name in _twice(location.name for location in settings.locations):
         yield (
             f"locations[{index}].name",
@@ -106,7 +125,8 @@ def _states(settings: Settings) -> Found:
         yield f"states[{index}].bin", says, "Keep one rule for each bin."
     ruled = {rule.location for rule in settings.states}
     for index, location in enumerate(settings.locations):
-        if location.name not in ruled:
+        # OrderFlow tells each product's states itself.
+        if location.name not in ruled and location.master != ORDERFLOW:
             yield (
                 f"locations[{index}].name",
                 f'no state rule names the location "{location.name}", so nothing there would be sellable',
@@ -145,6 +165,76 @@ def _channels(settings: Settings) -> Found:
     for index, _, key in _twice(channel.key for channel in settings.channels):
         says = f'two channels have the key "{key}", so its entries would have two owners'
         yield f"channels[{index}].key", says, "Keep one; a channel sells from one pool."
+
+
+def _routes(settings: Settings) -> Found:
+    """Rules that can take no line, or that would send goods to who does not count them."""
+    places = {place.name: place for place in settings.locations}
+    keys = [channel.key for channel in settings.channels]
+    for index, rule in enumerate(settings.routes):
+        if rule.target not in settings.back_offices:
+            yield (f"routes[{index}].target", *_unknown("back office", rule.target, settings.back_offices))
+            continue
+        for place, name in enumerate(rule.locations):
+            at = f"routes[{index}].locations[{place}]"
+            if name not in places:
+                yield (at, *_unknown("location", name, places))
+            elif (master := places[name].master) != rule.target:
+                says = f'the stock of "{name}" is counted by {master}, so {rule.target} cannot ship it'
+                yield at, says, f"Name locations of {rule.target}, or make {master} the target."
+            elif not places[name].ships:
+                yield at, f'"{name}" does not ship', "Set `ships = true` for it, or leave it out."
+        for place, key in enumerate(rule.channels):
+            if key not in keys:
+                yield (f"routes[{index}].channels[{place}]", *_unknown("channel", key, keys))
+        for name in rule.attributes.keys() - set(settings.commercetools.line_attributes):
+            says = f'orders do not keep the attribute "{name}", so the rule would never fit'
+            yield f"routes[{index}].attributes", says, f'Add "{name}" to commercetools.line_attributes.'
+        if not _served(rule, settings):
+            says = f'"{rule.name}" is never reached: no channel it fits ships from its locations'
+            yield f"routes[{index}].name", says, "Add one of them to the pool of such a channel, or leave the rule out."
+        elif (first := next((r for r in settings.routes[:index] if _covers(r, rule, settings)), None)) is not None:
+            says = f'"{rule.name}" is never reached: "{first.name}" before it takes everything it fits'
+            yield f"routes[{index}].name", says, f'Move it before "{first.name}", or leave it out.'
+    for index, _, name in _twice(rule.name for rule in settings.routes):
+        yield f"routes[{index}].name", f'two rules are called "{name}"', "Give each rule a name of its own."
+
+
+def _served(rule: Route, settings: Settings) -> set[str]:
+    """Channels whose lines a rule has a place for."""
+    pools = {pool.name: pool.locations for pool in settings.pools}
+    own = {place.name for place in settings.locations if place.ships and place.master == rule.target}
+    places = own & set(rule.locations) if rule.locations else own
+    fits = [channel for channel in settings.channels if not rule.channels or channel.key in rule.channels]
+    return {channel.key for channel in fits if places & set(pools.get(channel.pool, ()))}
+
+
+def _covers(first: Route, later: Route, settings: Settings) -> bool:
+    """Whether an earlier rule takes every line that a later one fits."""
+    if first.stock != "any" or first.lines != "each" or not _served(later, settings) <= _served(first, settings):
+        return False
+    words = ("stores", "countries", "currencies", "methods")
+    if any((mine := getattr(first, name)) and not _within(getattr(later, name), mine) for name in words):
+        return False
+    if first.ship_to and not _within([_widest(place, first.ship_to) for place in later.ship_to], first.ship_to):
+        return False
+    if first.skus and not (later.skus and all(any(_spans(p, sku) for p in first.skus) for sku in later.skus)):
+        return False
+    return all(_within(later.attributes.get(name, ()), values) for name, values in first.attributes.items())
+
+
+def _within(words: Collection[str], wanted: Collection[str]) -> bool:
+    """Whether a condition asks no more than another; an empty one asks nothing, so it fits more."""
+    return bool(words) and set(words) <= set(wanted)
+
+
+def _widest(place: str, places: Collection[str]) -> str:
+    country = place.split("-", 1)[0]
+    return country if country in places else place
+
+
+def _spans(pattern: str, sku: str) -> bool:
+    return sku.startswith(pattern[:-1]) if pattern.endswith("*") else sku == pattern
 
 
 def _buffers(settings: Settings) -> Found:
@@ -229,6 +319,38 @@ def _is_rate(text: str) -> bool:
     return value.is_finite() and 0 < value < RATE_MAX and value == value.quantize(Decimal(1).scaleb(-RATE_DIGITS))
 
 
+def _reasons(settings: Settings) -> Found:
+    """One code of a system means one thing, and one of our words is said in one way to each system."""
+    for side in ("storefront", "back_office"):
+        for index, first, code in _twice(getattr(reason, side) for reason in settings.reasons):
+            if code:
+                yield (
+                    f"reasons[{index}].{side}",
+                    f'the code "{code}" is mapped twice, to "{settings.reasons[first].code}" and '
+                    f'"{settings.reasons[index].code}"',
+                    "Keep the one it means.",
+                )
+    for index, reason in enumerate(settings.reasons):
+        if not (reason.storefront or reason.back_office):
+            yield (
+                f"reasons[{index}].code",
+                f'the reason "{reason.code}" is said by no system',
+                "Give it a code, or none.",
+            )
+
+
+def _statuses(settings: Settings) -> Found:
+    """A market has one word for an event, and only words the storefront knows."""
+    for index, _, (event, store, country) in _twice((s.event, s.store, s.country) for s in settings.statuses):
+        where = f'store "{store}", country "{country}"'
+        yield (f"statuses[{index}].event", f'"{event}" is named twice for {where}', "Keep the section that is meant.")
+    for index, rule in enumerate(settings.statuses):
+        for name, machine in (("shipment_state", Machine.SHIPMENT), ("order_state", Machine.ORDER)):
+            word = getattr(rule, name)
+            if word and word != "keep" and not known(machine, word):
+                yield (f"statuses[{index}].{name}", *_unknown(machine.value, word, TABLES[machine]))
+
+
 def _owners(settings: Settings, case_kinds: Collection[str]) -> Found:
     owned = {owner.kind for owner in settings.owners if owner.owner.strip()}
     if "*" not in owned and (missing := [kind for kind in case_kinds if kind not in owned]):
@@ -252,6 +374,14 @@ def _addresses(settings: Settings) -> Found:
         ("cin7_core.base_url", office.base_url, office.insecure),
         ("cin7_core.webhook.public_url", office.webhook.public_url, office.insecure),
         ("alerts.webhook_url", alerts.webhook_url, alerts.insecure),
+        *(
+            ()
+            if (house := settings.orderflow) is None
+            else (
+                ("orderflow.base_url", house.base_url, house.insecure),
+                ("orderflow.webhook.public_url", house.webhook.public_url, house.insecure),
+            )
+        ),
     ):
         optional = key.endswith(("public_url", "webhook_url"))
         if not url and optional:
@@ -329,6 +459,8 @@ def _numbers(section: msgspec.Struct, key: str) -> Found:
 
 
 def _rest(settings: Settings) -> Found:
+    if settings.orderflow is None and settings.cin7_core == Cin7Core(account_id="", key=""):
+        yield "cin7_core", "there is no back office, so no order could go anywhere", "Add a [cin7_core] section."
     if settings.cin7_core.calls_per_minute > CIN7_CALLS_PER_MINUTE_MAX:
         says = f"the vendor allows {CIN7_CALLS_PER_MINUTE_MAX} calls a minute for each key"
         yield "cin7_core.calls_per_minute", says, f"Write {CIN7_CALLS_PER_MINUTE_MAX} or less; 50 leaves room."
@@ -344,6 +476,87 @@ def _rest(settings: Settings) -> Found:
         yield "alerts.webhook_url", "alerts would be sent unsigned", mend
     if alerts.smtp_url and not alerts.mail_from:
         yield "alerts.smtp_url", "alert mails have no sender", "Set `mail_from`."
+
+
+def _orderflow(settings: Settings) -> Found:
+    house = settings.orderflow
+    mine = [index for index, location in enumerate(settings.locations) if location.master == ORDERFLOW]
+    if house is None:
+        for index in mine:
+            says = f'"{settings.locations[index].name}" is run with OrderFlow, and nothing says how it is reached'
+            yield f"locations[{index}].master", says, "Add an [orderflow] section."
+        return
+    if not mine:
+        mend = 'Add a [[locations]] section with master = "orderflow" and its site as remote, or leave [orderflow] out.'
+        yield "orderflow", "no location is run with it, so nothing would ever go there", mend
+    for index, rule in enumerate(settings.states):
+        if rule.location in {settings.locations[each].name for each in mine}:
+            says = f'OrderFlow itself tells the states of stock at "{rule.location}"'
+            yield f"states[{index}].location", says, "Leave the rule out."
+    yield from _reached(house)
+    yield from _said(house, settings)
+    yield from _pushed(house)
+
+
+def _reached(house: OrderFlow) -> Found:
+    try:
+        ZoneInfo(house.time_zone)
+    except (OSError, ValueError, LookupError):
+        yield "orderflow.time_zone", f'"{house.time_zone}" is no time zone', 'Write for example "Europe/London".'
+    for name in ("user", "channel", "organisation"):
+        word = getattr(house, name)
+        if not word or word != word.strip() or not word.isascii() or not word.isprintable():
+            yield f"orderflow.{name}", "is empty or no plain text", "Write it as OrderFlow shows it."
+    if house.calls_per_minute < ORDERFLOW_CALLS_PER_MINUTE_MIN:
+        says = f"{house.calls_per_minute} calls a minute are too few to import orders and read stock"
+        yield "orderflow.calls_per_minute", says, f"Write {ORDERFLOW_CALLS_PER_MINUTE_MIN} or more."
+    if house.import_batch < 1:
+        yield "orderflow.import_batch", "no order would ever be imported", "Write 1 or more."
+    slowest = max(house.despatch_poll_seconds, house.return_poll_seconds if house.return_report else 0)
+    if house.overlap_minutes * 60 < 2 * slowest:
+        says = f"windows that overlap by less than two polls of {slowest:g} s miss what is completed late"
+        yield "orderflow.overlap_minutes", says, f"Write {math.ceil(2 * slowest / 60)} or more."
+
+
+def _said(house: OrderFlow, settings: Settings) -> Found:
+    if len(house.address_lines) > ADDRESS_LINES_MAX:
+        says = f"an address has {ADDRESS_LINES_MAX} lines"
+        yield "orderflow.address_lines", says, 'Put two words on one line, as in "{city} {region}".'
+    for line in house.address_lines:
+        if not _is_template(line):
+            mend = f"Use only {', '.join(f'{{{word}}}' for word in ADDRESS_WORDS)}."
+            yield "orderflow.address_lines", f'"{line}" is no address line', mend
+    for name in ("order_number_field", "note_field"):
+        if getattr(house, name) not in ("", *FREE_FIELDS):
+            yield (
+                f"orderflow.{name}",
+                "is a field that OrderFlow gives a meaning",
+                f"Name one of {_quoted(FREE_FIELDS)}.",
+            )
+    if house.order_number_field and house.order_number_field == house.note_field:
+        yield "orderflow.note_field", "is the field of the order number already", "Name another one, or leave it empty."
+    if house.tax_codes and (missing := sorted({tax.rule for tax in settings.taxes} - house.tax_codes.keys())):
+        says = f"{_quoted(missing)} have no code, so their orders would be held"
+        yield "orderflow.tax_codes", says, "Add a code for each rule of [[taxes]], or leave the table out."
+
+
+def _pushed(house: OrderFlow) -> Found:
+    hook = house.webhook
+    if not _HEADER.fullmatch(house.push_header):
+        yield "orderflow.push_header", "is no name of a header", 'Write for example "x-sellable-token".'
+    if hook.path_token and house.push_auth != "path" and not hook.secret:
+        mend = 'Set `secret` in [orderflow.webhook], or push_auth = "path" where OrderFlow can show nothing else.'
+        yield "orderflow.webhook.secret", "is missing, so every push would be refused", mend
+    if hook.public_url and not hook.path_token:
+        yield "orderflow.webhook.path_token", "is missing, so every push would be refused", "Set a long random word."
+
+
+def _is_template(line: str) -> bool:
+    try:
+        parts = list(string.Formatter().parse(line))
+    except ValueError:
+        return False
+    return all(name is None or (name in ADDRESS_WORDS and not spec and not turn) for _, name, spec, turn in parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,7 +586,7 @@ def predict(
     """Calls an hour of each flow in steady work, rounded up; one row "total" ends each budget.
 
     `catalogue_rows` are SKUs, `stock_rows` the rows of the availability list (by default each SKU at each location).
-    Without `read_key` all of Cin7 is paid from one budget.
+    Without `read_key` all of Cin7 is paid from one budget. Only back offices that are configured have a budget.
     """
     shop, office = settings.commercetools, settings.cin7_core
     rows = catalogue_rows * len(settings.locations) if stock_rows is None else stock_rows
@@ -402,16 +615,42 @@ def predict(
         "write-back (sale, delivery, state)": 3 * parts,
     }
     per_key = office.calls_per_minute * 60
-    if office.read_key and office.read_key != office.key:
+    if "cin7_core" not in settings.back_offices:
+        budgets = []
+    elif office.read_key and office.read_key != office.key:
         budgets = [("cin7_core key", per_key, orders), ("cin7_core read_key", per_key, reads)]
     else:
         budgets = [("cin7_core key", per_key, orders | reads)]
+    if (house := settings.orderflow) is not None:
+        budgets.append((ORDERFLOW, house.calls_per_minute * 60, _flows_of(house, settings, parts)))
     budgets.append(("commercetools", shop.calls_per_second * 3600, storefront))
+    if house := settings.orderflow:
+        theirs = {
+            # At worst each order goes alone, and each is read back once for its allocation.
+            "order import": parts,
+            "order reads": parts,
+            "inventory": _turns(house.inventory_poll_seconds),
+            "despatches": _turns(house.despatch_poll_seconds),
+            "returns": _turns(house.return_poll_seconds) if house.return_report else 0,
+        }
+        budgets.append(("orderflow", house.calls_per_minute * 60, theirs))
     return [
         Calls(budget=budget, flow=flow, per_hour=calls, budget_per_hour=limit)
         for budget, limit, flows in budgets
         for flow, calls in [*flows.items(), ("total", sum(flows.values()))]
     ]
+
+
+def _flows_of(house: OrderFlow, settings: Settings, parts: int) -> dict[str, int]:
+    """Calls an hour at a warehouse; where lines are routed, all of them might go there."""
+    sites = sum(1 for location in settings.locations if location.master == ORDERFLOW)
+    return {
+        "order import": parts,
+        "order reads": 60 * max(1, house.calls_per_minute // 10) + parts,
+        # All places but the last are read twice, so that nothing moved between them counts twice.
+        "inventory": _turns(house.inventory_poll_seconds) * max(1, 2 * sites - 1),
+        "shipments that left": _turns(house.despatch_poll_seconds),
+    }
 
 
 def _turns(seconds: float) -> int:

@@ -58,6 +58,8 @@ EXAMPLE = s.Settings(
     service=s.Service(payload_key="env:PAYLOAD_KEY"),
     buffers=(s.Buffer(units=1, location="high-street"),),
     skus=(s.SkuMap(storefront="mug-blue", master="MUG-BLUE"),),
+    reasons=(s.Reason(code="too small", storefront="size", back_office="SIZE-S"),),
+    statuses=(s.StatusMap(event="shipped", country="CH", order_state="keep"),),
     carriers={"Standard": "DHL"},
 )
 """Two locations, one pool, one channel: the smallest shop in which everything has a place."""
@@ -77,6 +79,8 @@ def example(settings: s.Settings = EXAMPLE) -> str:
     blocks = ["# Settings of sellable. Lines that are commented out show the defaults."]
     for field in msgspec.structs.fields(s.Settings):
         value = getattr(settings, field.name)
+        if value is None:
+            continue
         if isinstance(value, msgspec.Struct):
             blocks.extend(_sections(field.name, value))
         elif item := item_of(field.type):
@@ -114,7 +118,12 @@ def _row(field: msgspec.structs.FieldInfo) -> str:
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "**required**"
-    return "absent" if field.default is None else f"`{_toml(field.default)}`"
+    default = _default_of(field)
+    return "absent" if default is None else f"`{_toml(default)}`"
+
+
+def _default_of(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
 
 
 def _sections(name: str, struct: msgspec.Struct) -> Iterator[str]:
@@ -132,7 +141,7 @@ def _settings(struct: msgspec.Struct, *, explain: bool) -> Iterator[str]:
             continue
         if explain:
             yield f"# {sentence(field.type)}"
-        if field.required or value != field.default:
+        if field.required or value != _default_of(field):
             yield f"{field.name} = {_toml(value)}"
         elif explain:
             yield f"# {field.name} = {'...' if value is None else _toml(value)}"
@@ -144,6 +153,8 @@ def _toml(value: Any) -> str:
             return value.isoformat().replace("+00:00", "Z")
         case tuple():
             return f"[{', '.join(map(_toml, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{_toml(name)} = {_toml(to)}' for name, to in value.items())}}}"
         case _:
             return msgspec.json.encode(value).decode()
 

@@ -17,6 +17,9 @@ from sellable.domain.stock import State
 
 OWN_RATE = "own"
 
+MappedStage = Literal["waiting", "allocated", "picking", "packed", "despatched", "cancelled"]
+"""What a warehouse's own state of an order, a line or a shipment may be mapped to; `waiting` has set nothing aside."""
+
 
 def _says(sentence: str) -> Meta:
     return Meta(description=sentence)
@@ -73,6 +76,13 @@ class Orders(_Settings, frozen=True, kw_only=True):
         Literal["three_call", "two_call"],
         _says("three_call compares totals before authorising; two_call only where the tax pairing proved exact."),
     ] = "three_call"
+    staff_cancels: Annotated[
+        bool,
+        _says(
+            "Whether units that staff take off a sale at the back office are cancelled at the storefront too; "
+            "else a case asks and they stay promised."
+        ),
+    ] = False
     held_age_limit_hours: Annotated[int, _says("After this many hours a waiting order becomes a case.")] = 48
     adopt_minutes_after_birth: Annotated[
         int, _says("So long after birth or restore of the database nothing is created without a search.")
@@ -186,6 +196,65 @@ class Rate(_Settings, frozen=True, kw_only=True):
         return None if self.rate == OWN_RATE else Decimal(self.rate)
 
 
+class Route(_Settings, frozen=True, kw_only=True):
+    """Where lines of orders go. Rules are tried in order and the first that fits takes the line; what an empty
+    condition asks is always so, several words in one mean any of them."""
+
+    name: Annotated[str, _says("Name of the rule, as orders and cases tell it.")]
+    target: Annotated[str, _says("Back office that takes the line: cin7_core or orderflow.")]
+    locations: Annotated[
+        tuple[str, ...], _says("Locations it may ship from; empty for all the target has in the channel's pool.")
+    ] = ()
+    carrier: Annotated[str, _says("Carrier as the target names it; empty for what [carriers] says.")] = ""
+    service: Annotated[str, _says("Service level as the target names it; empty for none.")] = ""
+    lines: Annotated[
+        Literal["each", "all"], _says("each takes the lines it fits; all takes an order whole, if it fits every line.")
+    ] = "each"
+    stock: Annotated[
+        Literal["any", "line", "order"],
+        _says(
+            "any asks nothing; line fits where one of its locations can ship the whole line, order where one can ship "
+            "every line the rule fits; then it ships from those."
+        ),
+    ] = "any"
+    stores: Annotated[tuple[str, ...], _says("Storefront stores, by key.")] = ()
+    countries: Annotated[tuple[str, ...], _says("ISO countries of the order (its prices).")] = ()
+    currencies: Annotated[tuple[str, ...], _says("ISO currencies of the order.")] = ()
+    ship_to: Annotated[
+        tuple[str, ...], _says('Where it is sent: ISO country, or country and region or state: "US", "US-CA".')
+    ] = ()
+    methods: Annotated[tuple[str, ...], _says("Shipping methods, by the name on the order.")] = ()
+    channels: Annotated[tuple[str, ...], _says("Supply channels of the line, by key; empty text for none.")] = ()
+    skus: Annotated[
+        tuple[str, ...], _says("SKUs as commercetools spells them; a * at the end stands for the rest.")
+    ] = ()
+    attributes: Annotated[
+        dict[str, tuple[str, ...]],
+        _says("Values of the product's attributes, by their names; only those in commercetools.line_attributes."),
+    ] = field(default_factory=dict)
+
+
+class Reason(_Settings, frozen=True, kw_only=True):
+    """Why units are cancelled or returned, as each system says it; with no section nobody's reasons are mapped."""
+
+    code: Annotated[str, _says("Our word for it, as orders and cases show it.")]
+    storefront: Annotated[str, _says("The code at commercetools; empty where it is never said there.")] = ""
+    back_office: Annotated[str, _says("The code at the back office; empty where it is never said there.")] = ""
+
+
+class StatusMap(_Settings, frozen=True, kw_only=True):
+    """What an order's states become at commercetools in a market; the most exact section counts."""
+
+    event: Annotated[
+        Literal["ready", "partly_shipped", "shipped"],
+        _says("What happened: all is picked, some of it has left, all of it has left."),
+    ]
+    store: Annotated[str, _says("Only orders of this storefront store; empty for any.")] = ""
+    country: Annotated[str, _says("Only orders of this ISO country; empty for any.")] = ""
+    shipment_state: Annotated[str, _says('The shipmentState it becomes; "keep" leaves it as it is.')] = ""
+    order_state: Annotated[str, _says('The orderState it becomes; "keep" leaves it as it is.')] = ""
+
+
 class Webhook(_Settings, frozen=True, kw_only=True):
     """An inbound webhook and its secret."""
 
@@ -217,6 +286,23 @@ class Commercetools(_Settings, frozen=True, kw_only=True):
     export_channel: Annotated[str, _says("Channel key (role OrderExport) under which the sale's id is noted.")] = (
         "sellable-export"
     )
+    line_attributes: Annotated[
+        tuple[str, ...], _says("Attributes of products that orders keep for [[routes]], by name, such as a vendor.")
+    ] = ()
+    restocks_on_return: Annotated[
+        Literal["yes", "no", "unknown"],
+        _says("Whether the project's stock rises by itself when a return item is BackInStock; unknown acts as yes."),
+    ] = "unknown"
+    cancelled_states: Annotated[
+        tuple[str, ...],
+        _says(
+            "Keys of line item states that mean cancelled; units that we cancel are moved to the first. "
+            "Empty: lines are cancelled only with their order."
+        ),
+    ] = ()
+    reason_field: Annotated[
+        str, _says("Custom field of lines and return items that holds a reason code; empty: the return item's comment.")
+    ] = ""
     webhook: Annotated[Webhook, _says("Messages pushed to us by a queue or bus; only a hint.")] = Webhook()
     payload_days: Annotated[int, _says("Days raw payloads are kept.")] = 15
 
@@ -255,6 +341,81 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     custom_service: Annotated[str, _says("Service product for custom lines.")] = "Custom charge"
     discount_service: Annotated[str, _says("Service product for discounts on the total.")] = "Discount"
     webhook: Annotated[Webhook, _says("Cin7's notifications; only a hint.")] = Webhook()
+
+
+class OrderFlow(_Settings, frozen=True, kw_only=True):
+    """A warehouse run with OrderFlow: it takes orders in one call, counts its own stock and tells what left."""
+
+    base_url: Annotated[str, _says("Address up to and with the context path, such as https://you.example/web.")]
+    user: Annotated[str, _says("Login of the API user.")]
+    password: Annotated[str, _hides("Its password.")]
+    channel: Annotated[str, _says("Reference of the sales channel that orders are imported into.")]
+    organisation: Annotated[str, _says("Reference of the organisation that owns the products.")]
+    time_zone: Annotated[
+        str, _says("IANA time zone of the server's clock, as its times carry none: ask the vendor, a wrong one shifts.")
+    ]
+    auth: Annotated[
+        Literal["basic", "headers"], _says("basic is HTTP Basic; headers are `user` and `password` of their own.")
+    ] = "basic"
+    scope: Annotated[
+        Literal["header", "query"], _says("Where channel and organisation are named; both work in the field.")
+    ] = "header"
+    insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
+    calls_per_minute: Annotated[
+        int, _says("Calls to spend a minute. The vendor publishes no limit: agree on one with whoever runs the server.")
+    ] = 60
+    import_batch: Annotated[int, _says("Most orders or returns in one import; no most is published.")] = 20
+    inventory_poll_seconds: Annotated[float, _says("How often the whole inventory is read.")] = 300.0
+    despatch_poll_seconds: Annotated[float, _says("How often shipments that left are asked for.")] = 60.0
+    return_poll_seconds: Annotated[float, _says("How often the report of returns is asked for.")] = 900.0
+    overlap_minutes: Annotated[
+        float, _says("How far each window of shipments and returns reaches back into the one before it.")
+    ] = 30.0
+    visibility_lag_seconds: Annotated[
+        float, _says("How long after an import or a cancellation the inventory may still show the old number.")
+    ] = 60.0
+    search_settle_seconds: Annotated[
+        float, _says("How long after an unknown outcome the order's detail may still say that there is none.")
+    ] = 60.0
+    return_report: Annotated[str, _says("Key of the report of returns; empty where the tenant has none.")] = (
+        "return_line_api_report"
+    )
+    order_state: Annotated[str, _says("State that imported orders are given; empty to leave it to the import.")] = (
+        "created"
+    )
+    shipment_state: Annotated[str, _says("State that their shipments are given; empty to leave it.")] = "ready"
+    validated: Annotated[bool, _says("Whether orders arrive as validated, so that nobody has to release them.")] = True
+    source: Annotated[str, _says("What is written as the order's source; empty for nothing.")] = ""
+    order_number_field: Annotated[
+        str, _says("Field that carries the storefront's order number, for people; empty for none.")
+    ] = "userDefined1"
+    note_field: Annotated[
+        str, _says("Field that carries our note: order id, purchase order, part; empty for none.")
+    ] = "userDefined2"
+    address_lines: Annotated[
+        tuple[str, ...],
+        _says(
+            "Address lines 1 to 6, of {line1} {line2} {city} {region} {company}; where the city stands is the tenant's "
+            "convention."
+        ),
+    ] = ("{line1}", "{line2}", "{city}", "{region}")
+    address_collapse: Annotated[bool, _says("Whether lines move up where one before them is empty.")] = True
+    states: Annotated[
+        dict[str, MappedStage],
+        _says(
+            "Your states of orders, lines and shipments: waiting, allocated, picking, packed, despatched or cancelled; "
+            "these go before the usual ones. `allocated` of a line proves its units taken, so be sure."
+        ),
+    ] = field(default_factory=dict)
+    tax_codes: Annotated[
+        dict[str, str], _says("Rules of [[taxes]] to OrderFlow's tax codes, such as T1; empty sends no codes.")
+    ] = field(default_factory=dict)
+    push_auth: Annotated[
+        Literal["basic", "header", "path"],
+        _says("What pushes show besides the path token: a basic password, a header of their own, or nothing."),
+    ] = "basic"
+    push_header: Annotated[str, _says("Name of that header, where push_auth is header.")] = "x-sellable-token"
+    webhook: Annotated[Webhook, _says("OrderFlow's pushes; only a hint.")] = Webhook()
 
 
 class Alerts(_Settings, frozen=True, kw_only=True):
@@ -300,7 +461,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
 
     orders: Orders
     commercetools: Commercetools
-    cin7_core: Cin7Core
+    cin7_core: Cin7Core = Cin7Core(account_id="", key="")
     locations: tuple[Location, ...]
     states: tuple[StateRule, ...]
     pools: tuple[Pool, ...]
@@ -311,12 +472,26 @@ class Settings(_Settings, frozen=True, kw_only=True):
     service: Service = Service()
     buffers: tuple[Buffer, ...] = ()
     skus: tuple[SkuMap, ...] = ()
+    orderflow: OrderFlow | None = None
     rates: tuple[Rate, ...] = ()
+    routes: tuple[Route, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    statuses: tuple[StatusMap, ...] = ()
     alerts: Alerts = Alerts()
     console: Console = Console()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict
     )
+
+    @property
+    def back_offices(self) -> tuple[str, ...]:
+        """The systems that orders may go to: those that have a section."""
+        offices = []
+        if self.cin7_core.account_id or self.orderflow is None:
+            offices.append("cin7_core")
+        if self.orderflow is not None:
+            offices.append("orderflow")
+        return tuple(offices)
 
     @property
     def base_currency(self) -> str:

@@ -46,8 +46,10 @@ def _section(section: msgspec.Struct, key: str, environ: Mapping[str, str]) -> I
     masked = dict(secrets.masked(section))
     for field in msgspec.structs.fields(type(section)):
         name, value = child(key, field.name), getattr(section, field.name)
-        if is_struct(bare(field.type)):
+        if isinstance(value, msgspec.Struct):
             yield from _section(value, name, environ)
+        elif is_struct(bare(field.type)):
+            continue  # A section that may be left out, and is.
         elif item_of(field.type) is None:
             yield Value(
                 key=name, value=msgspec.to_builtins(masked[field.name]), source=_source(field, name, value, environ),

@@ -14,18 +14,20 @@ Errors: `NotSent` and `OutcomeLost` of `runtime.http` come through; the families
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
-from sellable.domain.orders import Address, Shipment
+from sellable.domain.orders import Address, GoodsReturn, Shipment
 from sellable.domain.stock import State
 
 WORD_LENGTH_MIN = 3
 """Shorter words are left in: they tell nothing of a person and stand everywhere."""
+BEGINNING_LENGTH_MIN = 4
+"""A text may have been cut inside a word: so much of its beginning is looked for at the end."""
 
 
 class VendorError(Exception):
@@ -47,14 +49,24 @@ class VendorError(Exception):
 
 def _hidden(value: Any, words: Sequence[str]) -> Any:
     match value:
-        case str():
-            return re.sub("|".join(map(re.escape, words)), "(hidden)", value, flags=re.IGNORECASE) if words else value
+        case str() if words:
+            return _uncut(re.sub("|".join(map(re.escape, words)), "(hidden)", value, flags=re.IGNORECASE), words)
         case dict():
             return {name: _hidden(inner, words) for name, inner in value.items()}
         case list():
             return [_hidden(inner, words) for inner in value]
         case _:
             return value
+
+
+def _uncut(text: str, words: Sequence[str]) -> str:
+    """The text without the beginning of a word at its end."""
+    tail = text[-max(map(len, words)) :].lower()
+    cut = max(
+        (n for word in words for n in range(BEGINNING_LENGTH_MIN, len(word)) if tail.endswith(word[:n].lower())),
+        default=0,
+    )
+    return f"{text[:-cut]}(hidden)" if cut else text
 
 
 class LimitReached(VendorError):
@@ -179,6 +191,27 @@ class DeliveryDraft(msgspec.Struct, frozen=True, kw_only=True):
     order_state: str | None
 
 
+class ReturnDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """Returned units of a line to tell the storefront: `state` Returned | BackInStock | Unusable, `payment` Refunded |
+    NotRefunded or "" where nothing is decided. `item_id` names an item that somebody else has put on the order.
+    """
+
+    key: str
+    line_id: str
+    units: int
+    state: str
+    payment: str = ""
+    comment: str = ""
+    item_id: str = ""
+
+
+class ReturnsTold(msgspec.Struct, frozen=True, kw_only=True):
+    """The order after it was told. `refused` are (key, what it says, what it should say) that cannot become so."""
+
+    order: RawOrder
+    refused: tuple[tuple[str, str, str], ...]
+
+
 class StorefrontStock(Protocol):
     """Read and write stock entries."""
 
@@ -237,6 +270,17 @@ class StorefrontOrders(Protocol):
         self, order: RawOrder, *, order_state: str | None, shipment_state: str | None, lane: str
     ) -> RawOrder: ...
 
+    async def tell_returns(self, order: RawOrder, drafts: Sequence[ReturnDraft], *, lane: str) -> ReturnsTold:
+        """One update at most: return items not present yet, and the states that are news."""
+        ...
+
+    async def cancel_units(self, order: RawOrder, units: Mapping[str, int], *, lane: str) -> RawOrder:
+        """One update at most: as many units of each line (by id) as are said count as cancelled, never fewer than do.
+
+        The state is read besides when it was not seen before. Refused(code=no_state) where none is configured.
+        """
+        ...
+
 
 # --- Back office -----------------------------------------------------------------------------------------------------
 
@@ -270,6 +314,7 @@ class SaleLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line to put on a sale; `price` per unit with 4 decimals, `tax` and `total` in major units.
 
     `discount` is a percentage with 2 decimals, 0 unless no price of 4 decimals comes to `total` (price_of in orders).
+    `kit` is a line that the target has to take apart itself; one that cannot refuses the draft.
     """
 
     sku: str
@@ -280,10 +325,14 @@ class SaleLine(msgspec.Struct, frozen=True, kw_only=True):
     total: Decimal
     tax_rule: str
     discount: Decimal = Decimal(0)
+    kit: bool = False
 
 
 class SaleCharge(msgspec.Struct, frozen=True, kw_only=True):
-    """Money on a sale that moves no stock; `description` is the name of a service product at the master."""
+    """Money on a sale that moves no stock; `description` is the name of a service product at the master.
+
+    `kind` is that of the order's charge: shipping | custom | discount, "" where it was not kept.
+    """
 
     description: str
     quantity: int
@@ -291,6 +340,7 @@ class SaleCharge(msgspec.Struct, frozen=True, kw_only=True):
     tax: Decimal
     total: Decimal
     tax_rule: str
+    kind: str = ""
 
 
 class SaleDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,6 +360,11 @@ class SaleDraft(msgspec.Struct, frozen=True, kw_only=True):
     carrier: str
     note: str
     currency_rate: Decimal | None = None  # base units per unit of `currency`; None where it is the base currency
+    digits: int = 2  # fraction digits of `currency`
+    placed_at: datetime | None = None  # the instant of `placed_on`, for a target that wants one
+    delivery: str = ""  # the storefront's name of the shipping method, beside the target's own word in `carrier`
+    promotion: str = ""  # discount codes, for people: their money is inside the lines already
+    partial: bool = False  # other parts of the order are sold elsewhere
     lines: tuple[SaleLine, ...]
     charges: tuple[SaleCharge, ...]
 
@@ -322,15 +377,23 @@ class SaleTotals(msgspec.Struct, frozen=True, kw_only=True):
     gross: int
 
 
+Stage = Literal["waiting", "allocated", "picking", "packed", "despatched", "cancelled", "unknown"]
+"""How far a warehouse is with an order, a line or a shipment: `waiting` has set nothing aside, `unknown` is a word of
+its own that nobody mapped, which proves nothing."""
+
+
 class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     """Units of a sale's line (`quantity`), and those of them the master has not set aside (`backorder`).
 
-    A sale that is not authorised has set nothing aside: all of it is backorder.
+    A sale that is not authorised has set nothing aside: all of it is backorder. `stage` is None where the master tells
+    no states of lines, `state` its own word.
     """
 
     sku: str
     quantity: int
     backorder: int
+    stage: Stage | None = None
+    state: str = ""
 
 
 class Sale(msgspec.Struct, frozen=True, kw_only=True):
@@ -349,6 +412,9 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     raw_status: str = ""
     digits: int = 2
     faults: tuple[str, ...] = ()  # what could not be read: a fraction, goods of no parcel ... (each is a case)
+    stage: Stage | None = None  # how far the least advanced part of it is; None where the master has no such states
+    late: bool = False  # part of it is packed or gone: a cancellation has to be a return
+    returns: tuple[GoodsReturn, ...] = ()
 
 
 class SaleRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -447,6 +513,10 @@ class OrderTarget(Protocol):
         """One call: lines and charges as draft (repeatable) or authorised (allocates); with the master's totals."""
         ...
 
+    async def put_header(self, sale_id: str, draft: SaleDraft, *, lane: str) -> None:
+        """One call: addresses, contact, carrier and note of a sale, never its lines; repeatable."""
+        ...
+
     async def find_by_ref(self, ref: str, *, lane: str) -> list[SaleRow]:
         """One call; rows whose reference is exactly `ref`. Absence proves nothing before the search settle time."""
         ...
@@ -467,3 +537,231 @@ class OrderTarget(Protocol):
         ...
 
     async def sales_page(self, page: int, *, updated_since: str, lane: str) -> SalePage: ...
+
+
+# --- A warehouse that takes an order in one call ---------------------------------------------------------------------
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one document of an import. `outcome`: success | duplicate | failure | unknown.
+
+    `duplicate`: the reference was taken before, perhaps by our own lost call, so its content is compared before it
+    counts as done. `unknown`: the answer does not name the document, or names it in two ways; only reading back tells.
+    """
+
+    ref: str
+    outcome: Literal["success", "duplicate", "failure", "unknown"]
+    message: str = ""
+    detail: str = ""
+
+
+class Despatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A shipment that left. `order_ref` is the reference its order was imported under.
+
+    `shipment.shipment_id` is the warehouse's reference, unique for ever; its items are units of SKUs as the warehouse
+    spells them, a parcel's only where it is the one parcel.
+    """
+
+    order_ref: str
+    shipment: Shipment
+    state: str
+    carrier: str
+    courier: str
+    service: str
+    tracking: str
+    tracking_url: str
+    completed: datetime | None
+    original_ref: str = ""  # the order that this one was split from, "" for none
+
+
+class Despatches(msgspec.Struct, frozen=True, kw_only=True):
+    """Shipments completed in a window. `unreadable` are references of shipments that could not be understood."""
+
+    despatches: tuple[Despatch, ...]
+    received: int
+    since: datetime
+    until: datetime
+    faults: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    body: bytes = b""
+
+
+class InventoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a warehouse says about one (sku, location), in units; None is what it does not tell.
+
+    `total` is all there is, `available` what is neither allocated nor frozen: below zero when more is promised than
+    there is, and never clipped. `stock_change` and `requirement_change`
+    number the last change it saw, `sequence` a push; they order rows of one product among themselves, proving nothing.
+    """
+
+    sku: str
+    location: str
+    total: int
+    allocated: int
+    available: int
+    frozen: int | None = None
+    on_order: int | None = None
+    inspection: int | None = None
+    damaged: int | None = None
+    quarantined: int | None = None
+    stock_change: int | None = None
+    requirement_change: int | None = None
+    sequence: int | None = None
+
+    @property
+    def stock(self) -> tuple[StockRow, ...]:
+        """The same as rows of stock: the sellable one first, then one for each state that is told."""
+        kept = (
+            ("frozen", self.frozen, State.QUARANTINE),
+            ("inspection", self.inspection, State.INSPECTION),
+            ("damaged", self.damaged, State.DAMAGED),
+            ("quarantined", self.quarantined, State.QUARANTINE),
+        )
+        sellable = StockRow(
+            sku=self.sku,
+            location=self.location,
+            part="",
+            available=self.available,
+            state=State.AVAILABLE,
+            on_hand=self.total,
+            allocated=self.allocated,
+            on_order=self.on_order or 0,
+        )
+        return sellable, *(
+            msgspec.structs.replace(
+                sellable, part=part, available=units, state=state, on_hand=units, allocated=0, on_order=0
+            )
+            for part, units, state in kept
+            if units is not None
+        )
+
+
+class InventoryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """An inventory reading. `absent` are SKUs that were asked for and not answered: unknown, not zero.
+
+    `unreadable` are (sku, location) of rows that were there and could not be understood, `location` "" where not even
+    that was; `ignored` are (sku, site) of rows at sites that are not ours; `warnings` are rows that were read and whose
+    numbers do not add up.
+    """
+
+    rows: tuple[InventoryRow, ...]
+    received: int
+    absent: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    body: bytes = b""
+
+
+class ReturnLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Units announced as coming back, with the warehouse's own words for why and in what condition ("" for none)."""
+
+    sku: str
+    quantity: int
+    reason: str = ""
+    condition: str = ""
+
+
+class ReturnAdvice(msgspec.Struct, frozen=True, kw_only=True):
+    """A return to announce. `ref` is our number of it, unique for ever; `location` is ours, "" to leave it to them."""
+
+    ref: str
+    order_ref: str
+    lines: tuple[ReturnLine, ...]
+    authorised: bool = True
+    type: str = ""
+    location: str = ""
+    returned_at: datetime | None = None
+    note: str = ""
+
+
+class ReturnRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a return as the warehouse reports it. `authorisation` is our `ref` where we announced it.
+
+    `authorised` None is a word that was not understood; `completed_at` None is a return still being looked at.
+    """
+
+    order_ref: str
+    sku: str
+    quantity: int
+    returned_at: datetime | None
+    completed_at: datetime | None
+    authorised: bool | None
+    authorisation: str
+    type: str
+    note: str
+    reason: str
+    condition: str
+    line_type: str
+    line_note: str
+
+
+class Returns(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of returns in a window."""
+
+    rows: tuple[ReturnRow, ...]
+    received: int
+    since: datetime
+    until: datetime
+    faults: tuple[str, ...] = ()
+    body: bytes = b""
+
+
+class OrderImport(Protocol):
+    """A warehouse that takes an order whole: one call, one document, no draft before it."""
+
+    async def import_orders(self, drafts: Sequence[SaleDraft], *, lane: str) -> list[Imported]:
+        """One call; an outcome for each draft, in their order. Each succeeds or fails alone.
+
+        A repeat under the same `ref` is a duplicate, never a second order. Refused before any call for a draft that
+        cannot be said: a kit, an amount finer than the currency, a word that is too long.
+        """
+        ...
+
+    async def order_detail(self, ref: str, *, lane: str) -> Sale | None:
+        """One call: the order under exactly this reference, None when there is none.
+
+        `status` is authorised for one that is being worked on, voided for a cancelled one, other while a state is not
+        mapped. `backorder` of a line is what the warehouse's states do not prove to be set aside. It names no totals
+        and no shipments: those of `despatches` are the ones that left.
+        """
+        ...
+
+    async def cancel_order(self, ref: str, *, free_reference: bool, lane: str) -> bool:
+        """One call. True: cancelled; False: "no cancel operation performed", so the order is as it was.
+
+        `free_reference` lets a later import use the reference again; else a later import is a duplicate.
+        """
+        ...
+
+
+class DespatchSource(Protocol):
+    """Where shipments that left are learnt."""
+
+    async def despatches(self, since: datetime, until: datetime, *, lane: str) -> Despatches:
+        """One call: shipments completed in the window. Overlap windows and know a shipment by its reference."""
+        ...
+
+
+class InventorySource(Protocol):
+    """Where a warehouse's numbers are read."""
+
+    async def inventory(self, skus: Sequence[str] | None, *, site: str | None, lane: str) -> InventoryPage:
+        """One call: of these SKUs or of all that have a record, at one location of ours (`site`) or at all.
+
+        Without `skus` nothing proves that a product that is not there has no stock: absence means unknown.
+        """
+        ...
+
+
+class ReturnSource(Protocol):
+    """Returns at a warehouse: announced by us, reported by it."""
+
+    async def returns(self, since: datetime, until: datetime, *, lane: str) -> Returns:
+        """One call: lines of returns in the window. Overlap windows; a line has no number of its own."""
+        ...
+
+    async def import_returns(self, drafts: Sequence[ReturnAdvice], *, lane: str) -> list[Imported]:
+        """One call; an outcome for each draft, in their order, as `import_orders`."""
+        ...

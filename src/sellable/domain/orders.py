@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from sellable.domain.money import Rounding, TaxCalculation, Taxed
+from sellable.domain.stock import State
 
 EXPERIMENT = "sellable-doctor-"
 """Numbers of orders that an experiment makes and deletes begin so, and the key of the channel it made for them."""
@@ -60,7 +61,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line of goods. `channel` is the supply channel's key, None the channel-less pool.
 
     `unit` and `total` are minor units after discounts, gross if `tax.included`; `unit` is the undiscounted list
-    price only where no discount applies. `states` counts units by workflow state key.
+    price only where no discount applies. `cancelled` of the units are in a workflow state that means so: the storefront
+    leaves `quantity` and the amounts as they were ordered. `attributes` are those of its product that routes ask for.
     """
 
     line_id: str
@@ -74,7 +76,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     tax: Tax | None
     taxed: Taxed | None
     bundle_parent: str | None = None
-    restocked: int = 0
+    cancelled: int = 0
+    reason: str = ""
+    attributes: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         if type(self.quantity) is not int or self.quantity < 0:
@@ -98,6 +102,21 @@ class SyncInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     channel: str
     external_id: str
+
+
+class ReturnItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A return as the storefront's order says it: `state` and `payment` in its words, `line_id` "" for a custom line.
+
+    It is what somebody told the storefront, us among them; goods move only by the word of their master.
+    """
+
+    item_id: str
+    key: str
+    line_id: str
+    units: int
+    state: str
+    payment: str
+    reason: str = ""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +150,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     sync: tuple[SyncInfo, ...] = ()
     delivery_keys: tuple[str, ...] = ()
     parcel_keys: tuple[str, ...] = ()
+    returns: tuple[ReturnItem, ...] = ()
     unknown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -161,3 +181,23 @@ class Shipment(msgspec.Struct, frozen=True, kw_only=True):
     shipment_id: str
     items: tuple[tuple[str, int], ...]
     parcels: tuple[Parcel, ...]
+
+
+class ReturnedGoods(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of a return that came into stock: at our `location` ("" where it is not ours) and in this state."""
+
+    sku: str
+    units: int
+    location: str
+    state: State
+
+
+class GoodsReturn(msgspec.Struct, frozen=True, kw_only=True):
+    """One return at the back office, all of it so far. `items` are (sku as sold, units, reason) taken back or credited;
+    `stock` is what came into stock, by component. What is in `items` alone came into no stock.
+    """
+
+    return_id: str
+    number: str
+    items: tuple[tuple[str, int, str], ...]
+    stock: tuple[ReturnedGoods, ...]

@@ -10,7 +10,7 @@ One rule: exactly one sale, or a person decides. An order placed before `start_a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,10 +18,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import OrderTarget, Refused, SaleRow
+from sellable.connectors.port import OrderImport, OrderTarget, Refused, SaleRow
 from sellable.domain.orders import Order
-from sellable.orders import capture, rules, sales
+from sellable.orders import capture, lines, rules, sales
 from sellable.orders.context import BACK_OFFICE, Context
+from sellable.orders.remaining import remaining
 from sellable.orders.rules import Finding
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
@@ -36,22 +37,26 @@ _SALE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class There(msgspec.Struct, frozen=True, kw_only=True):
-    """A live sale at the back office. `ref` is what its maker gave it; `location` as in SaleRow."""
+    """A live sale at a back office. `ref` is what its maker gave it; `location` as in SaleRow."""
 
     sale_id: str
     number: str
     ref: str
     status: str
     location: str
+    target: str = BACK_OFFICE
 
 
 class Searching:
     """Looks for a sale of an order; it writes nothing outside, so it may be done again."""
 
-    def __init__(self, store: Store, target: OrderTarget, context: Context) -> None:
+    def __init__(
+        self, store: Store, target: OrderTarget, context: Context, imports: Mapping[str, OrderImport] = {}
+    ) -> None:
         self._store = store
         self._target = target
         self._context = context
+        self._imports = imports
 
     async def find(self, op: Operation) -> Outcome:
         """What is noted on the order names its sale; else all sales with exactly its number as customer reference."""
@@ -59,7 +64,24 @@ class Searching:
         return Done({"sales": msgspec.to_builtins(await self.there(order))})
 
     async def there(self, order: Order) -> list[There]:
-        """Its live sales: a call for each that is noted on it, or a call a page of a search."""
+        """Its live sales: a call for each that is noted on it, or a call a page of a search; and a call for each
+        warehouse, where an integration puts the storefront's order number.
+
+        What we imported ourselves in a former life is not looked for: importing it again finds it under its reference.
+        """
+        there = await self._at_back_office(order) if BACK_OFFICE in self._context.settings.back_offices else []
+        for name, port in self._imports.items():
+            sale = await port.order_detail(order.label, lane="orders")
+            if sale is not None and sale.status != "voided":
+                there.append(
+                    There(
+                        sale_id=sale.sale_id, number=sale.number, ref=sale.ref, status=sale.status,
+                        location=sale.location, target=name,
+                    )
+                )  # fmt: skip
+        return there
+
+    async def _at_back_office(self, order: Order) -> list[There]:
         noted = [await self._noted(sale_id) for sale_id in noted_sales(order)]
         there = [sale for sale in noted if sale is not None]
         if not there:
@@ -126,6 +148,8 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     A sale that is not authorised holds nothing. Our own draft is completed; somebody else's waits for a person, whose
     replay completes it.
     """
+    lines.heard(tx, order, [], now, context)
+    order = remaining(order)
     if found := capture.wrong_with(tx, order, context):
         capture.hold(tx, order, found, now, context)
         return
@@ -133,7 +157,9 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     goods = rules.goods(order, kits)
     known = {place.name for place in context.settings.locations}
     # A place that is not ours is told as a change by staff when the sale is read.
-    place = sale.location if sale.location in known else context.places(goods[0].channel or "")[0] if goods else ""
+    places = context.places(goods[0].channel or "") if goods else ()
+    there = [place for place in places if context.target_of(place) == sale.target] or [*places, ""]
+    place = sale.location if sale.location in known else there[0]
     assignment = {line.line_id: [(place, line.quantity)] for line in goods}
     zone = ZoneInfo(context.settings.cin7_core.time_zone)
     planned = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
@@ -147,6 +173,7 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     # Its header is made already, at a rate of its maker's.
     made = msgspec.structs.replace(part.draft, currency_rate=None)
     capture.write_part(tx, order, msgspec.structs.replace(part, draft=made), now)
+    target = part.target
     key: dict[str, Any] = {"order_id": order.order_id, "part": part.part}
     tx.run(book.sql.record_sale, **key, sale_id=sale.sale_id, number=sale.number)
     book.tell(
@@ -155,11 +182,11 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     )  # fmt: skip
     book.stage(tx, order.order_id, "exporting", now, "adopted")
     if ours and sale.status == "draft":
-        context.owe(tx, order.order_id, BACK_OFFICE, "sale.lines", {"part": part.part}, now)
+        context.owe(tx, order.order_id, target, "sale.lines", {"part": part.part}, now)
         return
     tx.run(book.sql.set_part_state, **key, state="held")
     if sale.status == "authorised":
-        want(tx, BACK_OFFICE, "sale", [sale.sale_id], 1, now)
+        want(tx, target, "sale", [sale.sale_id], 1, now)
         return
     found_so = {"sale": sale.number, "status": sale.status}
     finding = _finding(order, "sale_changed_by_staff", {"status": "authorised"}, found_so)

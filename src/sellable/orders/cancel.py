@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from sellable.book import book
 from sellable.connectors.port import OrderTarget, Refused
-from sellable.domain.orders import InventoryMode, Order
+from sellable.domain.orders import InventoryMode, Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import evidence
-from sellable.orders.context import BACK_OFFICE, ORDER_PRIORITY, Context, lane_of, shadowed
+from sellable.orders.context import ORDER_PRIORITY, Context, lane_of, shadowed
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, Intent, NotApplied, Operation, Outcome, Rejected
@@ -55,24 +56,38 @@ def begin(tx: Tx, row: Any, order: Order, now: datetime, context: Context) -> No
     parts = tx.all(book.sql.parts_of, order_id=order.order_id)
     book.tell(tx, order.order_id, "cancelled at the storefront", now, parts=[[p.part, p.state] for p in parts])
     for part in parts:
-        _stop(tx, order, part, now, context)
+        stop(tx, order, part, now, context)
     if not parts:
         demand.release(tx, order.order_id, None, f"cancel of {order.label}", now)
-    _conclude(tx, order.order_id, now, context)
+    conclude(tx, order.order_id, now, context)
 
 
-def _stop(tx: Tx, order: Order, part: Any, now: datetime, context: Context) -> None:
+def stop(
+    tx: Tx, order: Order, part: Any, now: datetime, context: Context, units: Mapping[str, int] | None = None
+) -> None:
+    """Ends a part: dropped where nobody was told of it, else a void is owed; too late is a case.
+
+    `units` by line are counted as cancelled once they surely are; none where the whole order was counted already.
+    """
     if part.state in ("voided", "dropped"):
         return
     if part.state == "shipped":
         _report_late(tx, part, {"sale": "shipped"}, now, context)
     elif part.sale_id is None and _never_sent(tx, order.order_id, part.part):
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="dropped")
-        demand.cancelled(tx, order.order_id, part.location, NEVER_SENT, f"cancel of {order.label}", now)
+        _count(tx, order.order_id, units)
+        why, others = f"cancel of {order.label}", book.beside(tx, part)
+        demand.cancelled(tx, order.order_id, part.location, NEVER_SENT, why, now, others)
     else:
         evidence.revoke(tx, part, f"cancel of {order.label}", now)
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="voiding")
-        context.owe(tx, order.order_id, BACK_OFFICE, "sale.void", {"part": part.part, "undo": False}, now)
+        payload = {"part": part.part, "undo": False} | ({"units": dict(units)} if units else {})
+        context.owe(tx, order.order_id, part.target, "sale.void", payload, now)
+
+
+def _count(tx: Tx, order_id: str, units: Mapping[str, int] | None) -> None:
+    if units:
+        tx.run(book.sql.cancel_units, order_id=order_id, line_id=list(units), units=list(units.values()))
 
 
 def _never_sent(tx: Tx, order_id: str, part: int) -> bool:
@@ -86,13 +101,18 @@ def _never_sent(tx: Tx, order_id: str, part: int) -> bool:
     return True
 
 
-def _conclude(tx: Tx, order_id: str, now: datetime, context: Context) -> None:
-    """The order is cancelled when every part is; what had left stays shipped."""
+def conclude(tx: Tx, order_id: str, now: datetime, context: Context) -> None:
+    """The order is cancelled when every part is; what had left stays shipped. While parts of an order that is not
+    cancelled itself go on, it stays in its stage.
+    """
     states = [p.state for p in tx.all(book.sql.parts_of, order_id=order_id)]
+    head = book.lock(tx, order_id)
+    whole = head is not None and head.state == OrderState.CANCELLED.value
     if any(state not in ENDED for state in states):
-        book.stage(tx, order_id, "cancelling", now)
+        if whole:
+            book.stage(tx, order_id, "cancelling", now)
     elif "shipped" in states:
-        book.stage(tx, order_id, "shipped", now, "cancel_too_late")
+        book.stage(tx, order_id, "shipped", now, "cancel_too_late" if whole else "")
     else:
         book.stage(tx, order_id, "cancelled", now)
         context.settled(tx, order_id, now)
@@ -171,25 +191,27 @@ class Voiding:
         _report_late(tx, part, dict(actual), now, self._context)
         tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="authorised")
         if part.sale_id is not None:
-            want(tx, BACK_OFFICE, "sale", [part.sale_id], 2, now)
+            want(tx, part.target, "sale", [part.sale_id], 2, now)
 
     def _voided(self, tx: Tx, op: Operation, part: Any, now: datetime, what: str) -> None:
         if op.payload["undo"]:
             tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="held")
             book.tell(tx, part.order_id, "sale undone", now, part=part.part, sale=part.sale_id)
             return
+        if part.state != "voided":
+            _count(tx, part.order_id, op.payload.get("units"))
         tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="voided")
         book.tell(tx, part.order_id, what, now, part=part.part, sale=part.sale_id)
         visible = {"part": part.part, "location": part.location, "what": "cancelled"}
         self._context.owe_visible(tx, part.order_id, visible, now)
         if part.sale_id is None:
             self._look_again(tx, part, now)
-        _conclude(tx, part.order_id, now, self._context)
+        conclude(tx, part.order_id, now, self._context)
 
     def _look_again(self, tx: Tx, part: Any, now: datetime) -> None:
         """A header was sent and never seen: what it makes minutes later is a draft that nobody would own."""
         intent = Intent(
-            system=BACK_OFFICE,
+            system=part.target,
             kind="sale.void",
             lane=f"late:{part.ref}",
             budget="repair",

@@ -5,7 +5,7 @@ One rule: whatever else is wrong with an order, its units are sold; they leave A
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,8 +16,9 @@ from sellable.book import book
 from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import EXPERIMENT, InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
-from sellable.orders import cancel, rules, sales, totals
-from sellable.orders.context import BACK_OFFICE, Context, lane_of
+from sellable.orders import cancel, changes, lines, returns, routing, rules, sales, totals
+from sellable.orders.context import Context, lane_of
+from sellable.orders.remaining import remaining
 from sellable.orders.rules import Finding
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
@@ -46,6 +47,7 @@ def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         _first(tx, order, now, context)
     elif order.version > row.version:
         _changed(tx, row, order, now, context)
+    returns.heard(tx, order, now, context)
 
 
 def _is_experiment(order: Order) -> bool:
@@ -71,9 +73,10 @@ def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         book.tell(tx, order.order_id, "cancelled before we saw it", now, version=order.version)
         return
     book.tell(tx, order.order_id, "captured", now, version=order.version, lines=len(order.lines), total=order.total)
+    lines.heard(tx, order, [], now, context)
     kits = kits_in(tx, order)
     if not proceed(tx, order, kits, now, context, new=True):
-        demand.capture(tx, units_in_flight(order, kits), now)
+        demand.capture(tx, units_in_flight(remaining(order), kits), now)
 
 
 def before_start(order: Order, context: Context) -> bool:
@@ -136,6 +139,7 @@ def units_in_flight(order: Order, kits: dict[str, dict[str, int]]) -> list[deman
             label=order.label,
             channel=unit.channel,
             units=unit.units,
+            per_line=unit.per_line,
         )
         for unit in rules.units_of(order, kits, own_kits=True)
     ]
@@ -160,6 +164,12 @@ def proceed(
     True when it was sourced: then its units are in flight at their locations, also those of a `new` order. `searched`
     says that nobody else's sale of it is there, `sales_there` how many of our own are, from a former life.
     """
+    order = remaining(order)
+    if not any(line.sku and line.quantity for line in order.lines) and _goods_of(tx, order):
+        demand.release(tx, order.order_id, None, f"cancel of {order.label}", now)
+        book.stage(tx, order.order_id, "cancelled", now)
+        book.tell(tx, order.order_id, "every unit is cancelled", now, version=order.version)
+        return True
     older = is_older(order, context)
     waits_for = "" if older else not_triggered(order, context)
     if waits_for:
@@ -177,10 +187,15 @@ def proceed(
     return not found
 
 
+def _goods_of(tx: ReadTx, order: Order) -> bool:
+    """Whether the order ever had goods; one of services alone waits for nobody to cancel it."""
+    return any(line.ordered for line in tx.all(book.sql.lines_of, order_id=order.order_id))
+
+
 def look_for_its_sale(tx: Tx, order: Order, now: datetime, context: Context, due_at: datetime | None = None) -> None:
     """Somebody else, or we in a former life, may have exported it: nothing is created before that is known."""
     book.stage(tx, order.order_id, "waiting", now, LOOKED_FOR)
-    context.owe(tx, order.order_id, BACK_OFFICE, "sale.find", {}, now, due_at)
+    context.owe(tx, order.order_id, context.first_office, "sale.find", {}, now, due_at)
 
 
 def wrong_with(tx: ReadTx, order: Order, context: Context) -> list[Finding]:
@@ -229,14 +244,14 @@ def _plan(
     sales_there: int,
 ) -> list[Finding]:
     goods = rules.goods(order, kits)
-    assignment = rules.source(
-        goods,
-        stock_by_location(tx, order.order_id, goods, kits, now),
-        {line.channel or "": context.places(line.channel or "") for line in goods},
-        kits,
-    )
+    stock = stock_by_location(tx, order.order_id, goods, kits, now)
+    routed = routing.route(order, goods, context.settings, stock, kits)
+    if lost := routing.unrouted(order, routed):
+        return lost
+    assignment = routing.split(goods, routed, stock, kits)
     zone = ZoneInfo(context.settings.cin7_core.time_zone)
-    parts = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
+    taken = {each.line_id: each.rule for each in routed}
+    parts = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone, taken=taken)
     trouble = [p for p in parts if isinstance(p, Finding)]
     if trouble:
         return trouble
@@ -260,11 +275,12 @@ def _plan(
     planned = [p for p in parts if not isinstance(p, Finding)]
     for part in planned:
         write_part(tx, order, part, now)
-        context.owe(tx, order.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": search}, now)
+        context.owe_part(tx, order.order_id, part.part, part.target, now, search=search)
     book.stage(tx, order.order_id, "exporting", now)
     book.tell(
         tx, order.order_id, "sourced", now, parts=[[p.part, p.location] for p in planned],
         totals=[msgspec.to_builtins(p.expected) for p in planned],
+        **({"routes": {x.line_id: [x.rule, x.target] for x in routed}} if context.settings.routes else {}),
     )  # fmt: skip
     return []
 
@@ -275,6 +291,7 @@ def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
         book.sql.insert_part,
         order_id=order.order_id,
         part=part.part,
+        target=part.target,
         location=part.location,
         ref=part.draft.ref,
         draft=book.text(part.draft),
@@ -288,6 +305,7 @@ def write_part(tx: Tx, order: Order, part: sales.Part, now: datetime) -> None:
         line_id=[line for line, _, _ in part.lines],
         sku=[sku for _, sku, _ in part.lines],
         units=[units for _, _, units in part.lines],
+        rule=list(part.rules),
     )
 
 
@@ -304,7 +322,7 @@ def _needs_search(tx: Tx, order: Order, now: datetime, context: Context) -> bool
 
 
 def stock_by_location(
-    tx: Tx, order_id: str, goods: Sequence[Line], kits: dict[str, dict[str, int]], now: datetime
+    tx: ReadTx, order_id: str, goods: Sequence[Line], kits: dict[str, dict[str, int]], now: datetime
 ) -> dict[tuple[str, str], int]:
     """What each location could ship of each component, other orders' units in flight subtracted."""
     skus = {c for line in goods for c in kits.get(line.sku or "", {line.sku or "": 1})}
@@ -335,6 +353,7 @@ def slots_of(
             units=units * per_kit,
             slot=slot,
             location=location,
+            per_line=per_kit,
         )
         for line_id, places in assignment.items()
         for slot, (location, units) in enumerate(places)
@@ -349,6 +368,7 @@ def slots_of(
 def _changed(tx: Tx, row: Any, order: Order, now: datetime, context: Context) -> None:
     before = book.order_of(row)
     book.renew(tx, order)
+    changes.check(tx, before, order, now, context)
     if row.stage in ("ignored", "adopted", "cancelled"):
         return
     if order.state is OrderState.CANCELLED:
@@ -358,6 +378,9 @@ def _changed(tx: Tx, row: Any, order: Order, now: datetime, context: Context) ->
     parts = tx.all(book.sql.parts_of, order_id=order.order_id)
     if _goods(before) != _goods(order):
         _edited(tx, before, order, parts, now, context)
+    changes.heard(tx, before, order, parts, now, context)
+    if lines.heard(tx, order, parts, now, context) and not parts:
+        count_anew(tx, order, now)
     if row.stage in ("waiting", "held") and not begun(tx, order.order_id, parts):
         proceed(tx, order, kits_in(tx, order), now, context)
 
@@ -366,7 +389,8 @@ def begun(tx: Tx, order_id: str, parts: Sequence[Any]) -> bool:
     """Whether any of the order's sales exists, or may be on its way: then nothing is planned anew."""
     if any(p.sale_id is not None for p in parts):
         return True
-    return any(op.kind.startswith("sale.") for op in operations.open_in_lane(tx, lane_of(order_id)))
+    open_ = operations.open_in_lane(tx, lane_of(order_id))
+    return any(op.kind.startswith("sale.") or op.kind == "order.import" for op in open_)
 
 
 def _goods(order: Order) -> list[list[Any]]:
@@ -393,8 +417,7 @@ def _edited(
             tx, "line_changed", f"order:{order.order_id}", now, expected={"lines": _goods(before)}, actual=actual
         )
     else:
-        demand.release(tx, order.order_id, None, "lines changed", now)
-        demand.capture(tx, [msgspec.structs.replace(u, slot=order.version) for u in new], now)
+        count_anew(tx, order, now)
     goods = [line for line in order.lines if line.sku]
     gone = [line for line in before.lines if line.sku and line.line_id not in {x.line_id for x in goods}]
     tx.run(
@@ -407,6 +430,14 @@ def _edited(
         units=[line.quantity for line in goods] + [0] * len(gone),
     )
     book.tell(tx, order.order_id, "lines changed", now, before=_goods(before), after=_goods(order))
+
+
+def count_anew(tx: Tx, order: Order, now: datetime) -> None:
+    """Other units of an order nobody was told of are in flight; each version of it counts once."""
+    left = remaining(order)
+    demand.release(tx, order.order_id, None, "lines changed", now)
+    units = units_in_flight(left, kits_in(tx, left))
+    demand.capture(tx, [msgspec.structs.replace(u, slot=order.version) for u in units if u.units], now)
 
 
 # --- Tried again, by a person ----------------------------------------------------------------------------------------
@@ -428,13 +459,13 @@ def retry(tx: Tx, order_id: str, now: datetime, context: Context) -> bool:
     held = [p for p in parts if p.state == "held"]
     if not held:
         return False
-    revised = _revised(tx, order, parts, context)
+    revised = revised_parts(tx, order, parts, context)
     if isinstance(revised, list):
         hold(tx, order, revised, now, context)
         return True
     book.stage(tx, order_id, "exporting", now)
     for part in held:
-        _again(tx, part, revised.get(part.location), now, context)
+        _again(tx, part, revised.get(part.part), now, context)
     book.tell(tx, order_id, "tried again", now, parts=[p.part for p in held])
     return True
 
@@ -459,29 +490,47 @@ def accept_totals(tx: Tx, order_id: str, actor: str, reason: str, now: datetime,
     return parts
 
 
-def _revised(
+def revised_parts(
     tx: Tx, order: Order, parts: Sequence[Any], context: Context
-) -> dict[str, sales.Part] | list[Finding]:  # fmt: skip
-    """What the parts' sales shall be by today's settings, by location; or why there can be none."""
+) -> dict[int, sales.Part] | list[Finding]:  # fmt: skip
+    """What the parts' sales shall be by today's settings, by number; or why there can be none."""
+    order = remaining(lines.as_booked(tx, order))
     if found := wrong_with(tx, order, context):
         return found
     kits = kits_in(tx, order)
     assignment: dict[str, list[tuple[str, int]]] = {}
+    taken: dict[str, str] = {}
+    carried: dict[Any, int] = {}
     for part in parts:
-        for line in tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part):
+        load = tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part)
+        carried[_carries(part.location, [(line.line_id, line.units) for line in load])] = part.part
+        for line in load:
             assignment.setdefault(line.line_id, []).append((part.location, line.units))
-    if len({p.location for p in parts}) < len(parts) or any(
+            taken[line.line_id] = line.rule
+    if any(
         sum(units for _, units in assignment.get(line.line_id, ())) != line.quantity
         for line in rules.goods(order, kits)
     ):
-        return {}  # Moved or edited by hand: the sales stay as they were planned.
+        return {}  # Edited by hand: the sales stay as they were planned.
     zone = ZoneInfo(context.settings.cin7_core.time_zone)
-    planned = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone)
-    trouble = [p for p in planned if isinstance(p, Finding)]
-    return trouble or {p.location: p for p in planned if isinstance(p, sales.Part)}
+    planned = sales.drafts(order, assignment, context.settings, kits=kits, today_zone=zone, taken=taken)
+    if trouble := [p for p in planned if isinstance(p, Finding)]:
+        return trouble
+    again = {
+        p.part: p
+        for p in planned
+        if isinstance(p, sales.Part)
+        and carried.get(_carries(p.location, [(line, units) for line, _, units in p.lines])) == p.part
+    }
+    # Moved by hand, or its lines leave by other ways now: all stay as planned, for charges stand on one part only.
+    return again if len(again) == len(parts) else {}
 
 
-def _with_its_header(draft: SaleDraft, part: Any) -> SaleDraft:
+def _carries(location: str, lines: Iterable[tuple[str, int]]) -> tuple[str, tuple[tuple[str, int], ...]]:
+    return location, tuple(sorted(lines))
+
+
+def with_its_header(draft: SaleDraft, part: Any) -> SaleDraft:
     """A draft computed anew; a sale that is there already keeps the reference and the rate its header was made with."""
     draft = msgspec.structs.replace(draft, ref=part.ref)
     if part.sale_id is None or part.sale_gone:
@@ -490,12 +539,12 @@ def _with_its_header(draft: SaleDraft, part: Any) -> SaleDraft:
 
 
 def _again(tx: Tx, part: Any, revised: sales.Part | None, now: datetime, context: Context) -> None:
-    draft = book.text(_with_its_header(revised.draft, part) if revised else part.draft)
+    draft = book.text(with_its_header(revised.draft, part) if revised else part.draft)
     expected = book.text(revised.expected if revised else part.expected)
     state = tx.value(
         book.sql.revise_part, order_id=part.order_id, part=part.part, draft=draft, expected=expected
     )  # fmt: skip
-    if state == "planned":
-        context.owe(tx, part.order_id, BACK_OFFICE, "sale.create", {"part": part.part, "search": True}, now)
+    if state == "planned" or part.target in rules.ONE_CALL:
+        context.owe_part(tx, part.order_id, part.part, part.target, now, search=True)
     else:
-        context.owe(tx, part.order_id, BACK_OFFICE, "sale.lines", {"part": part.part}, now)
+        context.owe(tx, part.order_id, part.target, "sale.lines", {"part": part.part}, now)

@@ -11,6 +11,7 @@ from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
+from sellable.orders.rules import ONE_CALL
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.ids import Ids
@@ -19,15 +20,44 @@ from sellable.stock.availability import Layout
 
 STOREFRONT = "commercetools"
 BACK_OFFICE = "cin7_core"
+"""Where an order becomes a sale by steps: a draft, its lines, its authorisation (export)."""
+WAREHOUSE = "orderflow"
+"""Where an order becomes one document (importing)."""
 ORDER_PRIORITY = 1
 SETTLED_BY_CANCEL = (
-    "backordered", "line_changed", "missing_sku_on_line", "order_refused", "order_stuck", "order_waiting_too_long",
-    "sale_changed_by_staff", "tax_unmapped", "totals_differ",
+    "backordered", "import_differs", "line_changed", "missing_sku_on_line", "order_refused", "order_stuck",
+    "order_waiting_too_long", "route_missing", "sale_changed_by_staff", "tax_unmapped", "totals_differ",
 )  # fmt: skip
 """Cases of one order that nobody must work on once the order is cancelled."""
 
-SETTLED_BY_EXPORT = ("order_refused", "order_waiting_too_long", "sale_changed_by_staff", "totals_differ")
+SETTLED_BY_EXPORT = (
+    "import_differs", "order_refused", "order_waiting_too_long", "route_missing", "sale_changed_by_staff",
+    "totals_differ",
+)  # fmt: skip
 """Cases that are over when every part of the order is an authorised sale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Office:
+    """A back office as orders know it; seconds as its settings say them."""
+
+    name: str
+    visibility_lag_seconds: float
+    search_settle_seconds: float
+
+
+def offices_of(settings: Settings) -> dict[str, Office]:
+    """The back offices that orders may go to, by name."""
+    sections = {BACK_OFFICE: settings.cin7_core, WAREHOUSE: settings.orderflow}
+    return {
+        name: Office(
+            name=name,
+            visibility_lag_seconds=section.visibility_lag_seconds,
+            search_settle_seconds=section.search_settle_seconds,
+        )
+        for name in settings.back_offices
+        if (section := sections[name]) is not None
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +108,25 @@ class Context:
     def settled(self, tx: Tx, order_id: str, now: datetime, kinds: Sequence[str] = SETTLED_BY_CANCEL) -> None:
         """What an order's cases were about is over."""
         self.clear_cases(tx, kinds, f"order:{order_id}", now)
+
+    def office(self, target: str) -> Office:
+        """The back office of this name. Raises LookupError for one that no order can go to."""
+        return offices_of(self.settings)[target]
+
+    @property
+    def first_office(self) -> str:
+        """The back office asked first, and where nothing says which."""
+        return self.settings.back_offices[0]
+
+    def target_of(self, location: str) -> str:
+        """The back office that ships from a location: its master."""
+        masters = {place.name: place.master for place in self.settings.locations}
+        return masters.get(location, self.first_office)
+
+    def owe_part(self, tx: Tx, order_id: str, part: int, target: str, now: datetime, *, search: bool) -> None:
+        """The first step of a part's sale; `search` where something of an earlier attempt may be there."""
+        kind = "order.import" if target in ONE_CALL else "sale.create"
+        self.owe(tx, order_id, target, kind, {"part": part, "search": search}, now)
 
     def owe_visible(self, tx: Tx, order_id: str, payload: Mapping[str, Any], now: datetime) -> None:
         """Evidence counts only after the master's view had time to show it; waited for apart from the order's lane."""

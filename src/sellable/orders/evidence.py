@@ -38,8 +38,10 @@ def components_of(tx: Tx, part: Any, units_by_sku: Mapping[str, int]) -> dict[st
     by_line = spread(lines, units_by_sku)
     carried = {line.line_id: line.units for line in lines}
     wanted: dict[tuple[str, str], int] = defaultdict(int)
-    for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
+    for row in demand_of(tx, part):
         wanted[(row.line_id, row.sku)] += row.open_units + row.evidenced_units
+    if taken_apart(part, lines):
+        return {sku: units_by_sku[sku] for _, sku in wanted if sku in units_by_sku}
     found: dict[str, int] = defaultdict(int)
     for (line_id, sku), units in wanted.items():
         if line_id in by_line:
@@ -47,7 +49,28 @@ def components_of(tx: Tx, part: Any, units_by_sku: Mapping[str, int]) -> dict[st
     return dict(found)
 
 
+def asked_of(tx: Tx, part: Any) -> list[tuple[str, int]]:
+    """(SKU, units) of what the part's sale was asked for, as the back office has it."""
+    lines = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
+    if taken_apart(part, lines):
+        return [(line["sku"], line["quantity"]) for line in part.draft["lines"]]
+    return [(line.sku, line.units) for line in lines]
+
+
+def taken_apart(part: Any, lines: Sequence[Any]) -> bool:
+    """Whether the back office knows no kits, so that all lines of the sale are components."""
+    asked = {line["sku"] for line in part.draft.get("lines", ())}
+    return bool(asked) and asked != {line.sku for line in lines}
+
+
+def demand_of(tx: Tx, part: Any) -> list[Any]:
+    """The part's unfinished units of demand, locked."""
+    return tx.all(
+        demand.sql.demand_of_part, order_id=part.order_id, location=part.location, without=book.beside(tx, part)
+    )
+
+
 def revoke(tx: Tx, part: Any, reason: str, now: datetime) -> None:
     """The part's units are in flight again, and evidence that is on its way counts no more."""
-    demand.revoke(tx, part.order_id, part.location, reason, now)
+    demand.revoke(tx, part.order_id, part.location, reason, now, book.beside(tx, part))
     book.allocation_news(tx, part.order_id, part.part)

@@ -28,7 +28,7 @@ from sellable.connectors.port import (
     StorefrontOrders,
 )
 from sellable.orders import strays, totals
-from sellable.orders.context import BACK_OFFICE, SETTLED_BY_EXPORT, STOREFRONT, Context, shadowed
+from sellable.orders.context import SETTLED_BY_EXPORT, STOREFRONT, Context, shadowed
 from sellable.orders.evidence import allocated, components_of, revoke
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
@@ -71,7 +71,7 @@ class Exporting:
         part = await self._part(op)
         found = await self._found(part.ref)
         if found is None:
-            await self._clock.sleep(self._context.settings.cin7_core.search_settle_seconds)
+            await self._clock.sleep(self._context.office(part.target).search_settle_seconds)
             found = await self._found(part.ref)
         if found is None and part.state != "planned":
             return Done({"nothing": True})
@@ -88,7 +88,7 @@ class Exporting:
     def created(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """Records the one sale of the part and owes its lines."""
         if isinstance(outcome, Rejected):
-            return self._refused(tx, op, outcome, now)
+            return refused(tx, op, outcome, now, self._context)
         if not isinstance(outcome, Done) or outcome.result.get("nothing"):
             return None
         order_id, number = op.payload["order_id"], op.payload["part"]
@@ -106,9 +106,9 @@ class Exporting:
             # What it holds and what it comes to is learnt by reading it, as if a person had authorised it.
             tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="held")
             book.stage(tx, order_id, "exporting", now, "adopted")
-            return want(tx, BACK_OFFICE, "sale", [sale_id], 1, now)
+            return want(tx, part.target, "sale", [sale_id], 1, now)
         kind = "sale.authorise" if self._two_call else "sale.lines"
-        self._context.owe(tx, order_id, BACK_OFFICE, kind, {"part": number}, now)
+        self._context.owe(tx, order_id, part.target, kind, {"part": number}, now)
         return None
 
     def _others(self, tx: Tx, part: Any, outcome: Done, now: datetime) -> None:
@@ -168,7 +168,7 @@ class Exporting:
     def lines_settled(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """Compares the master's totals with the order's to the cent; only equal ones are authorised."""
         if isinstance(outcome, Rejected):
-            return self._refused(tx, op, outcome, now)
+            return refused(tx, op, outcome, now, self._context)
         part = self._writable(tx, op)
         if part is None or not isinstance(outcome, Done) or outcome.result.get("skipped"):
             return None
@@ -176,13 +176,13 @@ class Exporting:
             tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="held")
             return None
         tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="compared")
-        self._context.owe(tx, part.order_id, BACK_OFFICE, "sale.authorise", {"part": part.part}, now)
+        self._context.owe(tx, part.order_id, part.target, "sale.authorise", {"part": part.part}, now)
         return None
 
     def authorised(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """The sale holds stock: evidence follows once visible, the storefront is told, backorders get an owner."""
         if isinstance(outcome, Rejected):
-            return self._refused(tx, op, outcome, now)
+            return refused(tx, op, outcome, now, self._context)
         part = self._writable(tx, op)
         if part is None or not isinstance(outcome, Done) or outcome.result.get("skipped"):
             return None
@@ -190,7 +190,8 @@ class Exporting:
         if self._two_call and self._differs(tx, op, part, outcome, now):
             revoke(tx, part, "totals differ, sale is undone", now)
             tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="voiding")
-            return self._void(tx, order_id, number, now)
+            self._context.owe(tx, order_id, part.target, "sale.void", {"part": number, "undo": True}, now)
+            return None
         tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="authorised")
         book.tell(tx, order_id, "sale authorised", now, part=number, sale=part.sale_id, lines=lines)
         short = [line for line in lines if line[2]]
@@ -209,9 +210,6 @@ class Exporting:
         """The operation's part, locked; None when it is cancelled or held by now, so its answer is only history."""
         part = book.part_of(tx, op.payload["order_id"], op.payload["part"])
         return part if part.state in WRITABLE else None
-
-    def _void(self, tx: Tx, order_id: str, number: int, now: datetime) -> None:
-        self._context.owe(tx, order_id, BACK_OFFICE, "sale.void", {"part": number, "undo": True}, now)
 
     def _differs(self, tx: Tx, op: Operation, part: Any, outcome: Done, now: datetime) -> bool:
         actual = msgspec.convert(outcome.result["totals"], SaleTotals)
@@ -240,31 +238,12 @@ class Exporting:
         )  # fmt: skip
         return True
 
-    def _refused(self, tx: Tx, op: Operation, outcome: Rejected, now: datetime) -> None:
-        order_id, number = op.payload["order_id"], op.payload["part"]
-        part = book.part_of(tx, order_id, number)
-        book.tell(tx, order_id, "refused by the back office", now, part=number, step=op.kind, cause=outcome.cause[:300])
-        if part.state not in ("planned", *WRITABLE):
-            return
-        if outcome.detail.get("code") == "voided":
-            tx.run(book.sql.sale_gone, order_id=order_id, part=number)
-        tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="held")
-        self._context.open_case(
-            tx,
-            "order_refused",
-            f"order:{order_id}",
-            now,
-            expected={"step": op.kind},
-            actual={"cause": outcome.cause, **outcome.detail},
-            evidence=[f"operation:{op.id}", f"order:{order_id}"],
-        )
-        book.stage(tx, order_id, "held", now, "order_refused")
-
     # --- Visibility ---------------------------------------------------------------------------------------------------
 
     async def wait_visible(self, op: Operation) -> Outcome:
         """Waits the master's declared view lag by this process's own clock; after a restart it is waited anew."""
-        await self._clock.sleep(self._context.settings.cin7_core.visibility_lag_seconds)
+        office = self._context.office(self._context.target_of(op.payload["location"]))
+        await self._clock.sleep(office.visibility_lag_seconds)
         return Done({})
 
     def visible(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
@@ -274,13 +253,18 @@ class Exporting:
         p = op.payload
         seq = next_seq(tx)
         if p["what"] == "cancelled":
-            demand.cancelled(tx, p["order_id"], p["location"], seq, "void confirmed", now)
+            part = tx.one(book.sql.part, order_id=p["order_id"], part=p["part"])
+            others = book.beside(tx, part) if part else ()
+            demand.cancelled(tx, p["order_id"], p["location"], seq, "void confirmed", now, others)
+            return
+        if p["what"] == "units":
+            demand.visible(tx, p["order_id"], [tuple(row) for row in p["rows"]], seq, "fewer units confirmed", now)
             return
         part = book.part_of(tx, p["order_id"], p["part"])
         if part.allocation_seq != p["seq"]:
             return  # Undone, voided or read anew while we waited: what was allocated then proves nothing now.
         by_component = components_of(tx, part, allocated(p["lines"]))
-        demand.evidence(tx, part.order_id, part.location, by_component, seq, now)
+        demand.evidence(tx, part.order_id, part.location, by_component, seq, now, book.beside(tx, part))
 
     async def _part(self, op: Operation) -> Any:
         return await self._store.read(_read_part, op.payload["order_id"], op.payload["part"])
@@ -324,6 +308,28 @@ class Noting:
                 tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
             done = "noting is left to others" if outcome.result.get("shadow") else "noted at the storefront"
             book.tell(tx, order_id, done, now, part=number)
+
+
+def refused(tx: Tx, op: Operation, outcome: Rejected, now: datetime, context: Context) -> None:
+    """A step towards a part's sale was refused for good: it is held behind a case, unless it is cancelled by now."""
+    order_id, number = op.payload["order_id"], op.payload["part"]
+    part = book.part_of(tx, order_id, number)
+    book.tell(tx, order_id, "refused by the back office", now, part=number, step=op.kind, cause=outcome.cause[:300])
+    if part.state not in ("planned", *WRITABLE):
+        return
+    if outcome.detail.get("code") == "voided":
+        tx.run(book.sql.sale_gone, order_id=order_id, part=number)
+    tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="held")
+    context.open_case(
+        tx,
+        "order_refused",
+        f"order:{order_id}",
+        now,
+        expected={"step": op.kind},
+        actual={"cause": outcome.cause, **outcome.detail},
+        evidence=[f"operation:{op.id}", f"order:{order_id}"],
+    )
+    book.stage(tx, order_id, "held", now, "order_refused")
 
 
 def choose(rows: Sequence[SaleRow]) -> SaleRow:

@@ -7,7 +7,7 @@ rule: evidence that is gone puts its units back in flight before anything else i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -21,18 +21,22 @@ from sellable.connectors.port import (
     Sale,
     StorefrontOrders,
 )
-from sellable.domain.orders import Parcel, Shipment
+from sellable.domain.orders import Order, OrderState, Parcel, Shipment
+from sellable.domain.states import Machine, may
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders import despatch
-from sellable.orders.context import BACK_OFFICE, STOREFRONT, Context, shadowed
-from sellable.orders.evidence import allocated, components_of, revoke
+from sellable.orders import despatch, statuses
+from sellable.orders.context import STOREFRONT, Context, shadowed
+from sellable.orders.evidence import allocated, asked_of, components_of, demand_of, revoke
 from sellable.orders.export import differing, went_out
+from sellable.orders.rules import ONE_CALL
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.inbox import InboxRow
 from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected
 from sellable.runtime.wanted import want
 from sellable.stock import demand, ledger
 
+WAITS_MAX = timedelta(hours=4)
+"""Units that a warehouse has not set aside for so long since their order was planned are somebody's to look at."""
 MORE_ON_THE_SALE = "more on the sale than ordered"
 
 
@@ -49,9 +53,16 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         return
     if a0 < part.allocation_seq:
         # It began before the newest thing we know of this sale: it may show what was, so it is read once more.
-        want(tx, BACK_OFFICE, "sale", [sale.sale_id], 2, now)
+        want(tx, part.target, "sale", [sale.sale_id], 2, now)
         return
-    if sale.faults:
+    if part.target in ONE_CALL and sale.faults:
+        context.open_case(
+            tx, "sale_state_unknown", f"vendor:{part.target}", now, expected={"states": "mapped"},
+            actual={"order": part.order_id, "unreadable": list(sale.faults)},
+        )  # fmt: skip
+        if sale.status == "other":
+            return  # A word of a warehouse that nobody mapped proves nothing, for better or worse.
+    elif sale.faults:
         context.open_case(
             tx, "shipment_unmatched", f"order:{part.order_id}", now, expected={"sale": "readable"},
             actual={"unreadable": list(sale.faults)}, evidence=[f"sale:{part.sale_id}"],
@@ -74,12 +85,11 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         holds=holds,
         a0=a0,
     )
-    found = [_shipped(tx, part, shipment, now, context) for shipment in sale.shipments]
-    if found and not sale.faults:
-        _contradicted(tx, part, [conflict for each in found for conflict in each], now, context)
-    if sale.picked and not part.picked and not sale.shipments:
+    take_shipments(tx, part, sale.shipments, now, context, whole=not sale.faults)
+    left = sale.shipments or sale.stage == "despatched" or part.state == "shipped"
+    if sale.picked and not part.picked and not left:
         _picked(tx, part, now, context)
-    _finish(tx, head, part, a1, now)
+    finish(tx, head, part, a1, now)
 
 
 def _picked(tx: Tx, part: Any, now: datetime, context: Context) -> None:
@@ -108,15 +118,22 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
     kept = {sku: min(units, by_component.get(sku, 0)) for sku, units in have.items()}
     lost = kept != have
     if lost:
-        demand.evidence(tx, part.order_id, part.location, kept, 0, now)
+        demand.evidence(tx, part.order_id, part.location, kept, 0, now, book.beside(tx, part))
         _report(tx, part, {"lines": [list(line) for line in lines]}, now, context)
     gained = any(units > kept.get(sku, 0) for sku, units in by_component.items())
     if lost or gained:
         seq = book.allocation_news(tx, part.order_id, part.part)
         payload = {"part": part.part, "location": part.location, "what": "allocated", "lines": lines, "seq": seq}
         context.owe_visible(tx, part.order_id, payload, now)
-    if not any(line.backorder for line in sale.lines):
+    short = [list(line) for line in lines if line[2]]
+    if not short:
         context.clear_cases(tx, ["backordered"], f"order:{part.order_id}", now)
+    elif part.target in ONE_CALL and now - part.at > WAITS_MAX:
+        # Nothing answered at the import whether there is enough: a warehouse allocates in its own time.
+        context.open_case(
+            tx, "backordered", f"order:{part.order_id}", now, expected={"backorder": 0}, actual={"lines": short},
+            evidence=[f"sale:{part.sale_id}"],
+        )  # fmt: skip
     return not lost
 
 
@@ -125,8 +142,8 @@ def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context)
     left = dict.fromkeys((line.sku for line in sale.lines), 0)
     for line in sale.lines:
         left[line.sku] += line.quantity
-    for carried in tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part):
-        left[carried.sku] = left.get(carried.sku, 0) - carried.units
+    for sku, units in asked_of(tx, part):
+        left[sku] = left.get(sku, 0) - units
     more = {"part": part.part, "units": {sku: units for sku, units in sorted(left.items()) if units > 0}}
     said = tx.value(book.sql.last_told, order_id=part.order_id, what=MORE_ON_THE_SALE, part=part.part)
     if said == more or not (said or more["units"]):
@@ -142,7 +159,7 @@ def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context)
 
 def _evidenced(tx: Tx, part: Any) -> dict[str, int]:
     found: dict[str, int] = {}
-    for row in tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location):
+    for row in demand_of(tx, part):
         found[row.sku] = found.get(row.sku, 0) + row.evidenced_units
     return found
 
@@ -159,7 +176,7 @@ def _relocated(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -
     shared = any(p.location == sale.location and p.state not in ("voided", "dropped") for p in others)
     follows = ours and not shared
     if follows:
-        demand.relocate(tx, part.order_id, part.location, sale.location, now)
+        demand.relocate(tx, part.order_id, part.location, sale.location, now, book.beside(tx, part))
         tx.run(book.sql.move_part, order_id=part.order_id, part=part.part, location=sale.location)
     _report(tx, part, {"location": sale.location, "followed": follows}, now, context)
     return follows
@@ -167,11 +184,13 @@ def _relocated(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -
 
 def _back_again(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> None:
     """A held part whose sale is authorised after all, by staff or in a former life: right totals let it go on."""
-    if sale.totals is None:
+    if sale.totals is None and part.target not in ONE_CALL:
         return
-    actual = book.text(sale.totals)
-    tx.run(book.sql.record_actual, order_id=part.order_id, part=part.part, actual=actual, number=sale.number)
-    differences = differing(part, sale.totals)
+    if sale.totals is not None:
+        actual = book.text(sale.totals)
+        tx.run(book.sql.record_actual, order_id=part.order_id, part=part.part, actual=actual, number=sale.number)
+    # A warehouse tells no totals: those of our document were compared before it was sent.
+    differences = differing(part, sale.totals) if sale.totals else []
     if differences:
         context.open_case(
             tx, "totals_differ", f"order:{part.order_id}", now, expected={f: w for f, w, _ in differences},
@@ -210,6 +229,15 @@ def _report(tx: Tx, part: Any, actual: dict[str, Any], now: datetime, context: C
 # --- Shipments -------------------------------------------------------------------------------------------------------
 
 
+def take_shipments(
+    tx: Tx, part: Any, shipments: Sequence[Shipment], now: datetime, context: Context, *, whole: bool
+) -> None:
+    """Takes what left of a part; `whole` says that nothing about these shipments could not be read."""
+    found = [_shipped(tx, part, shipment, now, context) for shipment in shipments]
+    if found and whole:
+        _contradicted(tx, part, [conflict for each in found for conflict in each], now, context)
+
+
 def _contradicted(
     tx: Tx, part: Any, found: Sequence[tuple[Any, Any]], now: datetime, context: Context
 ) -> None:  # fmt: skip
@@ -243,10 +271,10 @@ def _shipped(
     piece = despatch.news(shipment, known)
     if piece is None:
         return conflicts
-    carried = _carried(tx, part)
+    lines = carried(tx, part)
     so_far = despatch.summed([*(msgspec.convert(p.document, Shipment) for p in pieces), piece])
-    placed = despatch.place(carried, so_far)
-    items = [(c.line_id, placed.units[c.line_id] - c.shipped) for c in carried if placed.units[c.line_id] > c.shipped]
+    placed = despatch.place(lines, so_far)
+    items = [(c.line_id, placed.units[c.line_id] - c.shipped) for c in lines if placed.units[c.line_id] > c.shipped]
     if not book.add_shipment(tx, part.order_id, part.part, shipment.shipment_id, piece, items, now):
         first = tx.one(book.sql.shipment, shipment_id=piece.shipment_id)
         assert first is not None
@@ -255,7 +283,7 @@ def _shipped(
     columns = {"line_id": [line for line, _ in items], "units": [units for _, units in items]}
     tx.run(book.sql.ship_part_lines, order_id=part.order_id, part=part.part, **columns)
     tx.all(book.sql.ship_lines, order_id=part.order_id, **columns)
-    posted = ledger.post(tx, _movements(part, piece, carried), now)
+    posted = ledger.post(tx, _movements(part, piece, lines), now)
     conflicts += [(msgspec.to_builtins(c.recorded), msgspec.to_builtins(c.arrived)) for c in posted.conflicts]
     book.tell(
         tx, part.order_id, "shipped", now, part=part.part, shipment=piece.shipment_id,
@@ -264,7 +292,7 @@ def _shipped(
     for kind, found in (("over_shipped", placed.over), ("shipment_unmatched", placed.strange)):
         if found:
             context.open_case(
-                tx, kind, f"order:{part.order_id}", now, expected={"lines": [[c.sku, c.units] for c in carried]},
+                tx, kind, f"order:{part.order_id}", now, expected={"lines": [[c.sku, c.units] for c in lines]},
                 actual={"shipment": piece.shipment_id, "items": found}, evidence=[f"sale:{part.sale_id}"],
             )  # fmt: skip
     if items:
@@ -299,38 +327,33 @@ def _deliver(tx: Tx, part: Any, shipment: Shipment, now: datetime, context: Cont
     context.owe(tx, part.order_id, STOREFRONT, "order.deliver", payload, now)
 
 
-def _carried(tx: Tx, part: Any) -> list[despatch.Carried]:
+def carried(tx: Tx, part: Any) -> list[despatch.Carried]:
     """The part's lines with what one unit is made of, as counted when the order was taken."""
     made: dict[str, dict[str, int]] = {}
     for row in tx.all(book.sql.recipes_of_part, order_id=part.order_id):
         made.setdefault(row.line_id, {})[row.sku] = row.units
-    ordered = {r.line_id: r.ordered for r in tx.all(book.sql.ordered_units, order_id=part.order_id)}
     return [
         despatch.Carried(
             line_id=line.line_id,
             sku=line.sku,
             units=line.units,
             shipped=line.shipped,
-            recipe={
-                sku: units // ordered[line.line_id]
-                for sku, units in made.get(line.line_id, {}).items()
-                if sku != line.sku and 0 < ordered.get(line.line_id, 0) <= units
-            },
+            recipe={sku: per for sku, per in made.get(line.line_id, {}).items() if sku != line.sku and per},
         )
         for line in tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
     ]
 
 
-def _movements(part: Any, shipment: Shipment, carried: Sequence[despatch.Carried]) -> list[Movement]:
+def _movements(part: Any, shipment: Shipment, lines: Sequence[despatch.Carried]) -> list[Movement]:
     """What left, by component: a kit has no stock of its own."""
-    recipes = {c.sku: c.recipe for c in carried if c.recipe}
+    recipes = {c.sku: c.recipe for c in lines if c.recipe}
     left: dict[str, int] = {}
     for sku, units in shipment.items:
         for component, per_kit in (recipes.get(sku) or {sku: 1}).items():
             left[component] = left.get(component, 0) + units * per_kit
     return [
         Movement(
-            source="cin7_core",
+            source=part.target,
             resource=shipment.shipment_id,
             line=sku,
             kind=Kind.SHIPPED,
@@ -345,7 +368,8 @@ def _movements(part: Any, shipment: Shipment, carried: Sequence[despatch.Carried
     ]
 
 
-def _finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
+def finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
+    """When everything of a part has left, as read before causal `a1`, its units are contained for good."""
     order_id, number = part.order_id, part.part
     lines = tx.all(book.sql.part_lines, order_id=order_id, part=number)
     if not lines or any(line.shipped < line.units for line in lines):
@@ -353,7 +377,7 @@ def _finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
     part = book.part_of(tx, order_id, number)
     if part.state != "shipped":
         tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="shipped")
-        demand.shipped(tx, order_id, part.location, a1, now)
+        demand.shipped(tx, order_id, part.location, a1, now, book.beside(tx, part))
     parts = tx.all(book.sql.parts_of, order_id=order_id)
     if head.stage != "shipped" and all(p.state in ("shipped", "dropped", "voided") for p in parts):
         book.stage(tx, order_id, "shipped", now)
@@ -374,15 +398,24 @@ class Delivering:
     async def deliver(self, op: Operation) -> Outcome:
         """Adds the delivery and its parcels unless their keys are there; repeating it changes nothing."""
         shipment, lines, done = await self._store.read(_to_tell, op.payload)
-        draft = delivery_of(op.payload["order_id"], shipment, lines, complete=done)
+        states = await self._states(op, "shipped" if done else "partly_shipped")
+        draft = delivery_of(op.payload["order_id"], shipment, lines, states=states)
         return await self._change(op, lambda order: self._storefront.add_delivery(order, draft, lane="orders"))
 
     async def ready(self, op: Operation) -> Outcome:
         """Everything is picked and nothing has left yet."""
+        shipment, order_ = await self._states(op, "ready")
         return await self._change(
             op,
-            lambda order: self._storefront.set_states(order, order_state=None, shipment_state="Ready", lane="orders"),
+            lambda order: self._storefront.set_states(
+                order, order_state=order_, shipment_state=shipment, lane="orders"
+            ),
         )
+
+    async def _states(self, op: Operation, event: statuses.Event) -> tuple[str | None, str | None]:
+        """What this market calls it."""
+        order = await self._store.read(_order, op.payload["order_id"])
+        return statuses.told_as(event, order.store or "", order.country or "", self._context.settings)
 
     async def _change(self, op: Operation, change: Any) -> Outcome:
         if await self._store.read(shadowed, op.payload["order_id"], self._context):
@@ -409,14 +442,35 @@ class Delivering:
                 tx.run(book.sql.shipment_told, shipment_id=op.payload["shipment"])
             if outcome.result.get("version"):
                 tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
+            self._conflict(tx, op, outcome, now)
             who = "left to others" if outcome.result.get("shadow") else "storefront told"
             book.tell(tx, order_id, f"{who}: {op.kind}", now, part=op.payload["part"])
 
+    def _conflict(self, tx: Tx, op: Operation, outcome: Done, now: datetime) -> None:
+        """A shipment's state cannot follow the one we know: it was left as it is, and somebody must see that.
+
+        A cancelled order whose goods left has its case already.
+        """
+        head = book.lock(tx, op.payload["order_id"])
+        if head is None or op.kind != "order.deliver" or outcome.result.get("shadow"):
+            return
+        order = book.order_of(head)
+        if order.state is OrderState.CANCELLED or may(Machine.SHIPMENT, order.shipment_state, "Shipped"):
+            return
+        self._context.open_case(
+            tx, "status_conflict", f"order:{order.order_id}", now, expected={Machine.SHIPMENT.value: "Shipped"},
+            actual={
+                Machine.SHIPMENT.value: order.shipment_state, "in version": order.version,
+                "storefront's version": outcome.result.get("version"),
+            },
+            evidence=[f"operation:{op.id}"],
+        )  # fmt: skip
+
 
 def delivery_of(
-    order_id: str, shipment: Shipment, lines: Sequence[tuple[str, str, int]], *, complete: bool
+    order_id: str, shipment: Shipment, lines: Sequence[tuple[str, str, int]], *, states: tuple[str | None, str | None]
 ) -> DeliveryDraft:
-    """A shipment as a delivery; `lines` are (line id, sku, units of this shipment)."""
+    """A shipment as a delivery; `lines` are (line id, sku, units of this shipment), `states` as in statuses.told_as."""
     return DeliveryDraft(
         order_id=order_id,
         delivery_key=shipment.shipment_id,
@@ -424,8 +478,8 @@ def delivery_of(
         parcels=tuple(
             (p.parcel_id, p.carrier, p.tracking, p.tracking_url, _parcel_items(p, lines)) for p in shipment.parcels
         ),
-        shipment_state="Shipped" if complete else "Partial",
-        order_state="Complete" if complete else None,
+        shipment_state=states[0],
+        order_state=states[1],
     )
 
 
@@ -438,6 +492,11 @@ def _parcel_items(parcel: Parcel, lines: Sequence[tuple[str, str, int]]) -> tupl
             left[sku] -= count
             found.append((line, count))
     return tuple(found)
+
+
+def _order(tx: ReadTx, order_id: str) -> Order:
+    (row,) = (row for row in tx.all(book.sql.find_orders, key=order_id) if row.order_id == order_id)
+    return book.order_of(row)
 
 
 def _to_tell(tx: ReadTx, payload: dict[str, Any]) -> tuple[Shipment, list[tuple[str, str, int]], bool]:

@@ -19,6 +19,11 @@ EXACT_SEARCH_MAX = 12
 """Up to so many locations every combination is tried (4,095 at most); beyond, locations are added greedily."""
 
 
+STEPWISE = "cin7_core"
+ONE_CALL = frozenset({"orderflow"})
+"""Back offices that take an order whole, in one call, and kits only as their components."""
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Why an order cannot go on: `kind` is a kind of case, `subject` what it is about, so that equal ones are one case.
 
@@ -91,11 +96,12 @@ def units_of(order: Order, recipes: Mapping[str, Mapping[str, int]], *, own_kits
     return [
         Unit(line_id=line.line_id, sku=component, units=line.quantity * per, channel=line.channel or "", per_line=per)
         for line in goods(order, recipes)
-        for component, per in _needs(line, recipes if own_kits else {}).items()
+        for component, per in needs_of(line, recipes if own_kits else {}).items()
     ]
 
 
-def _needs(line: Line, kits: Mapping[str, Mapping[str, int]]) -> Mapping[str, int]:
+def needs_of(line: Line, kits: Mapping[str, Mapping[str, int]]) -> Mapping[str, int]:
+    """Units of each component for one unit of a line."""
     sku = line.sku or ""
     return kits.get(sku) or {sku: 1}
 
@@ -113,7 +119,7 @@ def findings(order: Order, catalogue: Catalogue, settings: Settings) -> list[Fin
     sold = [line for line in order.lines if line.quantity]
     found = [
         *_customer(order, settings),
-        *_carrier(order, settings),
+        *carrier_findings(order, settings),
         *(finding for line in sold for finding in _line(order, line, spelled, catalogue, settings)),
         *(finding for charge in order.charges for finding in _tax(order, charge, charge.charge_id, settings)),
     ]
@@ -158,7 +164,9 @@ def tax_rule(tax: Tax, taxes: Iterable[TaxMap]) -> str | None:
 
 
 def _customer(order: Order, settings: Settings) -> Iterator[Finding]:
-    """Who it is booked on, and at which rate where that card is not in the company's own currency."""
+    """Who it is booked on, and at which rate where that card is in a foreign currency; only Cin7 Core asks for it."""
+    if STEPWISE not in settings.back_offices:
+        return
     if customer_of(order, settings) is None:
         known = sorted({rule.currency for rule in settings.customers})
         actual = {"currency": order.currency, "store": order.store}
@@ -183,7 +191,7 @@ def _customer(order: Order, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _carrier(order: Order, settings: Settings) -> Iterator[Finding]:
+def carrier_findings(order: Order, settings: Settings) -> Iterator[Finding]:
     """A carrier is only asked for where carriers are mapped at all; without a map sales name none."""
     method = order.shipping_method
     if settings.carriers and method and method not in settings.carriers:
@@ -284,17 +292,17 @@ def source(
 ) -> dict[str, list[tuple[str, int]]]:
     """Which location ships how many units of each line: line id -> [(location, units)], in configured order.
 
-    `stock` is units by (component SKU, location), `places` the locations of a channel ("" for none). One location for
-    the whole order if one can serve it, else the fewest. A line goes whole to one of them where it can, and a single
-    kit is never made of two locations' components. What no combination can serve is a backorder at the first location
-    of its channel; a line nobody counts at all (a service) goes where the order goes anyway.
+    `stock` is units by (component SKU, location), `places` the locations each line may ship from, by its id. One
+    location for all the lines if one can serve them, else the fewest. A line goes whole to one of them where it can,
+    and a single kit is never made of two locations' components. What no combination can serve is a backorder at the
+    first location of its line; a line nobody counts at all (a service) goes where the order goes anyway.
 
     Within a combination the lines with the fewest choices are served first. That is exact except where several lines
     want the same scarce component from different, overlapping places (kits, channels): a unit may then come from one
-    location more than needed, or be owed. Raises ValueError when a line's channel has no location: the boundary check
+    location more than needed, or be owed. Raises ValueError when a line has no location: the boundary check
     comes first.
     """
-    wants = [_Want(line, places[line.channel or ""], kits, stock) for line in lines if line.sku and line.quantity]
+    wants = [_Want(line, places[line.line_id], kits, stock) for line in lines if line.sku and line.quantity]
     useful = list(dict.fromkeys(place for want in wants for place, units in want.reach.items() if units))
     most = _fill(wants, {want.line_id: want.quantity for want in wants}, stock, useful)
     servable = {line_id: sum(taken.values()) for line_id, taken in most.items()}
@@ -317,9 +325,9 @@ class _Want:
 
     def __init__(self, line: Line, places: Sequence[str], kits: Mapping[str, Mapping[str, int]], stock: _Stock) -> None:
         if not places:
-            raise ValueError(f"line {line.line_id}: channel {line.channel!r} ships from nowhere")
+            raise ValueError(f"line {line.line_id} ships from nowhere")
         self.line_id, self.quantity = line.line_id, line.quantity
-        self.needs = _needs(line, kits)
+        self.needs = needs_of(line, kits)
         self.reach = {place: self.fits(stock, place) for place in places}
 
     def fits(self, stock: _Stock, place: str) -> int:

@@ -1,4 +1,4 @@
-"""From an order and its sourcing to the sales the back office shall have, one for each location. Pure.
+"""From an order and its sourcing to the sales back offices shall have: one for each location and way out of it. Pure.
 
 One rule: nothing is lost or invented by splitting. Net and tax are split as integers of the minor unit, the remainder
 goes to the last location of a line, and the parts add up to the order exactly; if they cannot, there is a finding
@@ -17,7 +17,7 @@ from sellable.config.settings import Settings
 from sellable.connectors.port import SaleCharge, SaleDraft, SaleLine
 from sellable.domain.money import to_major
 from sellable.domain.orders import Charge, Line, Order
-from sellable.orders.rules import Finding, at_master, customer_of, goods, rate_of, tax_rule
+from sellable.orders.rules import ONE_CALL, STEPWISE, Finding, at_master, customer_of, goods, rate_of, tax_rule
 from sellable.orders.totals import Expected, Share, expected
 
 PRICE_DIGITS = 4
@@ -25,13 +25,16 @@ PRICE_DIGITS = 4
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One sale of an order: `location` by our name, `lines` as (line id, SKU as the master spells it, units)."""
+    """One sale of an order: `location` by our name, `lines` as (line id, SKU as the master spells it, units), `rules`
+    the names of the routes that took them, "" for none."""
 
     part: int
+    target: str
     location: str
     draft: SaleDraft
     expected: Expected
     lines: tuple[tuple[str, str, int], ...]
+    rules: tuple[str, ...] = ()
 
 
 def part_ref(project: str, order_id: str, part: int) -> str:
@@ -46,45 +49,52 @@ def drafts(
     *,
     kits: Mapping[str, Mapping[str, int]],
     today_zone: tzinfo = UTC,
+    taken: Mapping[str, str] = {},
 ) -> list[Part | Finding]:
     """The sales of an order, or findings why there can be none; never both.
 
-    `assignment` is line id -> [(location, units)]; parts are numbered in configured order of their locations. Kits are
-    sold as their own SKU; a kit whose parts are lines of the order is money only (`rules.goods`). Shipping, custom
-    lines, discounts on the total and such kits are charges on part 1. Inclusive sales carry gross line totals;
-    where some prices are gross and some net, the sale is exclusive. `today_zone` is the company's time zone.
+    `assignment` is line id -> [(location, units)], `taken` line id -> the route that took it. Lines that leave one
+    location by different carriers or service levels are parts of their own; parts are numbered in configured order of
+    their locations. Kits are sold as their own SKU, or as components where the target knows no kits; a kit whose parts
+    are lines of the order is money only (`rules.goods`). Shipping, custom lines, discounts on the total and such kits
+    are charges on part 1. Inclusive sales carry gross line totals; where some prices are gross and some net, the sale
+    is exclusive. `today_zone` is the company's time zone.
 
     Raises ValueError when a line's units are not assigned exactly, LookupError for what `rules.findings` reports.
     """
-    slices = _slices(goods(order, kits), assignment, settings)
+    slices = _slices(goods(order, kits), assignment, settings, taken)
     rank = {place.name: number for number, place in enumerate(settings.locations)}
-    places = sorted({s.location for s in slices}, key=rank.__getitem__)
+    ways = sorted({s.way for s in slices}, key=lambda way: (rank[way.location], way))
     charges = _charges(order, slices, settings)
     included = _included(order)
     header = _header(order, settings, included, today_zone)
     parts: list[Part] = []
     findings: list[Finding] = []
-    for number, place in enumerate(places, 1):
-        mine = [s for s in slices if s.location == place]
+    for number, way in enumerate(ways, 1):
+        mine = [s for s in slices if s.way == way]
         extra = charges if number == 1 else []
-        lines, trouble = _sale_lines(order, mine, included)
+        whole = way.target in ONE_CALL
+        lines, trouble = _whole_lines(order, mine, included, kits) if whole else _sale_lines(order, mine, included)
         findings += trouble
         draft = msgspec.structs.replace(
             header,
             ref=part_ref(settings.commercetools.project, order.order_id, number),
-            location=place,
+            location=way.location,
             tax_rule=mine[0].share.rule,
-            note=f"{header.note}, part {number} of {len(places)}",
+            carrier=(way.service if whole else "") or way.carrier or header.carrier,
+            note=f"{header.note}, part {number} of {len(ways)}" + (f", service {way.service}" if way.service else ""),
             lines=tuple(lines),
             charges=tuple(_sale_charge(charge, included, order.digits) for charge in extra),
         )
         parts.append(
             Part(
                 part=number,
-                location=place,
+                target=way.target,
+                location=way.location,
                 draft=draft,
                 expected=expected([*(s.share for s in mine), *(c.share for c in extra)]),
                 lines=tuple((s.line.line_id, s.sku, s.units) for s in mine),
+                rules=tuple(taken.get(s.line.line_id, "") for s in mine),
             )
         )
     findings = findings or _incomplete(order, parts)
@@ -134,32 +144,54 @@ def price_of(total: int, quantity: int, digits: int, carry: int = 0) -> tuple[De
 # --- Splitting -------------------------------------------------------------------------------------------------------
 
 
+class _Way(msgspec.Struct, frozen=True, order=True):
+    """How goods leave; lines that leave alike are one sale."""
+
+    location: str
+    target: str
+    carrier: str
+    service: str
+
+
 class _Slice(msgspec.Struct, frozen=True, kw_only=True):
-    """Units of a line at one location with their part of the money."""
+    """Units of a line that leave in one way, with their part of the money."""
 
     line: Line
     sku: str
-    location: str
+    way: _Way
     units: int
     share: Share
 
 
 def _slices(
-    lines: Iterable[Line], assignment: Mapping[str, Sequence[tuple[str, int]]], settings: Settings
+    lines: Iterable[Line],
+    assignment: Mapping[str, Sequence[tuple[str, int]]],
+    settings: Settings,
+    taken: Mapping[str, str],
 ) -> list[_Slice]:
     found: list[_Slice] = []
-    spelled = at_master(settings)
+    spelled, masters = at_master(settings), {place.name: place.master for place in settings.locations}
+    routes = {rule.name: rule for rule in settings.routes}
     for line in lines:
         sku = spelled.get(line.sku or "", line.sku or "")
         places = [(place, units) for place, units in assignment.get(line.line_id, ()) if units]
         if sum(units for _, units in places) != line.quantity:
             raise ValueError(f"line {line.line_id}: {places} does not place {line.quantity} units")
+        rule = routes.get(taken.get(line.line_id, ""))
+        going = (rule.carrier, rule.service) if rule else ("", "")
+        targets = [rule.target if rule else masters[place] for place, _ in places]
         whole = _share(line, settings)
         weights = [units for _, units in places]
         nets, taxes = _split(whole.net, weights), _split(whole.tax, weights)
         found += [
-            _Slice(line=line, sku=sku, location=place, units=units, share=Share(rule=whole.rule, net=net, tax=tax))
-            for (place, units), net, tax in zip(places, nets, taxes, strict=True)
+            _Slice(
+                line=line,
+                sku=sku,
+                units=units,
+                way=_Way(place, target, *going),
+                share=Share(rule=whole.rule, net=net, tax=tax),
+            )
+            for (place, units), target, net, tax in zip(places, targets, nets, taxes, strict=True)
         ]
     return found
 
@@ -215,9 +247,38 @@ def _sale_lines(order: Order, slices: Sequence[_Slice], included: bool) -> tuple
     return lines, findings
 
 
-class _Extra(msgspec.Struct, frozen=True, kw_only=True):
-    """Money that moves no stock, under the service product it is charged as."""
+def _whole_lines(
+    order: Order, slices: Sequence[_Slice], included: bool, kits: Mapping[str, Mapping[str, int]]
+) -> tuple[list[SaleLine], list[Finding]]:
+    """Lines for a target that knows no kits: a kit is its components, the first of which carries its money.
 
+    The totals of lines are the truth there; a unit's price is told to people, rounded to 4 decimals.
+    """
+    lines = []
+    for piece in slices:
+        made = kits.get(piece.line.sku or "") or {piece.sku: 1}
+        for number, (sku, per) in enumerate(sorted(made.items())):
+            quantity = piece.units * per
+            net, tax = (piece.share.net, piece.share.tax) if number == 0 else (0, 0)
+            total = net + (tax if included else 0)
+            lines.append(
+                SaleLine(
+                    sku=sku,
+                    name=piece.line.name,
+                    quantity=quantity,
+                    price=(to_major(total, order.digits) / quantity).quantize(Decimal(1).scaleb(-PRICE_DIGITS)),
+                    tax=to_major(tax, order.digits),
+                    total=to_major(total, order.digits),
+                    tax_rule=piece.share.rule,
+                )
+            )
+    return lines, []
+
+
+class _Extra(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that moves no stock, under the service product it is charged as; `kind` as the order's charge."""
+
+    kind: str
     service: str
     quantity: int
     share: Share
@@ -229,7 +290,7 @@ def _charges(order: Order, slices: Sequence[_Slice], settings: Settings) -> list
     services = {"shipping": cin7.shipping_service, "custom": cin7.custom_service, "discount": cin7.discount_service}
     sold = {s.line.line_id for s in slices}
     found = [
-        _Extra(service=cin7.custom_service, quantity=line.quantity, share=_share(line, settings))
+        _Extra(kind="custom", service=cin7.custom_service, quantity=line.quantity, share=_share(line, settings))
         for line in order.lines
         if line.line_id not in sold and line.total
     ]
@@ -237,11 +298,16 @@ def _charges(order: Order, slices: Sequence[_Slice], settings: Settings) -> list
     for charge in worth:
         if charge.tax:
             share = _share(charge, settings)
-            found.append(_Extra(service=services[charge.kind], quantity=charge.quantity, share=share))
+            extra = _Extra(
+                kind=charge.kind, service=services[charge.kind], quantity=charge.quantity, share=share
+            )  # fmt: skip
+            found.append(extra)
     for charge in worth:
         if not charge.tax:
             shares = _spread(charge, [*(s.share for s in slices), *(c.share for c in found)])
-            found += [_Extra(service=services[charge.kind], quantity=1, share=share) for share in shares]
+            found += [
+                _Extra(kind=charge.kind, service=services[charge.kind], quantity=1, share=share) for share in shares
+            ]
     return found
 
 
@@ -263,6 +329,7 @@ def _sale_charge(extra: _Extra, included: bool, digits: int) -> SaleCharge:
     quantity = extra.quantity if extra.quantity and total % extra.quantity == 0 else 1
     return SaleCharge(
         description=extra.service,
+        kind=extra.kind,
         quantity=quantity,
         price=to_major(total // quantity, digits),
         tax=to_major(extra.share.tax, digits),
@@ -276,20 +343,24 @@ def _sale_charge(extra: _Extra, included: bool, digits: int) -> SaleCharge:
 
 def _header(order: Order, settings: Settings, included: bool, zone: tzinfo) -> SaleDraft:
     """What all parts have in common."""
+    booked = STEPWISE in settings.back_offices
     customer = customer_of(order, settings)
-    if customer is None:
+    if customer is None and booked:
         raise LookupError(f"no customer for {order.currency}")
     bought = f", purchase order {order.purchase_order}" if order.purchase_order else ""
     return SaleDraft(
         ref="",
         order_number=order.label,
-        customer=customer,
+        customer=customer or "",
         location="",
         currency=order.currency,
-        currency_rate=rate_of(order.currency, settings),
+        currency_rate=rate_of(order.currency, settings) if booked else None,
         tax_rule="",
         tax_included=included,
         placed_on=order.placed_at.astimezone(zone).date().isoformat(),
+        placed_at=order.placed_at,
+        digits=order.digits,
+        delivery=order.shipping_method,
         email=order.customer_email,
         shipping_address=order.shipping_address,
         billing_address=order.billing_address,

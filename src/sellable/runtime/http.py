@@ -39,7 +39,7 @@ NOT_PUBLIC = tuple(
 """Addresses that the standard library (of Python 3.11) takes for public and that reach this machine, its network or
 a cloud's metadata: protocol assignments, relays, translated and retired ranges (IANA special-purpose registries)."""
 
-SECRET_HEADERS = ("authorization", "api-auth-applicationkey")
+SECRET_HEADERS = ("authorization", "api-auth-applicationkey", "password")
 SECRET_LENGTH_MIN = 8
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]] | None

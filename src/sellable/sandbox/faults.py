@@ -153,11 +153,12 @@ class Faulty:
 
     async def _refuse(self, fault: Fault, send: Send) -> None:
         headers = [] if fault.retry_after is None else [(b"retry-after", fault.retry_after.encode())]
-        if fault.effect == "html":
-            headers.append((b"content-type", b"text/html; charset=utf-8"))
         status = fault.status or (200 if fault.effect == "html" else 500)
         default = HTML if fault.effect == "html" else self._error_body(status)
-        await answer(send, status, default if fault.body is None else fault.body.encode(), headers)
+        body = default if fault.body is None else fault.body.encode()
+        if fault.effect == "html" or body.startswith(b"<"):
+            headers.append((b"content-type", b"text/html; charset=utf-8"))
+        await answer(send, status, body, headers)
 
     async def _capture(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """Run the vendor and keep its answer instead of sending it."""

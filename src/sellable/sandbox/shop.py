@@ -1,6 +1,6 @@
-"""One made-up shop told to both simulators and to the product: what it sells, where it lies, who sells from where.
+"""One made-up shop told to the simulators and to the product: what it sells, where it lies, who sells from where.
 
-Rule: the three tellings come from one value, so they can only disagree where a history makes them disagree.
+Rule: the tellings come from one value, so they can only disagree where a history makes them disagree.
 """
 
 import base64
@@ -16,6 +16,7 @@ SHIPPING_METHOD, CARRIER = "Parcel", "DHL"
 SERVICES = ("Shipping", "Custom charge", "Discount")
 SERVICE_CLIENT, SHOPPER_CLIENT = "sellable", "storefront"
 ACCOUNT, ORDER_KEY, READ_KEY = "a0000000-demo", "k0000000-orders", "k0000000-reads"
+ORGANISATION = "sandbox-home"
 SECRET = "demo-secret"  # noqa: S105 - it opens nothing but a simulator
 
 
@@ -196,6 +197,38 @@ class Shop:
         price = f"{item.price_cents // 100}.{item.price_cents % 100:02d}"
         card = {"sku": item.sku, "name": item.name, "price": price, "tax_rule": self.taxes[0].rule}
         return card | ({"bom": dict(item.recipe)} if item.recipe else {"cost": max(item.price_cents // 250, 1)})
+
+    # --- the warehouse -----------------------------------------------------------------------------------------------
+
+    def orderflow(self, *, staff: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The warehouse simulator's seed: a site for each place, a sales channel for each channel, one organisation.
+
+        Every channel may ship from every site; without a word on it, from the first place of its pool that ships.
+        """
+        place = {p.name: p for p in self.places}
+        first = {c.key: next(place[name].remote for name in c.places if place[name].ships) for c in self.channels}
+        return {
+            "users": [{"user": SERVICE_CLIENT, "password": SECRET}],
+            "sites": [p.remote for p in self.places],
+            "channels": [
+                {"reference": c.key, "organisation": ORGANISATION, "site": first[c.key]} for c in self.channels
+            ],
+            "products": [
+                {"reference": item.sku, "type": "bundle" if item.recipe else "default"}
+                for item in self.items
+                if not item.known_as
+            ],
+            "stock": [
+                {
+                    "sku": sku,
+                    "site": place[name].remote,
+                    "kind": "inspection" if bin_name == INSPECTION else "good",
+                    "quantity": units,
+                }
+                for sku, name, bin_name, units in self.stock
+            ],
+            "warehouse": dict(staff or {"auto": False}),
+        }
 
     # --- the product -------------------------------------------------------------------------------------------------
 

@@ -110,6 +110,28 @@ class Storefront:
 
         return await self._change(order_id, actions)
 
+    async def cancel_units(self, order_id: str, line: str, units: int, state: str) -> bool:
+        """Move units of a line to a line item state by its key; False when so many are in no other state."""
+
+        def actions(order: Any) -> list[dict[str, Any]]:
+            parts = next(item["state"] for item in order["lineItems"] if item["id"] == line)
+            found = next((part for part in parts if part["quantity"] >= units), None)
+            if found is None:
+                return []
+            target = {"typeId": "state", "key": state}
+            return [{"action": "transitionLineItemState", "lineItemId": line, "quantity": units,
+                     "fromState": found["state"], "toState": target}]  # fmt: skip
+
+        return await self._change(order_id, actions)
+
+    async def readdress(self, order_id: str, **changes: str) -> bool:
+        """Change fields of the shipping address."""
+
+        def actions(order: Any) -> list[dict[str, Any]]:
+            return [{"action": "setShippingAddress", "address": order["shippingAddress"] | changes}]
+
+        return await self._change(order_id, actions)
+
     async def available(self, sku: str, channel: str) -> int:
         """availableQuantity of the entry as shown, 0 without one."""
         if not self._channels:

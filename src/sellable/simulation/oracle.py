@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sellable.simulation.picture import Acceptance, Key, Picture, Row, assignments, order_of
+from sellable.simulation.picture import CANCELLED, Acceptance, Key, Picture, Row, assignments, order_of
 from sellable.simulation.rules import MASTER, SALE, Declared, Rules, source_of
 
 LIVE = "AUTHORISED"
@@ -47,6 +47,7 @@ class Tie:
     cancelled_but_live: list[str] = field(default_factory=list)
     cancelled_too_late: list[str] = field(default_factory=list)
     totals_differ: list[str] = field(default_factory=list)
+    reduced: list[str] = field(default_factory=list)
     deliveries_missing: dict[Key, int] = field(default_factory=dict)
     deliveries_extra: dict[Key, int] = field(default_factory=dict)
 
@@ -217,10 +218,14 @@ def _tie_one(order: Row, sales: list[Row], rules: Rules, found: Tie) -> None:
     wanted = _units((cards[line["line"]], line["quantity"]) for line in order["lines"])
     given = _units((line["sku"], line["quantity"]) for sale in sales for line in sale["lines"])
     parts = Counter(sale["external_id"] for sale in sales)
+    gone = +_units((cards[line["line"]], line.get("in_state", {}).get(CANCELLED, 0)) for line in order["lines"])
     if max(parts.values(), default=0) > 1 or given - wanted:
         found.doubled.append(identity)
-    elif wanted - given:
+    elif wanted - gone - given:
         found.missing.append(identity)
+    elif +gone:
+        # Amounts of an order stay as they were when units of it are cancelled: its sales have others.
+        found.reduced.append(identity)
     else:
         found.exported_once.append(identity)
         if sales and _cents(sales) != order["taxedPrice"]["totalGross"]["centAmount"]:
@@ -265,6 +270,7 @@ def summary(verdict: Verdict, declared: Declared) -> Mapping[str, Any]:
         "orders_exported_once": len(tie.exported_once),
         "orders_doubled": len(tie.doubled),
         "orders_cancelled": len(tie.cancelled),
+        "orders_reduced": len(tie.reduced),
         "cancelled_too_late": len(tie.cancelled_too_late),
         "cancelled_but_live": len(tie.cancelled_but_live),
         "totals_differ": len(tie.totals_differ),

@@ -22,6 +22,8 @@ Row = Mapping[str, Any]
 Key = tuple[str, str]
 """An entry: (sku, channel key), "" for an entry without a channel."""
 Places = dict[str, int]
+CANCELLED = "Cancelled"
+"""Key of the line item state that means so in our shops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +285,24 @@ class Picture:
             self._shift(order, component, was, row["t"], "cancelled")
         self._refresh(before, row["t"], "cancelled")
 
+    def _line_state(self, row: Row) -> None:
+        """Units of a line in a state that means cancelled are wanted by nobody any more."""
+        order = self.orders.get(row["order"])
+        if order is None or order.cancelled or row["to"] != CANCELLED or row["sku"] is None:
+            return
+        parts = self.rules.parts(row["sku"])
+        before = {component: order.open(component) for component in parts}
+        for component, pieces in parts.items():
+            order.need[component] = max(0, order.need.get(component, 0) - pieces * row["quantity"])
+        for component, was in before.items():
+            self._shift(order, component, was, row["t"], "cancelled")
+        self._refresh(before, row["t"], "cancelled")
+
     def _stock(self, row: Row) -> None:
         component, place, t = row["sku"], row["location"], row["t"]
         order = self.orders.get(order_of(row.get("external_id"), self.rules.project) or "")
-        if order is None:
+        if order is None or row["cause"] == "restock":
+            # Goods that come back are not less taken: they were, and lie there again.
             self._move(component, place, "", int(row["delta"]), t, row["cause"])
         else:
             was = order.open(component)[0].get(place, 0)
@@ -377,6 +393,7 @@ _HANDLERS = {
     "order_accepted": Picture._accepted,
     "order_cancelled": Picture._cancelled,
     "order_deleted": Picture._cancelled,
+    "line_state": Picture._line_state,
     "order_refused": Picture._refused,
     "entry_written": Picture._written,
     "stock": Picture._stock,

@@ -55,6 +55,11 @@ def put(tx: Tx, products: Sequence[Product], now: datetime) -> list[str]:
     return changed
 
 
+def note(tx: Tx, skus: Sequence[str], now: datetime) -> None:
+    """Stores SKUs that a warehouse has, where no catalogue says more about them."""
+    tx.run(sql.note_products, sku=list(skus), normal=[normal_sku(sku) for sku in skus], at=now)
+
+
 def _put_recipe(tx: Tx, product: Product) -> bool:
     stored = tx.all(sql.recipe_now, sku=product.sku)
     if {r.component: r.units for r in stored} == dict(product.recipe):

@@ -17,7 +17,7 @@ sql = queries("sellable.stock")
 
 
 class Sold(msgspec.Struct, frozen=True, kw_only=True):
-    """Units of one component of one order line, sold on `channel` ('' for none)."""
+    """Units of one component of one order line, sold on `channel` ('' for none); `per_line` in one of the line."""
 
     order_id: str
     line_id: str
@@ -27,6 +27,7 @@ class Sold(msgspec.Struct, frozen=True, kw_only=True):
     units: int
     slot: int = 0
     location: str | None = None
+    per_line: int = 1
 
 
 def capture(tx: Tx, sold: Sequence[Sold], now: datetime) -> None:
@@ -43,6 +44,7 @@ def capture(tx: Tx, sold: Sequence[Sold], now: datetime) -> None:
         channel=[s.channel for s in sold],
         location=[s.location for s in sold],
         units=[s.units for s in sold],
+        per_line=[s.per_line for s in sold],
         at=now,
     )
     _log(tx, "captured", rows, now)
@@ -64,6 +66,7 @@ def assign(tx: Tx, order_id: str, slots: Sequence[Sold], now: datetime) -> None:
         channel=[s.channel for s in slots],
         location=[s.location for s in slots],
         units=[s.units for s in slots],
+        per_line=[s.per_line for s in slots],
         at=now,
     )
     _log(tx, "assigned", rows, now)
@@ -71,14 +74,21 @@ def assign(tx: Tx, order_id: str, slots: Sequence[Sold], now: datetime) -> None:
 
 
 def evidence(
-    tx: Tx, order_id: str, location: str, allocated: Mapping[str, int], seq: int, now: datetime
+    tx: Tx,
+    order_id: str,
+    location: str,
+    allocated: Mapping[str, int],
+    seq: int,
+    now: datetime,
+    without: Sequence[str] = (),
 ) -> tuple[int, int]:
     """Records how many units of each SKU the master holds for this order at this location, seen at causal `seq`.
 
     More than before: the whole row counts as evidenced at the later number (brief undersell, never the reverse).
-    Fewer than before: the missing units are in flight again at once. Returns (gained, lost) units.
+    Fewer than before: the missing units are in flight again at once. Lines `without` are another sale's, here and
+    below. Returns (gained, lost) units.
     """
-    rows = tx.all(sql.demand_of_part, order_id=order_id, location=location)
+    rows = tx.all(sql.demand_of_part, order_id=order_id, location=location, without=list(without))
     left = dict(allocated)
     updates: list[tuple[Any, int]] = []
     gained = lost = 0
@@ -111,9 +121,9 @@ def evidence(
     return gained, lost
 
 
-def revoke(tx: Tx, order_id: str, location: str | None, reason: str, now: datetime) -> int:
+def revoke(tx: Tx, order_id: str, location: str | None, reason: str, now: datetime, without: Sequence[str] = ()) -> int:
     """Puts an order's evidenced units back in flight, before any call that can free them. Returns units revoked."""
-    rows = tx.all(sql.revoke_evidence, order_id=order_id, location=location)
+    rows = tx.all(sql.revoke_evidence, order_id=order_id, location=location, without=list(without))
     _log(tx, "revoked", rows, now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, reason, now)
     return sum(r.units for r in rows)
@@ -143,23 +153,73 @@ def release(tx: Tx, order_id: str, units: Mapping[tuple[str, str], int] | None, 
     dirty.mark(tx, {r.sku for r in rows}, Priority.RAISE, reason, now)
 
 
-def cancelled(tx: Tx, order_id: str, location: str, seq: int, reason: str, now: datetime) -> None:
+def cancelled(
+    tx: Tx, order_id: str, location: str, seq: int, reason: str, now: datetime, without: Sequence[str] = ()
+) -> None:
     """A cancel was acknowledged: its units stay subtracted until a page read after causal `seq` shows the number."""
-    rows = tx.all(sql.cancel_demand, order_id=order_id, location=location, seq=seq)
+    rows = tx.all(sql.cancel_demand, order_id=order_id, location=location, seq=seq, without=list(without))
     _log(tx, "cancelled", rows, now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.RAISE, reason, now)
 
 
-def shipped(tx: Tx, order_id: str, location: str, seq: int, now: datetime) -> None:
+def cancel_units(
+    tx: Tx,
+    order_id: str,
+    location: str,
+    units: Mapping[str, int],
+    reason: str,
+    now: datetime,
+    without: Sequence[str] = (),
+) -> list[tuple[str, str, int]]:
+    """Some units of lines (line id -> units of the line) at a location are cancelled while the rest goes on.
+
+    They stay subtracted as before, in rows of their own, until `visible` says from when on a page shows them free.
+    Returns those rows as (line id, sku, slot).
+    """
+    left: dict[tuple[str, str], int] = {}
+    picked: list[tuple[Any, int]] = []
+    for row in tx.all(sql.demand_of_part, order_id=order_id, location=location, without=list(without)):
+        key = (row.line_id, row.sku)
+        left.setdefault(key, units.get(row.line_id, 0) * row.per_line)
+        if taken := min(left[key], row.open_units + row.evidenced_units):
+            left[key] -= taken
+            picked.append((row, taken))
+    if not picked:
+        return []
+    rows = tx.all(
+        sql.split_demand,
+        order_id=order_id,
+        line_id=[row.line_id for row, _ in picked],
+        sku=[row.sku for row, _ in picked],
+        slot=[row.slot for row, _ in picked],
+        units=[taken for _, taken in picked],
+    )
+    dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, reason, now)
+    return [(r.line_id, r.sku, r.slot) for r in rows]
+
+
+def visible(
+    tx: Tx, order_id: str, rows: Sequence[tuple[str, str, int]], seq: int, reason: str, now: datetime
+) -> None:  # fmt: skip
+    """Cancelled units of these rows stay subtracted until a page read after causal `seq` shows the number."""
+    if not rows:
+        return
+    lines, skus, slots = (list(column) for column in zip(*rows, strict=True))
+    freed = tx.all(sql.units_visible, order_id=order_id, line_id=lines, sku=skus, slot=slots, seq=seq)
+    _log(tx, "cancelled", freed, now)
+    dirty.mark(tx, {r.sku for r in freed}, Priority.RAISE, reason, now)
+
+
+def shipped(tx: Tx, order_id: str, location: str, seq: int, now: datetime, without: Sequence[str] = ()) -> None:
     """The part has left the building: what it took is gone from the master's number as seen at causal `seq`."""
-    rows = tx.all(sql.ship_demand, order_id=order_id, location=location, seq=seq)
+    rows = tx.all(sql.ship_demand, order_id=order_id, location=location, seq=seq, without=list(without))
     _log(tx, "shipped", rows, now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.LOWER, "shipped", now)
 
 
-def relocate(tx: Tx, order_id: str, before: str, after: str, now: datetime) -> None:
+def relocate(tx: Tx, order_id: str, before: str, after: str, now: datetime, without: Sequence[str] = ()) -> None:
     """The units of an order at one location are now served from another."""
-    rows = tx.all(sql.relocate_demand, order_id=order_id, before=before, after=after)
+    rows = tx.all(sql.relocate_demand, order_id=order_id, before=before, after=after, without=list(without))
     _log(tx, "assigned", rows, now)
     dirty.mark(tx, {r.sku for r in rows}, Priority.ORDER_LOWER, "sale moved by staff", now)
 

@@ -77,6 +77,21 @@ def record(tx: Tx, facts: Sequence[EntryFact], now: datetime, *, priority: int |
     return len(rows)
 
 
+def expect_again(tx: Tx, resource: str, lines: Sequence[str], now: datetime) -> None:
+    """What a resource was expected to put back before it did so, of entries that were judged in between: the judgement
+    has taken the expectation for a drift, so it is expected once more, now that it has happened.
+    """
+    rows = tx.all(sql.expected_too_early, resource=resource, line=list(lines)) if lines else []
+    facts = [
+        EntryFact(
+            sku=row.sku, channel=row.channel, kind="restocked", quantity=row.quantity, source="order",
+            resource=resource, line=row.line, seq=1, remote_at=now,
+        )
+        for row in rows
+    ]  # fmt: skip
+    record(tx, facts, now, priority=Priority.LOWER, reason="put back after it was judged")
+
+
 def see(tx: Tx, seen: Sequence[Seen], now: datetime) -> list[str]:
     """Notes what entries showed. An entry met for the first time gets its baseline: E = the number seen.
 

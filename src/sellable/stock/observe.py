@@ -115,13 +115,21 @@ def drop(tx: Tx, sweep: str, skus: Sequence[str]) -> None:
 
 
 def apply(
-    tx: Tx, sweep: str, *, waiting: Sequence[str], dropped: Sequence[str], locations: Sequence[str], now: datetime
+    tx: Tx,
+    sweep: str,
+    *,
+    waiting: Sequence[str],
+    dropped: Sequence[str],
+    locations: Sequence[str],
+    now: datetime,
+    elsewhere: Sequence[str] = (),
 ) -> list[str]:
     """Believes a proving set, except for the SKUs `waiting` for proof. Returns SKUs whose rows moved.
 
     Rows take the set's value and causal number; rows that were zero and stayed absent move theirs too, except for
     SKUs `dropped` from the set (waiting ones included). An exact answer is whole for the SKU that was asked for and for
-    every other it shows. The set stays `proving` until nothing waits.
+    every other it shows. The set stays `proving` until nothing waits. Places `elsewhere` are other masters': finished
+    units are retired only when their readings contain them too.
     """
     head = tx.one(sql.sweep_head, id=sweep)
     if head is None or head.state != "proving":
@@ -144,7 +152,7 @@ def apply(
     if not waiting:
         tx.run(sql.set_sweep_state, id=sweep, state="applied", cause="", at=now)
     if moved:
-        demand.settle(tx, moved, locations)
+        demand.settle(tx, moved, [*locations, *elsewhere])
         dirty.mark(tx, moved, Priority.RAISE, "master's number", now)
     return moved
 

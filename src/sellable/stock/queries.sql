@@ -90,11 +90,11 @@ SELECT count(DISTINCT sku) AS n, min(since) AS oldest FROM dirty;
 
 -- name: insert_demand
 -- Counts units as in flight; a line already counted is left alone.
-INSERT INTO demand (order_id, line_id, sku, slot, label, channel, location, quantity, open_units, at)
-SELECT order_id, line_id, sku, slot, label, channel, location, units, units, %(at)s
+INSERT INTO demand (order_id, line_id, sku, slot, label, channel, location, quantity, open_units, per_line, at)
+SELECT order_id, line_id, sku, slot, label, channel, location, units, units, per_line, %(at)s
 FROM unnest(%(order_id)s::text[], %(line_id)s::text[], %(sku)s::text[], %(slot)s::int[], %(label)s::text[],
-    %(channel)s::text[], %(location)s::text[], %(units)s::bigint[])
-    AS t (order_id, line_id, sku, slot, label, channel, location, units)
+    %(channel)s::text[], %(location)s::text[], %(units)s::bigint[], %(per_line)s::int[])
+    AS t (order_id, line_id, sku, slot, label, channel, location, units, per_line)
 ORDER BY order_id, line_id, sku, slot
 ON CONFLICT (order_id, line_id, sku, slot) DO NOTHING
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
@@ -105,9 +105,11 @@ DELETE FROM demand WHERE order_id = %(order_id)s AND evidenced_units = 0 AND (li
     SELECT line_id, sku FROM unnest(%(line_id)s::text[], %(sku)s::text[]) AS t (line_id, sku));
 
 -- name: demand_of_part
--- An order's unfinished units at one location, locked.
-SELECT order_id, line_id, sku, slot, location, open_units, evidenced_units, evidence_seq FROM demand
-WHERE order_id = %(order_id)s AND location = %(location)s AND NOT finished AND NOT settled
+-- An order's unfinished units at one location, but for lines that another sale there carries; locked.
+SELECT d.order_id, d.line_id, d.sku, d.slot, d.location, d.open_units, d.evidenced_units, d.evidence_seq, d.per_line
+FROM demand d
+WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
+    AND NOT finished AND NOT settled
 ORDER BY sku, line_id, slot FOR UPDATE;
 
 -- name: set_evidence
@@ -125,7 +127,7 @@ WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (t.line_id, t.s
 WITH before AS (
     SELECT order_id, line_id, sku, slot, evidenced_units FROM demand
     WHERE order_id = %(order_id)s AND (%(location)s::text IS NULL OR location = %(location)s)
-        AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY sku, line_id, slot FOR UPDATE)
+        AND line_id <> ALL (%(without)s::text[]) AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY sku, line_id, slot FOR UPDATE)
 UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_units = 0, evidence_seq = NULL,
     doubt_seq = NULL
 FROM before b WHERE (d.order_id, d.line_id, d.sku, d.slot) = (b.order_id, b.line_id, b.sku, b.slot)
@@ -172,14 +174,47 @@ RETURNING d.order_id, d.line_id, d.sku, o.units, d.location, d.evidence_seq;
 -- A cancel at the master was confirmed: all units count until a page read after it.
 UPDATE demand SET evidenced_units = quantity, open_units = 0, finished = true, doubt_seq = NULL,
     evidence_seq = CASE WHEN quantity > 0 THEN %(seq)s::bigint END
-WHERE order_id = %(order_id)s AND location = %(location)s AND NOT settled AND NOT finished
+WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
+    AND NOT settled AND NOT finished
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
+
+-- name: split_demand
+-- Some units of rows are cancelled while the rest goes on: they become rows of their own, in flight until the cancel is
+-- visible (see units_visible). Those with evidence go last.
+WITH input AS (
+    SELECT line_id, sku, slot, units FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(slot)s::int[], %(units)s::bigint[])
+        AS t (line_id, sku, slot, units)
+), source AS (
+    SELECT d.*, i.units AS taken, least(i.units, d.open_units) AS from_open,
+        (SELECT max(x.slot) FROM demand x WHERE (x.order_id, x.line_id, x.sku) = (d.order_id, d.line_id, d.sku))
+            + row_number() OVER (PARTITION BY d.line_id, d.sku ORDER BY d.slot) AS fresh
+    FROM demand d JOIN input i USING (line_id, sku, slot) WHERE d.order_id = %(order_id)s AND NOT d.finished
+), less AS (
+    UPDATE demand d SET quantity = d.quantity - s.taken, open_units = d.open_units - s.from_open,
+        evidenced_units = d.evidenced_units - (s.taken - s.from_open),
+        evidence_seq = CASE WHEN d.evidenced_units > s.taken - s.from_open THEN d.evidence_seq END,
+        doubt_seq = CASE WHEN d.evidenced_units > s.taken - s.from_open THEN d.doubt_seq END,
+        finished = d.quantity = s.taken, settled = d.quantity = s.taken
+    FROM source s WHERE (d.order_id, d.line_id, d.sku, d.slot) = (s.order_id, s.line_id, s.sku, s.slot)
+)
+INSERT INTO demand (order_id, line_id, sku, slot, label, channel, location, quantity, open_units, finished, per_line, at)
+SELECT order_id, line_id, sku, fresh, label, channel, location, taken, taken, true, per_line, at FROM source
+RETURNING order_id, line_id, sku, slot, quantity AS units, location, evidence_seq;
+
+-- name: units_visible
+-- Cancelled units of these rows count until a page read after the causal number.
+UPDATE demand d SET evidenced_units = d.open_units, open_units = 0, evidence_seq = %(seq)s::bigint
+FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(slot)s::int[]) AS t (line_id, sku, slot)
+WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (t.line_id, t.sku, t.slot) AND d.finished
+    AND d.open_units > 0
+RETURNING d.order_id, d.line_id, d.sku, d.quantity AS units, d.location, d.evidence_seq;
 
 -- name: ship_demand
 -- All units of the part are shipped: what was not evidenced yet, or in doubt, is evidenced by the shipment.
 UPDATE demand SET finished = true, open_units = 0, evidenced_units = open_units + evidenced_units, doubt_seq = NULL,
     evidence_seq = CASE WHEN open_units > 0 OR doubt_seq IS NOT NULL THEN %(seq)s::bigint ELSE evidence_seq END
-WHERE order_id = %(order_id)s AND location = %(location)s AND NOT settled AND NOT finished
+WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
+    AND NOT settled AND NOT finished
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
 -- name: settle_demand
@@ -266,6 +301,12 @@ WITH told AS (
     INSERT INTO entry_pending (sku, channel, quantity) SELECT sku, channel, quantity FROM added RETURNING 1
 )
 SELECT sku, channel, quantity FROM added;
+
+-- name: expected_too_early
+-- Restocks of these lines that were expected before an entry was judged for the last time.
+SELECT f.sku, f.channel, f.quantity, f.line FROM entry_fact f JOIN entry e USING (sku, channel)
+WHERE f.kind = 'restocked' AND f.source = 'order' AND f.resource = %(resource)s AND f.line = ANY (%(line)s::text[])
+    AND f.seq = 0 AND e.judged_at > f.remote_at ORDER BY f.sku, f.channel, f.line;
 
 -- name: lock_entry
 -- Nobody records a fact of this entry's E from here on; whoever is about to has ended.
@@ -677,6 +718,12 @@ FROM unnest(%(sku)s::text[], %(normal)s::text[], %(name)s::text[], %(sellable)s:
 ON CONFLICT (sku) DO UPDATE SET normal = excluded.normal, name = excluded.name, sellable = excluded.sellable,
     service = excluded.service, kit = excluded.kit, fault = excluded.fault, seen_at = excluded.seen_at;
 
+-- name: note_products
+-- SKUs of which nothing more is known than that a warehouse has them.
+INSERT INTO product (sku, normal, name, sellable, service, kit, fault, seen_at)
+SELECT sku, normal, '', true, false, false, '', %(at)s FROM unnest(%(sku)s::text[], %(normal)s::text[]) AS t (sku, normal)
+ORDER BY sku ON CONFLICT (sku) DO NOTHING;
+
 -- name: recipe_now
 -- The stored recipe of a kit.
 SELECT component, units, version FROM recipe WHERE sku = %(sku)s ORDER BY component;
@@ -768,7 +815,8 @@ SELECT min(applied_at) AS born, (SELECT at FROM remembered WHERE name = 'restore
 
 -- name: relocate_demand
 -- An order's units are served from another location.
-UPDATE demand SET location = %(after)s WHERE order_id = %(order_id)s AND location = %(before)s AND NOT settled
+UPDATE demand SET location = %(after)s WHERE order_id = %(order_id)s AND location = %(before)s
+    AND line_id <> ALL (%(without)s::text[]) AND NOT settled
 RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
 -- name: buffered_skus

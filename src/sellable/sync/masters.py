@@ -51,10 +51,12 @@ NEAR_ROWS = 600
 @dataclass(frozen=True, kw_only=True)
 class Master:
     """A master as configured: `remotes` maps its own location names to ours. An entry that shows no more than
-    `low_mark` is short of stock."""
+    `low_mark` is short of stock. `elsewhere` are our locations that other masters count: units that left are forgotten
+    only when every reading contains them."""
 
     name: str
     remotes: Mapping[str, str]
+    elsewhere: tuple[str, ...] = ()
     open_case: OpenCase
     low_mark: Callable[[], int] = lambda: 3
     last_report: dict[str, int] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class StockFeed:
             "master": self._master.name, "sweep": at["sweep"], "fault": fault, "moved": sorted(touched),
             "rows": at["rows"],
         }  # fmt: skip
-        closing = _arrival(self._master.name, "stock.close", at["sweep"], "close", {}, meta)
+        closing = arrival_of(self._master.name, "stock.close", at["sweep"], "close", {}, meta)
         return FeedResult(arrivals=[closing], cursor={"transfers": mark}, again=False)
 
     def _begin(self, cursor: dict[str, Any] | None) -> dict[str, Any]:
@@ -120,7 +122,7 @@ class StockFeed:
         if again and at["page"] == 1:
             meta["anew"] = place
         name = f"{at['place']}:{at['page']}" + (f" again {again}" if again else "")
-        arrival = _arrival(self._master.name, "stock.page", at["sweep"], name, page, meta)
+        arrival = arrival_of(self._master.name, "stock.page", at["sweep"], name, page, meta)
         following = _after(at, page, quick=now - began <= READ_ANEW_SECONDS)
         return FeedResult(arrivals=[arrival], cursor={**following, "began": began}, again=True)
 
@@ -170,7 +172,7 @@ class SalesFeed:
         received = at["received"] + page.received
         last = page.received == 0 or received >= page.total
         meta = {"walk": at["walk"], "last": last}
-        arrival = _arrival(self._master.name, "sales.page", f"sales:{at['walk']}", str(at["page"]), page.rows, meta)
+        arrival = arrival_of(self._master.name, "sales.page", f"sales:{at['walk']}", str(at["page"]), page.rows, meta)
         if last:
             return FeedResult(arrivals=[arrival], cursor={"mark": newest}, again=False)
         cursor = {**at, "page": at["page"] + 1, "received": received, "newest": newest}
@@ -198,7 +200,7 @@ class CatalogueFeed:
             at |= {"page": 1, "received": 0, "began": now.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "all": whole}
         since = None if at.get("all", not at.get("mark")) else back(at["mark"], 3600)
         page: CataloguePage = await self._port.catalogue_page(at["page"], since=since, lane="reads")
-        arrival = _arrival(self._master.name, "catalogue.page", f"cat:{at['began']}", str(at["page"]), page, {})
+        arrival = arrival_of(self._master.name, "catalogue.page", f"cat:{at['began']}", str(at["page"]), page, {})
         received = at["received"] + page.received
         if page.received == 0 or received >= page.total:
             cursor = {"mark": at["began"], "whole": at["began"] if since is None else at.get("whole")}
@@ -229,7 +231,8 @@ def _is_instant(stamp: str) -> bool:
     return stamp[:4] > "1000"
 
 
-def _arrival(source: str, kind: str, lane: str, name: str, body: Any, meta: dict[str, Any]) -> Arrival:
+def arrival_of(source: str, kind: str, lane: str, name: str, body: Any, meta: dict[str, Any]) -> Arrival:
+    """A reading as it goes into the inbox; `name` tells it from others of its lane."""
     return Arrival(
         source=source, message_id=f"{lane}:{name}", kind=kind, lane=lane, body=msgspec.json.encode(body), meta=meta
     )
@@ -258,7 +261,7 @@ class Fetches:
             page, a0, a1 = await self._near(sku) or await self._read(self._port.stock_of, sku)
             sweep = self._ids.new("sw")
             meta = {"master": self._master.name, "sweep": sweep, "a0": a0, "a1": a1, "scope": sku}
-            found.append(_arrival(self._master.name, "stock.sku", sweep, sku, page, meta))
+            found.append(arrival_of(self._master.name, "stock.sku", sweep, sku, page, meta))
         return found
 
     async def _near(self, sku: str) -> tuple[StockPage, int, int] | None:
@@ -283,7 +286,7 @@ class Fetches:
             sale = await self._port.read_sale(sale_id, lane="reads")
             a1 = await self._store.write(next_seq)
             found.append(
-                _arrival(self._master.name, "sale.read", f"sale:{sale_id}", str(a0), sale, {"a0": a0, "a1": a1})
+                arrival_of(self._master.name, "sale.read", f"sale:{sale_id}", str(a0), sale, {"a0": a0, "a1": a1})
             )
         return found
 
@@ -345,7 +348,7 @@ def on_sales(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     strays = [r for r in rows if r.ref and r.status == "draft"]
     note_strays(tx, strays, now)
     if row.meta["last"]:
-        tx.run(book.sql.sales_walked, seq=row.meta["walk"])
+        tx.run(book.sql.sales_walked, target=master.name, seq=row.meta["walk"])
         prove(tx, master, now)
 
 
@@ -453,7 +456,7 @@ def _close(tx: Tx, sweep: str, fault: str, moved: Sequence[str], master: Master,
     want(tx, master.name, "sku", transferred, ROUTINE, now)
     dropped = sorted({*suspects, *transferred})
     observe.drop(tx, sweep, dropped)
-    _believe(tx, sweep, closing.a1, dropped, master, now)
+    believe(tx, sweep, closing.a1, dropped, master, now)
 
 
 def _ask_for_risers(tx: Tx, sweep: str, master: Master, now: datetime) -> None:
@@ -474,22 +477,29 @@ def _beginning(tx: ReadTx, master: str, sku: str) -> str | None:
     return observe.near(tx, sku, wished(tx, master, "sku"), NEAR_ROWS)
 
 
-def _believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master, now: datetime) -> None:
-    """Applies what needs no more proof; asks for the sales that stand in the way of the rest.
+def believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master, now: datetime) -> None:
+    """Applies what of a set needs no more proof; asks for the sales that stand in the way of the rest.
 
     A number that rises by more than all of these sales could have given back rises at once, less their units.
     """
-    pairs = demand.contained_and_open(tx, observe.waiting_raises(tx, sweep))
+    open_ = demand.contained_and_open(tx, observe.waiting_raises(tx, sweep))
+    # What other masters hold stands in the way of no raise of this one's numbers.
+    pairs = [(sku, order, place) for sku, order, place in open_ if place not in master.elsewhere]
     missing = book.unverified(tx, sorted({(order, place) for _, order, place in pairs}), a1)
     unseen = [(sku, order, place) for sku, order, place in pairs if (order, place) in missing]
     waiting = sorted({sku for sku, _, _ in unseen} - demand.doubt(tx, sweep, unseen, a1))
     if missing:
-        want(tx, master.name, "sale", sorted(set(missing.values())), ROUTINE, now)
-    moved = observe.apply(tx, sweep, waiting=waiting, dropped=[*dropped, *waiting], locations=master.locations, now=now)
+        for target, sale in sorted({sale for sales in missing.values() for sale in sales}):
+            want(tx, target, "sale", [sale], ROUTINE, now)
+    moved = observe.apply(
+        tx, sweep, waiting=waiting, dropped=[*dropped, *waiting], locations=master.locations, now=now,
+        elsewhere=master.elsewhere,
+    )  # fmt: skip
     # A raise that waits for a newer base has it now, whether or not the number moved.
     dirty.mark(tx, [r.sku for r in tx.all(sql.waits_for_base)], Priority.RAISE, "newer base", now)
-    backordered = demand.waiting_for_allocation(tx, moved)
-    want(tx, master.name, "sale", book.sales_of(tx, backordered), ROUTINE, now)
+    backordered = [pair for pair in demand.waiting_for_allocation(tx, moved) if pair[1] not in master.elsewhere]
+    for target, sales in book.sales_of(tx, backordered).items():
+        want(tx, target, "sale", sales, ROUTINE, now)
 
 
 def prove(tx: Tx, master: Master, now: datetime) -> None:
@@ -498,7 +508,7 @@ def prove(tx: Tx, master: Master, now: datetime) -> None:
     held = {r.sku for r in tx.all(sql.end_doubts)}
     dirty.mark(tx, held, Priority.RAISE, "sales hold their units", now)
     for sweep in observe.proving(tx, master.name):
-        _believe(tx, sweep.id, sweep.last_a1, [], master, now)
+        believe(tx, sweep.id, sweep.last_a1, [], master, now)
 
 
 class Prover:
@@ -509,6 +519,7 @@ class Prover:
         self._clock = clock
         self._master = master
         self._bell = Bell(clock)
+        self.name = master.name
         self.sale_read = self._bell.ring
 
     async def run(self, stop: asyncio.Event) -> None:

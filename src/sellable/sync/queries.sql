@@ -242,10 +242,23 @@ RETURNING w.sku, w.d;
 -- SKUs whose raise waits for a newer reading of the master.
 SELECT DISTINCT sku FROM entry WHERE parked = 'base';
 
+-- name: sales_to_look_at
+-- Orders at a warehouse to read again: those with units that nothing proves to be set aside, then some of the others;
+-- within each those first whose last proof is the longest ago.
+WITH live AS (
+    SELECT p.sale_id, p.verified_seq, EXISTS (SELECT FROM demand d WHERE (d.order_id, d.location) = (p.order_id, p.location)
+        AND d.open_units > 0 AND NOT d.finished AND NOT d.settled) AS unproved
+    FROM order_part p WHERE p.target = %(target)s AND p.state = 'authorised' AND p.sale_id IS NOT NULL
+)
+(SELECT sale_id FROM live WHERE unproved ORDER BY verified_seq, sale_id LIMIT %(most)s::int)
+UNION ALL (SELECT sale_id FROM live WHERE NOT unproved ORDER BY verified_seq, sale_id LIMIT greatest(1, %(most)s::int / 4));
+
 -- name: end_doubts
 -- Units in doubt whose sale was seen to hold them after the number rose count as contained again.
 UPDATE demand d SET doubt_seq = NULL FROM (
     SELECT d.order_id, d.line_id, d.sku, d.slot FROM demand d JOIN order_part p USING (order_id, location)
     WHERE d.doubt_seq IS NOT NULL AND p.verified_seq > d.doubt_seq
+        AND NOT EXISTS (SELECT FROM order_part q WHERE (q.order_id, q.location) = (d.order_id, d.location)
+            AND q.part <> p.part AND q.state = 'authorised' AND q.verified_seq <= d.doubt_seq)
     ORDER BY d.order_id, d.line_id, d.sku, d.slot FOR UPDATE OF d) AS held
 WHERE (d.order_id, d.line_id, d.sku, d.slot) = (held.order_id, held.line_id, held.sku, held.slot) RETURNING d.sku;

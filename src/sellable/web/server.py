@@ -42,8 +42,9 @@ class Refused(Exception):
         self.status = status
 
 
-Accept = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
-"""(path token, lower-case headers, raw body) -> number of new arrivals, after they were stored. Raises Refused."""
+Accept = Callable[[str, Mapping[str, str], bytes], Awaitable[int | str]]
+"""(path token, lower-case headers, raw body) -> number of new arrivals, or the words the sender waits for, after they
+were stored. Raises Refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +80,9 @@ def application(face: Face) -> Starlette:
     """The ASGI application."""
 
     async def webhook(request: Request) -> Response:
-        """Takes in a webhook: `source` is commercetools or cin7, `token` the path token of its settings, and the secret
-        comes in the header that the source sends. 200 once it is stored; 401 with either word wrong, 404 another
-        source, 400 not understood, 408 slower than 10 s, 413 larger than 1 MiB, 503 when it cannot be stored.
+        """Takes in a webhook: `source` is commercetools, cin7 or orderflow, `token` the path token of its settings, and
+        the secret comes in the header that the source sends. 200 once it is stored; 401 with either word wrong, 404
+        another source, 400 not understood, 408 slower than 10 s, 413 larger than 1 MiB, 503 when it cannot be stored.
         """
         source = request.path_params["source"]
         accept = face.webhooks.get(source)
@@ -105,7 +106,7 @@ def application(face: Face) -> Starlette:
             return _refuse(source, 503, "cannot store")
         accepted.labels(source, "stored").inc()
         face.console.heard[source] = face.console.clock.now()
-        return JSONResponse({"stored": new})
+        return JSONResponse({"stored": new}) if isinstance(new, int) else PlainTextResponse(new)
 
     async def health(request: Request) -> Response:
         """Whether every background loop runs; 503 with their names when one does not: restart the process."""

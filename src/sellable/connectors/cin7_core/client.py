@@ -138,6 +138,11 @@ class Cin7Core:
         except (ValueError, ArithmeticError) as error:
             raise Unavailable(f"{TITLE}'s answer is not understood: {error}", code="garbled") from error
 
+    async def put_header(self, sale_id: str, draft: SaleDraft, *, lane: str) -> None:
+        """One call: PUT sale with its whole writable header, as the vendor wants it (observed)."""
+        body = {"ID": sale_id, **orders.header(draft, self._remote(draft.location))}
+        await self._call("PUT", "sale", lane=lane, credential=ORDERS, body=body)
+
     async def find_by_ref(self, ref: str, *, lane: str) -> list[SaleRow]:
         """One call: saleList by ExternalID, compared exactly. Voided sales are among the rows, marked so.
 

@@ -16,6 +16,7 @@ import msgspec
 
 from sellable.config.settings import Location, StateRule
 from sellable.connectors.cin7_core import wire
+from sellable.connectors.cin7_core.credits import returns_of
 from sellable.connectors.cin7_core.shipments import shipments_of
 from sellable.connectors.cin7_core.wire import UNITS_MAX, guid, units
 from sellable.connectors.port import (
@@ -72,6 +73,16 @@ class Places:
     def remote(self, name: str) -> str:
         """The vendor's name of our location. Raises KeyError when it is not one of this master's."""
         return self._remote[name]
+
+    def place(self, text: str) -> tuple[str, State] | None:
+        """(our location, state) of a place as documents spell it, a bin after a colon; None where it is not ours.
+
+        A bin nobody mapped sells nothing.
+        """
+        whole = self.ours(text)
+        remote, _, bin_ = (text, "", "") if whole is not None else text.partition(": ")
+        name = self.ours(remote)
+        return None if name is None else (name, self.state(name, bin_) or State.QUARANTINE)
 
     def state(self, name: str, bin_: str) -> State | None:
         """State of stock in a bin ("" for unbinned stock) of our location."""
@@ -350,6 +361,7 @@ def sale(document: wire.SaleDocument, places: Places) -> Sale:
     digits = digits_of(document.customer_currency or "")
     lines, faults = _allocations(order, status)
     shipments, more = shipments_of(document.fulfilments or ())
+    returns, torn = returns_of(document.credit_notes or (), places.place)
     remote = document.location or ""
     picks = [f.pick for f in document.fulfilments or () if f.pick and _word(f.fulfilment_status) != "VOIDED"]
     return Sale(
@@ -366,7 +378,8 @@ def sale(document: wire.SaleDocument, places: Places) -> Sale:
         updated=document.last_modified_on or "",
         raw_status=f"{document.status or ''}/{order.status or ''}",
         digits=digits,
-        faults=(*faults, *more),
+        faults=(*faults, *more, *torn),
+        returns=returns,
     )
 
 

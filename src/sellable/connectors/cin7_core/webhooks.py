@@ -28,6 +28,7 @@ TYPES = (
     "Sale/PickAuthorised",
     "Sale/ShipmentAuthorised",
     "Sale/ShipmentTrackingNumberChanged",
+    "Sale/CreditNoteAuthorised",
 )
 """What is registered. Stock/AvailableStockLevelChanged is understood but not asked for: a call for each would eat the
 budget that the sweep of everything needs less of."""

@@ -139,6 +139,33 @@ class Fulfilment(_Document, frozen=True, kw_only=True):
     ship: Ship | None = None
 
 
+class CreditLine(_Document, frozen=True, kw_only=True):
+    """A line of a credit note: goods as they were sold."""
+
+    sku: Text = None
+    quantity: Raw = Raw()
+    comment: Text = None
+
+
+class RestockLine(_Document, frozen=True, kw_only=True):
+    """Goods of a credit note that go back into stock; `restock_location` is an id or a name, and counts first."""
+
+    sku: Text = None
+    quantity: Raw = Raw()
+    location: Text = None
+    restock_location: Text = None
+
+
+class CreditNote(_Document, frozen=True, kw_only=True):
+    """A credit note: it takes goods back only once it is authorised."""
+
+    task_id: Text = None
+    credit_note_number: Text = None
+    status: Text = None
+    lines: list[CreditLine] | None = None
+    restock: list[RestockLine] | None = None
+
+
 class SaleDocument(_Document, frozen=True, kw_only=True):
     """What GET sale answers."""
 
@@ -151,6 +178,7 @@ class SaleDocument(_Document, frozen=True, kw_only=True):
     combined_picking_status: Text = None
     order: OrderDocument | None = None
     fulfilments: list[Fulfilment] | None = None
+    credit_notes: list[CreditNote] | None = None
 
 
 class SaleListRow(_Document, frozen=True, kw_only=True):

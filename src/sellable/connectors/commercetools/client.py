@@ -6,13 +6,13 @@ answer or a key names a channel or a custom type that was not seen before, and s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sellable.config import settings as config
-from sellable.connectors.commercetools import fulfilment, predicates, translate, wire, writes
+from sellable.connectors.commercetools import fulfilment, predicates, returning, translate, wire, writes
 from sellable.connectors.commercetools.register import Register
 from sellable.connectors.commercetools.session import VENDOR, Session, graph_data, made_at, says
 from sellable.connectors.commercetools.translate import Bundles
@@ -28,6 +28,8 @@ from sellable.connectors.port import (
     RawOrder,
     Readings,
     Refused,
+    ReturnDraft,
+    ReturnsTold,
     StockWrite,
     Unavailable,
     VendorError,
@@ -71,6 +73,7 @@ class Commercetools:
         self._batch = settings.write_batch
         self._channels = Register(self.session, "channels", wire.Channel)
         self._types = Register(self.session, "types", wire.CustomType)
+        self._states = Register(self.session, "states", wire.State)
         self._keys: dict[str, str] = {}
         self._wanted: set[str] = set()
         self._messages_size = _Size()
@@ -93,6 +96,17 @@ class Commercetools:
             self._wanted |= wanted
             raise
         self._keys.update((row.id, row.key) for row in self._channels.by_id.values())
+        if self.settings.cancelled_states:
+            await self._states.hold(self.settings.cancelled_states, lane=lane)
+
+    @property
+    def _words(self) -> translate.Words:
+        states = (self._states.by_key.get(key) for key in self.settings.cancelled_states)
+        return translate.Words(
+            cancelled=frozenset(state.id for state in states if state),
+            reason_field=self.settings.reason_field,
+            attributes=self.settings.line_attributes,
+        )
 
     def translate_order(self, body: bytes) -> Order:
         """An order document in the words of the trade; no call. Raises ValueError when it is none.
@@ -100,13 +114,13 @@ class Commercetools:
         Raises ChannelUnknown rather than put units on the wrong entry. A channel that does not exist (any more) is
         given by its id.
         """
-        order = translate.order(body, self._keys, self._bundles)
+        order = translate.order(body, self._keys, self._bundles, self._words)
         self._check_channels(order)
         return order
 
     def translate_message(self, body: bytes) -> Order | None:
         """The order a message carries, None when it carries none; no call. Raises ChannelUnknown."""
-        order = translate.order_of_message(body, self._keys, self._bundles)
+        order = translate.order_of_message(body, self._keys, self._bundles, self._words)
         if order is not None:
             self._check_channels(order)
         return order
@@ -392,6 +406,25 @@ class Commercetools:
     ) -> RawOrder:
         """One update at most, to the states that are news. Raises Conflict."""
         actions = fulfilment.state_actions(_order(order), order_state=order_state, shipment_state=shipment_state)
+        return await self._update(order, actions, lane)
+
+    async def tell_returns(self, order: RawOrder, drafts: Sequence[ReturnDraft], *, lane: str) -> ReturnsTold:
+        """One update at most: return items not present yet, and the states that are news. Raises Conflict."""
+        actions, refused = returning.return_actions(_order(order), drafts)
+        return ReturnsTold(order=await self._update(order, actions, lane), refused=tuple(refused))
+
+    async def cancel_units(self, order: RawOrder, units: Mapping[str, int], *, lane: str) -> RawOrder:
+        """One update at most, and a page of states where they are not known yet. Raises Conflict.
+
+        Refused(code=no_state) where no state that means cancelled is configured, or none of that key exists.
+        """
+        keys = self.settings.cancelled_states
+        await self._channel_keys((), lane)
+        target = self._states.by_key.get(keys[0]) if keys else None
+        if target is None:
+            raise Refused("no line item state that means cancelled", code="no_state", detail={"keys": list(keys)})
+        counted = self._words.cancelled
+        actions = returning.cancel_actions(_order(order), units, target, counted, self._states.by_id)
         return await self._update(order, actions, lane)
 
     async def _update(self, order: RawOrder, actions: list[dict[str, Any]], lane: str) -> RawOrder:

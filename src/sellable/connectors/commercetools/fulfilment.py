@@ -12,11 +12,11 @@ from typing import Any
 
 from sellable.connectors.commercetools import translate, wire
 from sellable.connectors.port import DeliveryDraft
+from sellable.domain.states import Machine, may
 
 Action = dict[str, Any]
 
 KEY_LENGTH_MAX = 256
-_SHIPMENT_COURSE = ("Pending", "Ready", "Partial", "Shipped", "Delivered")
 
 
 def sync_actions(order: wire.Order, channel_id: str, external_id: str) -> list[Action]:
@@ -55,22 +55,14 @@ def delivery_actions(order: wire.Order, draft: DeliveryDraft) -> list[Action]:
 def state_actions(order: wire.Order, *, order_state: str | None, shipment_state: str | None) -> list[Action]:
     """The states that are news: a shipment never goes back on its course, a cancelled order stays cancelled."""
     return [
-        *_change(
-            "changeShipmentState", "shipmentState", shipment_state, _is_ahead(order.shipment_state, shipment_state)
-        ),
-        *_change("changeOrderState", "orderState", order_state, order.order_state not in (order_state, "Cancelled")),
+        *_change("changeShipmentState", "shipmentState", shipment_state, Machine.SHIPMENT, order.shipment_state),
+        *_change("changeOrderState", "orderState", order_state, Machine.ORDER, order.order_state),
     ]
 
 
-def _change(action: str, field: str, state: str | None, is_news: bool) -> Iterator[Action]:
-    if state is not None and is_news:
+def _change(action: str, field: str, state: str | None, machine: Machine, now: str | None) -> Iterator[Action]:
+    if state is not None and state != now and may(machine, now, state):
         yield {"action": action, field: state}
-
-
-def _is_ahead(now: str | None, wanted: str | None) -> bool:
-    if now in _SHIPMENT_COURSE and wanted in _SHIPMENT_COURSE:
-        return _SHIPMENT_COURSE.index(wanted) > _SHIPMENT_COURSE.index(now)
-    return now != wanted
 
 
 def _parcel(parcel: tuple[str, str, str, str, tuple[tuple[str, int], ...]]) -> Action:

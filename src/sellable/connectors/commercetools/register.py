@@ -1,4 +1,4 @@
-"""Reference data of the project that documents name by id: channels and custom types, held in memory.
+"""Reference data of the project that documents name by id: channels, custom types and workflow states, held in memory.
 
 One rule: an id nobody has looked up is not the same as an id that does not exist.
 """
@@ -18,7 +18,7 @@ PAGE = 500
 AGAIN = timedelta(seconds=60)
 """What was missing is looked for again no sooner than this."""
 
-R = TypeVar("R", wire.Channel, wire.CustomType)
+R = TypeVar("R", wire.Channel, wire.CustomType, wire.State)
 
 
 class Register(Generic[R]):

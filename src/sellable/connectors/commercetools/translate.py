@@ -5,7 +5,7 @@ Amounts are integers of the order's minor unit. An unknown word gets the reading
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import TypeVar
@@ -16,7 +16,7 @@ from sellable.connectors.commercetools import wire
 from sellable.connectors.kit.decode import decode, lenient
 from sellable.connectors.port import EntryReading, RawMessage, RawOrder
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, TaxPortion
-from sellable.domain.orders import Address, Charge, InventoryMode, Line, Order, OrderState, SyncInfo, Tax
+from sellable.domain.orders import Address, Charge, InventoryMode, Line, Order, OrderState, ReturnItem, SyncInfo, Tax
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -44,10 +44,23 @@ class Bundles(msgspec.Struct, frozen=True, kw_only=True):
     identity_field: str | None = None
 
 
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shop means by its own words: ids of line item states that mean cancelled, and the custom field of lines
+    and return items that holds a reason ("" for none; a return item's comment is read where it has no such field).
+    `attributes` are names of those of a product that lines keep.
+    """
+
+    cancelled: frozenset[str] = frozenset()
+    reason_field: str = ""
+    attributes: tuple[str, ...] = ()
+
+
 # --- Orders ----------------------------------------------------------------------------------------------------------
 
 
-def order(body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None = None) -> Order:
+def order(
+    body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None = None, words: Words | None = None
+) -> Order:
     """An order document. `unknown` lists words and fields not understood.
 
     A supply channel that is not in `channels` is given by its id, which is nobody's key: its units are sold, but from
@@ -59,10 +72,9 @@ def order(body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None
     if not 0 <= digits <= DIGITS_MAX:
         raise ValueError(f"a currency with {digits} fraction digits")
     parents = _parents(found, bundles)
-    back = _back_in_stock(found)
+    words = words or Words()
     lines = tuple(
-        _line(item, found, digits, channels, parents.get(item.id), back.get(item.id, 0), unknown)
-        for item in found.line_items
+        _line(item, found, digits, channels, parents.get(item.id), words, unknown) for item in found.line_items
     )
     return Order(
         order_id=found.id,
@@ -99,17 +111,20 @@ def order(body: bytes | msgspec.Raw, channels: Channels, bundles: Bundles | None
         ),
         delivery_keys=tuple(d.key for d in deliveries(found) if d.key),
         parcel_keys=tuple(p.key for d in deliveries(found) for p in d.parcels or () if p.key),
+        returns=tuple(_returns(found, words)),
         unknown=tuple(dict.fromkeys(unknown)),
     )
 
 
-def order_of_message(body: bytes, channels: Channels, bundles: Bundles | None = None) -> Order | None:
+def order_of_message(
+    body: bytes, channels: Channels, bundles: Bundles | None = None, words: Words | None = None
+) -> Order | None:
     """The order a message carries; None when it carries none that can be read, so that it has to be fetched."""
     news = lenient(body, wire.OrderNews, wire.OrderNews())
     if not bytes(news.order):
         return None
     try:
-        return order(news.order, channels, bundles)
+        return order(news.order, channels, bundles, words)
     except ValueError:
         return None
 
@@ -131,7 +146,7 @@ def _line(
     digits: int,
     channels: Channels,
     parent: str | None,
-    restocked: int,
+    words: Words,
     unknown: list[str],
 ) -> Line:
     channel = item.supply_channel.id if item.supply_channel else None
@@ -152,8 +167,22 @@ def _line(
         tax=_tax(item.tax_rate, item.per_method_tax_rate),
         taxed=_taxed(item.taxed_price, digits),
         bundle_parent=parent,
-        restocked=restocked,
+        cancelled=cancelled_units(item, words.cancelled),
+        reason=_reason(item.custom, words),
+        attributes=_attributes(item.variant, words.attributes),
     )
+
+
+def _attributes(variant: wire.Variant, names: Collection[str]) -> dict[str, str]:
+    """Attributes that say one thing, by name; an enum says its key (API, Attribute and AttributeType)."""
+    if not names:
+        return {}
+    kept: dict[str, str] = {}
+    for each in lenient(bytes(variant.attributes), list[wire.Attribute], []):
+        value = each.value.get("key") if isinstance(each.value, dict) else each.value
+        if each.name in names and isinstance(value, str | int):
+            kept[each.name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return kept
 
 
 def _unit(item: wire.LineItem, digits: int, unknown: list[str]) -> int:
@@ -226,14 +255,28 @@ def _parents(found: wire.Order, bundles: Bundles | None) -> dict[str, str]:
     return {child: names.get(name, name) for child, name in pointing.items() if isinstance(name, str)}
 
 
-def _back_in_stock(found: wire.Order) -> dict[str, int]:
-    """Units by line whose return says BackInStock: a label of the shop, no movement of ours."""
-    units: dict[str, int] = {}
+def cancelled_units(item: wire.LineItem, states: frozenset[str]) -> int:
+    """Units of a line in these states; never more than the line has."""
+    return min(item.quantity, sum(part.quantity for part in item.state or () if part.state.id in states))
+
+
+def _returns(found: wire.Order, words: Words) -> Iterator[ReturnItem]:
     for info in found.return_info or ():
         for item in info.items or ():
-            if item.line_item_id and item.shipment_state == "BackInStock":
-                units[item.line_item_id] = units.get(item.line_item_id, 0) + item.quantity
-    return units
+            yield ReturnItem(
+                item_id=item.id,
+                key=item.key or "",
+                line_id=item.line_item_id or "",
+                units=item.quantity,
+                state=item.shipment_state,
+                payment=item.payment_state,
+                reason=_reason(item.custom, words) or item.comment or "",
+            )
+
+
+def _reason(custom: wire.CustomFields | None, words: Words) -> str:
+    value = custom.fields.get(words.reason_field) if custom and words.reason_field else None
+    return value if isinstance(value, str) else ""
 
 
 def _strange_fields(body: bytes | msgspec.Raw) -> list[str]:

@@ -131,9 +131,17 @@ class CustomFields(_Document, frozen=True, kw_only=True):
 
 
 class Variant(_Document, frozen=True, kw_only=True):
-    """The product variant of a line; its SKU can be absent."""
+    """The product variant of a line; its SKU can be absent. Attributes stay bytes: few orders need any."""
 
     sku: str | None = None
+    attributes: Raw = Raw(b"[]")
+
+
+class Attribute(_Document, frozen=True, kw_only=True):
+    """A value of the product's own kind: text, a number, an enum with its key, a set of these ..."""
+
+    name: str
+    value: Any = None
 
 
 class ShippingTarget(_Document, frozen=True, kw_only=True):
@@ -146,6 +154,22 @@ class ShippingDetails(_Document, frozen=True, kw_only=True):
     """Where the units of a line go."""
 
     targets: list[ShippingTarget] | None = None
+
+
+class ItemState(_Document, frozen=True, kw_only=True):
+    """How many units of a line are in a workflow state."""
+
+    quantity: int
+    state: Reference
+
+
+class State(_Document, frozen=True, kw_only=True):
+    """A workflow state: its key is what settings use, its id what documents carry. No `transitions`: any is legal."""
+
+    id: str
+    key: str = ""
+    type: str = ""
+    transitions: list[Reference] | None = None
 
 
 class LineItem(_Document, frozen=True, kw_only=True):
@@ -166,6 +190,7 @@ class LineItem(_Document, frozen=True, kw_only=True):
     inventory_mode: str | None = None
     shipping_details: ShippingDetails | None = None
     custom: CustomFields | None = None
+    state: list[ItemState] | None = None
 
 
 class CustomLineItem(_Document, frozen=True, kw_only=True):
@@ -247,8 +272,13 @@ class ReturnItem(_Document, frozen=True, kw_only=True):
     """Units of a line that came back."""
 
     quantity: int
+    id: str = ""
+    key: str | None = None
     shipment_state: str = ""
+    payment_state: str = ""
     line_item_id: str | None = None
+    comment: str | None = None
+    custom: CustomFields | None = None
 
 
 class ReturnInfo(_Document, frozen=True, kw_only=True):

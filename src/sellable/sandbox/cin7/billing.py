@@ -5,8 +5,8 @@ from typing import Any
 from sellable.sandbox.cin7 import documents, sales, statuses
 from sellable.sandbox.cin7.allocation import cause_of
 from sellable.sandbox.cin7.state import Bill, Line, Sale, World
-from sellable.sandbox.cin7.totals import totals_of
-from sellable.sandbox.cin7.wire import EMPTY_GUID, ZERO, Refused, Request, encode, moment, number, rounded, text
+from sellable.sandbox.cin7.totals import Priced, totals_of
+from sellable.sandbox.cin7.wire import EMPTY_GUID, ZERO, Refused, Request, encode, moment, number, plain, rounded, text
 
 BILLED = ("AUTHORISED", "PAID")
 
@@ -104,12 +104,56 @@ def post_creditnote(world: World, request: Request) -> dict[str, Any]:
     _fill(world, sale, bill, lines, charges)
     bill.restock = fields.get("Restock") or []
     if bill.status == "AUTHORISED":
-        for level, bin_name, quantity in restock:
-            world.stock.change(level, cause_of("restock", sale), on_hand=quantity, bin_name=bin_name)
-        world.event("Sale/CreditNoteAuthorised", sale, bill=bill)
+        _take_back(world, sale, bill, restock)
     world.touch(sale)
     world.settle()
     return {"SaleID": sale.id, "CreditNotes": [documents.bill(bill, "CreditNote") for bill in sale.credit_notes]}
+
+
+def _take_back(world: World, sale: Sale, bill: Bill, restock: list[Any]) -> None:
+    for level, bin_name, quantity in restock:
+        world.stock.change(level, cause_of("restock", sale), on_hand=quantity, bin_name=bin_name)
+    world.journal.add(
+        "goods_returned", sale=sale.id, number=bill.number, external_id=sale.external_id,
+        lines=[{"sku": one.product.sku, "quantity": plain(one.quantity)} for one in bill.lines if one.product],
+        restock=[{"sku": level.product.sku, "location": level.location.name, "bin": bin_name, "quantity": plain(units)}
+                 for level, bin_name, units in restock],
+    )  # fmt: skip
+    world.event("Sale/CreditNoteAuthorised", sale, bill=bill)
+
+
+def credit_by_staff(world: World, sale: Sale, credited: list[dict[str, Any]], restock: list[dict[str, Any]]) -> str:
+    """What staff do by hand: an invoice of the whole order where there is none, then an authorised credit note.
+
+    `credited` is [{SKU, Quantity, Comment?}], `restock` as in the API. The price of a unit is the line's; taxes are its
+    share. Further notes make the sale an Advanced one, as a further fulfilment does (guess). Answers the note's number.
+    """
+    now = world.clock.time()
+    if not any(bill.status in BILLED for bill in sale.invoices):
+        invoice = Bill(world.book.new_id(), world.next_number("INV"), "AUTHORISED", now, [], [], sale.totals)
+        _fill(world, sale, invoice, sale.lines, sale.charges)
+        sale.invoices.append(invoice)
+    sold = {line.product.sku: line for line in sale.lines if line.product}
+    lines = []
+    for row in credited:
+        line = sold.get(row["SKU"])
+        if line is None:
+            raise Refused(f"'{row['SKU']}' is not on the sale.")
+        quantity = number(row["Quantity"], "Quantity")
+        total = rounded(line.priced.total * quantity / line.quantity, 4)
+        tax = rounded(line.priced.tax * quantity / line.quantity, 4)
+        priced = Priced(line.priced.rule, total, tax)
+        comment = str(row.get("Comment") or "")
+        lines.append(Line(line.product, line.name, quantity, line.price, line.discount, priced, comment))
+    goods = [_restock(world, row, n) for n, row in enumerate(restock, 1)]
+    sale.advanced = sale.advanced or bool(sale.credit_notes)
+    note = Bill(world.book.new_id(), world.next_number("CR"), "AUTHORISED", now, [], [], sale.totals)
+    _fill(world, sale, note, lines, [])
+    note.restock = restock
+    sale.credit_notes.append(note)
+    _take_back(world, sale, note, goods)
+    world.touch(sale)
+    return note.number
 
 
 def _restock(world: World, row: dict[str, Any], n: int) -> Any:

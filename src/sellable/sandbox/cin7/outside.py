@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from sellable.sandbox.cin7 import sales, stockdocs
+from sellable.sandbox.cin7 import billing, sales, stockdocs
 from sellable.sandbox.cin7.state import World
 from sellable.sandbox.cin7.stock import Level
 from sellable.sandbox.cin7.warehouse import Warehouse
@@ -125,18 +125,26 @@ class Outside:
             if level.product is product or level.product.id in product.bom:
                 world.stock.announce(level)
 
-    def _staff(self, facts: Facts) -> None:
-        """{"void"|"undo"|"relocate": sale id, "location"?}: a person in the back office."""
+    def _staff(self, facts: Facts) -> Any:
+        """{"void"|"undo"|"relocate"|"reduce"|"credit": sale id, ...}: a person in the back office.
+
+        relocate: location; reduce: sku, to (the new quantity); credit: lines, restock as in billing.credit_by_staff.
+        """
         world = self._world
-        word = next((word for word in ("void", "undo", "relocate") if word in facts), "")
+        word = next((word for word in ("void", "undo", "relocate", "reduce", "credit") if word in facts), "")
         sale = world.sale(facts.get(word))
         match word:
+            case "reduce":
+                sales.reduce(world, sale, facts["sku"], _amount(facts["to"]))
+            case "credit":
+                return billing.credit_by_staff(world, sale, facts["lines"], facts.get("restock") or [])
             case "void":
                 sales.void(world, sale, by="staff")
             case "undo":
                 sales.undo(world, sale, by="staff")
             case "relocate":
                 sales.relocate(world, sale, world.book.place(facts["location"])[0])
+        return None
 
     def _switch(self, changes: Facts) -> None:
         """Change switches; the availability rows follow the new settings."""

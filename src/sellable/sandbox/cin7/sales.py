@@ -1,5 +1,6 @@
 """Sales: headers, order lines, authorisation, void and undo. Rule: only an AUTHORISED order holds stock."""
 
+from decimal import Decimal
 from typing import Any
 
 from sellable.sandbox.cin7 import allocation, documents, fulfilment
@@ -7,7 +8,7 @@ from sellable.sandbox.cin7.reference import Location
 from sellable.sandbox.cin7.state import Line, Sale, World
 from sellable.sandbox.cin7.statuses import picked
 from sellable.sandbox.cin7.totals import HUNDRED, Priced, line_total, tax_of, totals_of
-from sellable.sandbox.cin7.wire import ZERO, Refused, Request, number, plain, text
+from sellable.sandbox.cin7.wire import ZERO, Refused, Request, number, plain, rounded, text
 
 LIMITS = {
     "Contact": 256,
@@ -285,6 +286,23 @@ def _report(world: World, sale: Sale, what: str, event: str, by: str) -> None:
     world.journal.add(what, sale=sale.id, number=sale.number, external_id=sale.external_id, by=by)
     world.touch(sale)
     world.event(event, sale)
+
+
+def reduce(world: World, sale: Sale, sku: str, quantity: Decimal) -> None:
+    """What staff do by hand: undo, fewer units of a line (none: without the line), authorise again."""
+    line = next((line for line in sale.lines if line.product and line.product.sku == sku), None)
+    if line is None or not ZERO <= quantity < line.quantity:
+        raise Refused(f"'{sku}' cannot be reduced to {quantity}.")
+    undo(world, sale, by="staff")
+    kept = quantity / line.quantity
+    line.priced = Priced(line.priced.rule, rounded(line.priced.total * kept, 4), rounded(line.priced.tax * kept, 4))
+    line.quantity = quantity
+    sale.lines = [one for one in sale.lines if one.quantity]
+    rows, method = [one.priced for one in sale.lines + sale.charges], world.book.me["TaxCalculationMethod"]
+    sale.totals = totals_of(rows, inclusive=sale.inclusive, method=method, switches=world.switches)
+    world.journal.add("line_reduced", sale=sale.id, external_id=sale.external_id, sku=sku, quantity=plain(quantity))
+    authorise(world, sale)
+    world.touch(sale)
 
 
 def relocate(world: World, sale: Sale, location: Location) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sellable.sandbox.cin7.agenda import Agenda
+from sellable.sandbox.agenda import Agenda
 from sellable.sandbox.cin7.availability import AvailabilityView
 from sellable.sandbox.cin7.reference import Book, Customer, Location, Product, TaxRule
 from sellable.sandbox.cin7.stock import Level, Stock

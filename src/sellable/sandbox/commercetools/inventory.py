@@ -170,6 +170,18 @@ class Inventory:
                 self._take(entry_id, -quantity, 0, cause, order_id)
         return bool(effects)
 
+    def take_back(self, order_id: str, sku: str, channel_id: str | None, quantity: int) -> bool:
+        """Give back units of one line that came back; never more than the order took from that entry."""
+        doc = self.at(sku, channel_id)
+        effects = self._effects.get(order_id, [])
+        for number, (entry_id, taken) in enumerate(effects):
+            if doc is not None and entry_id == doc["id"] and taken:
+                back = min(quantity, taken)
+                effects[number] = (entry_id, taken - back)
+                self._take(entry_id, -back, 0, "return", order_id)
+                return True
+        return False
+
     def reserve(self, cart_id: str, demand: Demand) -> Reservation | None:
         """Hold a cart line's units, or change its hold; None when they cannot be had (a cart warning, no error)."""
         doc = self.at(demand.sku, demand.channel_id)

@@ -108,6 +108,8 @@ def _transition_line_state(edit: OrderEdit, action: Doc) -> None:
         "LineItemStateTransition", lineItemId=line["id"], lineItemKey=line.get("key"), transitionDate=instant(date),
         quantity=quantity, fromState=old, toState=new,
     )  # fmt: skip
+    key = edit.project.others["state"].docs[new["id"]].get("key")
+    edit.note("line_state", line=line["id"], sku=line["variant"].get("sku"), quantity=quantity, to=key)
 
 
 def _import_line_state(edit: OrderEdit, action: Doc) -> None:
@@ -320,6 +322,16 @@ def _set_return_shipment(edit: OrderEdit, action: Doc) -> None:
         raise invalid_operation(f"A return item in state '{item['shipmentState']}' cannot become '{state}'.")
     item["shipmentState"], item["lastModifiedAt"] = state, stamp(edit.project.now())
     edit.emit("OrderReturnShipmentStateChanged", returnItemId=item["id"], returnShipmentState=state)
+    if state == "BackInStock" and edit.project.switches.restocks_on_return:
+        edit.after.append(lambda doc: _restock_line(edit, item))
+    edit.note("return_moved", item=item["id"], key=item.get("key"), quantity=item["quantity"], state=state)
+
+
+def _restock_line(edit: OrderEdit, item: Doc) -> None:
+    line = next((line for line in edit.doc["lineItems"] if line["id"] == item.get("lineItemId")), None)
+    if line is not None:
+        channel = (line.get("supplyChannel") or {}).get("id")
+        edit.inventory.take_back(edit.doc["id"], line["variant"]["sku"], channel, item["quantity"])
 
 
 def _set_return_payment(edit: OrderEdit, action: Doc) -> None:

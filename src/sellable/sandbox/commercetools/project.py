@@ -54,6 +54,8 @@ class Switches(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Guess: whether changeOrderState Cancelled puts stock back."""
     restocks_on_delete: bool = False
     """Guess: whether deleting an order puts stock back."""
+    restocks_on_return: bool = False
+    """Guess: whether setReturnShipmentState BackInStock puts stock back."""
     actions_atomic: bool = True
     """Guess: whether one update request is all or nothing."""
     reservation_expiry_late_seconds: float = 180.0

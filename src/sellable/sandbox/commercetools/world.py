@@ -50,6 +50,7 @@ def _order(shop: "Shop", doc: Doc) -> Doc:
             "quantity": line["quantity"],
             "mode": line.get("inventoryMode", doc["inventoryMode"]),
             "states": line["state"],
+            "in_state": {_state_key(shop, part["state"]["id"]): part["quantity"] for part in line["state"]},
         }
         for line in doc["lineItems"]
     ]
@@ -95,3 +96,8 @@ WORLD: dict[str, Callable[["Shop", dict[str, Any]], Any]] = {
     "set_quantity": _set_quantity,
     "subscription_status": _suspend,
 }
+
+
+def _state_key(shop: "Shop", state_id: str) -> str:
+    """A state's key; its id where it has none."""
+    return str(shop.project.others["state"].docs.get(state_id, {}).get("key") or state_id)

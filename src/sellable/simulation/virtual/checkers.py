@@ -26,7 +26,7 @@ CANARIES = f"({SECRET}|{READ_KEY}|{ORDER_KEY}|shopper@example|Sam Shopper|Linden
 DOOR_CALLS_MAX = 60
 """Calls a minute and key that the back office publishes as its limit."""
 AUDIT_SECONDS = 60.0
-EVERYDAY = frozenset({"cancel_too_late", "backordered", "oversold"})
+EVERYDAY = frozenset({"cancel_too_late", "change_too_late", "refund_due", "backordered", "oversold"})
 """Kinds of case that shoppers and a shop's counter alone can bring about."""
 CAUSES: Mapping[str, tuple[str, ...]] = {
     "foreign_writer": ("foreign write",),

@@ -13,11 +13,13 @@ SELECT sku, location, state, sum(quantity)::bigint AS off FROM (
 SELECT sku, sum(quantity)::bigint AS off FROM balance GROUP BY sku HAVING sum(quantity) <> 0 ORDER BY sku;
 
 -- name: lines_off
--- I6: lines with more cancelled and shipped than ordered, without the case that says so.
-SELECT l.order_id, l.line_id, l.ordered, l.shipped, l.cancelled FROM order_line AS l
-WHERE l.shipped + l.cancelled > l.ordered AND NOT EXISTS (
+-- I6: lines with more cancelled and shipped than ordered, or more back than left, without the case that says so.
+SELECT l.order_id, l.line_id, l.ordered, l.shipped, l.cancelled, l.returned FROM order_line AS l
+WHERE (l.shipped + l.cancelled > l.ordered AND NOT EXISTS (
     SELECT FROM cases AS c WHERE c.kind IN ('over_shipped', 'cancel_too_late') AND c.subject = 'order:' || l.order_id
-)
+)) OR (l.returned > l.shipped AND NOT EXISTS (
+    SELECT FROM cases AS c WHERE c.kind = 'over_returned' AND c.subject = 'order:' || l.order_id
+))
 ORDER BY l.order_id, l.line_id;
 
 -- name: shadows_off

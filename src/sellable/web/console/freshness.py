@@ -10,7 +10,7 @@ from sellable.runtime.queries import queries
 
 sql = queries("sellable.web.console")
 
-TITLES = {"commercetools": "commercetools", "cin7_core": "Cin7 Core"}
+TITLES = {"commercetools": "commercetools", "cin7_core": "Cin7 Core", "orderflow": "OrderFlow"}
 
 
 def title_of(vendor: str) -> str:

@@ -207,8 +207,19 @@ SIDES = {
     "cancelled before we saw it": SHOPFRONT,
     "noted at the storefront": SHOPFRONT,
     "lines changed": SHOPFRONT,
+    "units cancelled at the storefront": SHOPFRONT,
+    "address or shipping changed": SHOPFRONT,
+    "payment changed": SHOPFRONT,
+    "illegal change of state": SHOPFRONT,
+    "return announced": SHOPFRONT,
+    "return at the storefront": SHOPFRONT,
+    "units cancelled at the back office": BACK_OFFICE,
+    "fewer units on the sale": BACK_OFFICE,
+    "back office told: sale.header": BACK_OFFICE,
+    "returned": BACK_OFFICE,
     "sale created": BACK_OFFICE,
     "sale authorised": BACK_OFFICE,
+    "order imported": BACK_OFFICE,
     "sale is authorised": BACK_OFFICE,
     "sale changed by staff": BACK_OFFICE,
     "sale undone": BACK_OFFICE,
@@ -224,12 +235,15 @@ SIDES = {
 TONES = {
     "held": "warn", "waits": "warn", "totals differ": "bad", "refused by the back office": "bad",
     "cancel came too late": "bad", "given up for now": "bad", "sale changed by staff": "warn",
-    "second sale ignored": "warn", "stray draft found": "warn",
+    "second sale ignored": "warn", "stray draft found": "warn", "cancel of units came too late": "bad",
+    "change came too late": "bad", "illegal change of state": "warn",
 }  # fmt: skip
 TOLD = {
     "storefront told: order.deliver": "storefront told what was shipped",
     "storefront told: order.ready": "storefront told that it is ready",
     "storefront told: order.note": "storefront told of the sale",
+    "storefront told: order.return": "storefront told what came back",
+    "storefront told: order.cancelled": "storefront told what is cancelled",
 }
 AMOUNTS = ("net", "tax", "gross", "total")
 DUTIES = {
@@ -238,9 +252,14 @@ DUTIES = {
     "sale.lines": "Put the lines and compare totals",
     "sale.authorise": "Authorise the sale",
     "sale.void": "Void the sale",
+    "order.import": "Import the order",
     "order.note": "Note the sale at the storefront",
     "order.deliver": "Tell the storefront what was shipped",
     "order.ready": "Tell the storefront that it is ready",
+    "order.return": "Tell the storefront what came back",
+    "order.cancelled": "Tell the storefront what is cancelled",
+    "sale.reduce": "Make the sale smaller",
+    "sale.header": "Change the sale's address",
 }
 STATES = {"rejected": "bad", "held": "bad", "unknown": "warn"}
 

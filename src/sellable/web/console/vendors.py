@@ -19,7 +19,7 @@ from sellable.web.console.render import duration, page
 
 sql = queries("sellable.web.console")
 
-HOOKS = {"commercetools": "commercetools", "cin7_core": "cin7"}
+HOOKS = {"commercetools": "commercetools", "cin7_core": "cin7", "orderflow": "orderflow"}
 """Vendor -> the source of its webhooks."""
 PACE_SECONDS = 300.0
 
@@ -46,7 +46,8 @@ async def show(visit: Visit) -> Response:
     status = await visit.console.overview()
     owed, refusals, switch, too_old = await visit.console.store.read(_read, visit)
     vendors = [
-        vendor_of(name, status, owed, refusals, visit.console.heard.get(HOOKS[name]), dict(too_old)) for name in HOOKS
+        vendor_of(name, status, owed, refusals, visit.console.heard.get(HOOKS[name]), dict(too_old))
+        for name in ("commercetools", *visit.console.settings.back_offices)
     ]
     return page(
         visit, "vendors.html", following=True, headline=headline(vendors), vendors=vendors, switch=switch,

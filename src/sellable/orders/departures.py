@@ -1,0 +1,79 @@
+"""What a warehouse says has left: shipments of a window, taken into the orders they belong to.
+
+Windows overlap and a shipment may be told before its import was acknowledged. One rule: a shipment is known by the
+warehouse's reference of it, so it counts once, however often and in whatever order it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sellable.book import book
+from sellable.connectors.port import Despatch, Despatches
+from sellable.orders import fulfilment
+from sellable.orders.context import Context
+from sellable.orders.export import went_out
+from sellable.runtime.database import Tx
+from sellable.runtime.inbox import InboxRow
+
+GONE = ("voided", "dropped", "voiding")
+
+
+def on_despatches(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
+    """Inbox handler: a window of despatches as read, with the causal numbers around the reading in the row's meta."""
+    page = msgspec.json.decode(row.body, type=Despatches)
+    target = row.meta["target"]
+    if page.faults:
+        context.open_case(
+            tx, "shipment_unmatched", f"vendor:{target}", now, expected={"shipments": "readable"},
+            actual={"unreadable": list(page.unreadable[:20]), "why": list(page.faults[:20])},
+            evidence=[f"inbox:{row.id}"],
+        )  # fmt: skip
+    found: dict[str, list[Despatch]] = {}
+    for despatch in page.despatches:
+        part = _part_of(tx, target, despatch)
+        if part is not None:  # Else it is not of ours: others sell from this warehouse too.
+            found.setdefault(part.ref, []).append(despatch)
+    for ref in sorted(found):
+        _take(tx, ref, found[ref], row.meta["a1"], now, context)
+
+
+def _part_of(tx: Tx, target: str, despatch: Despatch) -> Any | None:
+    """The part an order's reference names, its own or the one it was split from over there."""
+    for ref in filter(None, (despatch.order_ref, despatch.original_ref)):
+        part = tx.one(book.sql.part_of_ref, ref=ref) or tx.one(book.sql.part_of_sale, sale_id=ref)
+        if part is not None and part.target == target:
+            return part
+    return None
+
+
+def _take(tx: Tx, ref: str, left: Sequence[Despatch], a1: int, now: datetime, context: Context) -> None:
+    part = tx.one(book.sql.part_of_ref, ref=ref)
+    assert part is not None
+    head = book.lock(tx, part.order_id)
+    part = book.part_of(tx, part.order_id, part.part)
+    if part.state in GONE and _all_told(tx, left):
+        return
+    if part.sale_id is None:
+        # It left before we heard that it was taken: then it was.
+        tx.run(book.sql.record_sale, order_id=part.order_id, part=part.part, sale_id=ref, number=ref)
+    if part.state in GONE:
+        context.open_case(
+            tx, "cancel_too_late", f"order:{part.order_id}", now, expected={"part": "cancelled"},
+            actual={"shipments": [each.shipment.shipment_id for each in left]}, evidence=[f"sale:{ref}"],
+        )  # fmt: skip
+    if part.state in ("planned", "created", "held"):
+        tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="authorised")
+        went_out(tx, part.order_id, part.part, now, context)
+    part = book.part_of(tx, part.order_id, part.part)
+    fulfilment.take_shipments(tx, part, [each.shipment for each in left], now, context, whole=True)
+    if part.state not in GONE:
+        fulfilment.finish(tx, head, part, a1, now)
+
+
+def _all_told(tx: Tx, left: Sequence[Despatch]) -> bool:
+    return all(tx.one(book.sql.shipment, shipment_id=each.shipment.shipment_id) for each in left)

@@ -1,0 +1,48 @@
+"""stockMoveTask imports, seen in one client only. Rule: all of its field names are UNCONFIRMED."""
+
+from dataclasses import dataclass
+
+from sellable.sandbox.orderflow import allocation
+from sellable.sandbox.orderflow.state import World
+from sellable.sandbox.orderflow.stock import Level
+from sellable.sandbox.orderflow.text import Item, product_key, relation, units
+from sellable.sandbox.orderflow.wire import ItemRefused, Known
+
+
+@dataclass(frozen=True, slots=True)
+class StockTask:
+    id: int
+
+
+def imported(world: World, item: Item, organisation: str) -> StockTask:
+    """Signed quantities of good stock at one site. All lines or none: a shelf cannot give what it has not."""
+    if item.operation != "insert":
+        raise ItemRefused(f"Operation '{item.operation}' is not supported for type 'stockMoveTask'")
+    key = "stockMoveTask", organisation, item.reference
+    if key in world.references:
+        raise Known(f"Stock move task with external reference '{item.reference}' already exists")
+    said = {name.removeprefix("stockMoveTask."): value for name, value in item.fields.items()}
+    site = said.get("site") or world.book.sites[0]
+    if site not in world.book.sites:
+        raise ItemRefused(f"Site not found: '{site}'")
+    deltas: dict[Level, int] = {}
+    for row in item.children.get("stockMoveLine", []):
+        relation(row, "stockMoveTask", "stockMoveTask")
+        level = world.stock.level(world.book.product(organisation, product_key(row)), site)
+        deltas[level] = deltas.get(level, 0) + units(row, signed=True)
+    if not deltas:
+        raise ItemRefused("Stock move task has no lines")
+    for level, delta in deltas.items():
+        if level.in_reach + delta < 0:
+            raise ItemRefused("Not enough stock", f"{level.in_reach} of '{level.product.reference}' at {site}")
+    for level, delta in deltas.items():
+        shift(world, level, delta, "stock_task", note=said.get("note", ""))
+    made = world.references[key] = StockTask(world.next_id())
+    return made
+
+
+def shift(world: World, level: Level, delta: int, word: str, *, kind: str = "good", **facts: object) -> None:
+    """Units appear or vanish; promises that break are taken back first. The caller keeps it within reach."""
+    if kind == "good" and delta < 0:
+        allocation.yield_to(world, level, -delta)
+    world.stock.put(level, delta, word, kind=kind, **facts)

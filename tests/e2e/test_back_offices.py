@@ -1,0 +1,198 @@
+"""Over several back offices in one process: OrderFlow alone, and beside Cin7 Core with orders routed among them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2
+from tests.e2e.test_main_job import healthy
+from tests.e2e.world import Detached, World
+
+from sellable.app import answers, doctor, recovery
+from sellable.desk import cases
+from sellable.runtime.database import Store
+from sellable.sandbox import orderflow
+from sellable.sandbox.clock import Clock as SandboxClock
+
+FLOW = "http://of.test"
+TENANT: dict[str, Any] = {
+    "base": "/orderflow/test",
+    "users": [{"user": "shop", "password": "open sesame"}],
+    "sites": ["LEEDS"],
+    "channels": [{"reference": "HOME", "organisation": "CRUNCHY", "site": "LEEDS"}],
+    "products": [{"reference": sku, "organisation": "CRUNCHY"} for sku in ("ARMCHAIR", "TABLE")],
+    "stock": [
+        {"sku": "ARMCHAIR", "site": "LEEDS", "quantity": 7},
+        {"sku": "ARMCHAIR", "site": "LEEDS", "quantity": 2, "kind": "frozen"},
+        {"sku": "TABLE", "site": "LEEDS", "quantity": 3},
+    ],
+    "switches": {"inventory_push": "off"},
+}
+SECTION: dict[str, Any] = {
+    "base_url": f"{FLOW}/orderflow/test", "user": "shop", "password": "open sesame", "channel": "HOME",
+    "organisation": "CRUNCHY", "time_zone": "UTC", "insecure": True, "calls_per_minute": 120,
+    "inventory_poll_seconds": 40, "despatch_poll_seconds": 40, "overlap_minutes": 5, "visibility_lag_seconds": 2,
+    "search_settle_seconds": 5,
+}  # fmt: skip
+LEEDS = {"name": "Leeds", "master": "orderflow", "remote": "LEEDS"}
+ALONE: dict[str, Any] = {
+    "cin7_core": None, "orderflow": SECTION, "locations": [LEEDS], "states": [], "customers": [],
+    "pools": [{"name": name, "locations": ["Leeds"]} for name in ("eu", "uk")],
+}  # fmt: skip
+BOTH: dict[str, Any] = {
+    "orderflow": SECTION,
+    "locations": [
+        {"name": "Berlin", "master": "cin7_core", "remote": "Berlin"},
+        {"name": "Hamburg", "master": "cin7_core", "remote": "Hamburg"},
+        LEEDS,
+    ],
+    "pools": [{"name": "eu", "locations": ["Berlin", "Leeds"]}, {"name": "uk", "locations": ["Berlin"]}],
+    "routes": [
+        {"name": "uk stays home", "target": "cin7_core", "channels": ["web-uk"]},
+        {"name": "chairs", "target": "orderflow", "skus": ["ARM*"], "service": "next_day"},
+        {"name": "tables", "target": "cin7_core", "skus": ["TABLE"], "currencies": ["EUR"]},
+    ],
+}  # fmt: skip
+WORK = dict.fromkeys(
+    ("release_seconds", "locate_seconds", "pick_seconds", "pack_seconds", "despatch_seconds"), 10
+)  # fmt: skip
+
+
+class Houses(World):
+    """A world with a warehouse of OrderFlow in it."""
+
+    def __init__(self, store: Store, **changes: Any) -> None:
+        super().__init__(store, **changes)
+        self.tenant = orderflow.build(SandboxClock.parse(self.time), 7)
+        self.tenant.load(TENANT)
+        self._mounts[FLOW] = Detached(self.tenant.asgi)
+        self.http = httpx2.AsyncClient(mounts=self._mounts)
+
+    async def flow(self, **action: Any) -> Any:
+        """Something in the warehouse."""
+        answer = await self.http.post(f"{FLOW}/_sandbox/act", json=action)
+        assert answer.status_code == 200, answer.text
+        return answer.json().get("result")
+
+    async def imported(self) -> list[Any]:
+        """Orders at the warehouse, as they are."""
+        return list((await self.http.get(f"{FLOW}/_sandbox/truth")).json()["orders"])
+
+
+def play(story: Callable[[Houses], Awaitable[None]], store: Store, **settings: Any) -> None:
+    async def whole() -> None:
+        world = Houses(store)
+        service = world.serve(**settings)
+        try:
+            await world.sign_in()
+            await service.start()
+            await story(world)
+        finally:
+            await world.service.stop()
+            world.store.close()
+            await world.http.aclose()
+            await world.company.vendor.stop()
+            await world.tenant.vendor.stop()
+
+    asyncio.run(whole())
+
+
+async def told(world: World, order_id: str) -> Any:
+    async def complete() -> Any:
+        fresh = await world.ct("GET", f"/orders/{order_id}")
+        return fresh if fresh.get("shipmentState") == "Shipped" and fresh.get("orderState") == "Complete" else None
+
+    return await world.until(complete, "the storefront shows the shipment")
+
+
+def test_a_warehouse_alone_counts_takes_ships_and_cancels(store: Store) -> None:
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, ARMCHAIR__web_uk=7, TABLE__web_eu=3)
+        looks = doctor.examine(world.service.settings, world.store, world.service.outside)
+        checks = {check.name: check.result async for check in looks}
+        assert [checks[name] for name in ("inventory of Leeds", "orders there", "what left there")] == ["ok"] * 3
+        assert "Cin7 Core answers" not in checks
+        # The answer to the first import is lost after it was taken: there is one order all the same.
+        await world.faults(
+            FLOW, [{"name": "lost", "effect": "reset", "when": "after", "match": "POST .*importitems", "times": 1}]
+        )
+        order = await world.buy({"ARMCHAIR": 2, "TABLE": 1})
+        await world.until_stage(order["id"], "exported")
+        (taken,) = await world.imported()
+        assert taken["reference"] == f"shop:{order['id']}:1"
+        assert {line["sku"]: line["ordered"] for line in taken["lines"]} == {"ARMCHAIR": 2, "TABLE": 1}
+        await world.until_shown(ARMCHAIR__web_eu=5, ARMCHAIR__web_uk=5, TABLE__web_eu=2)
+
+        async def contained() -> bool:
+            found = await world.store.read(answers.explain, world.service.settings, "ARMCHAIR", "web-eu", None,
+                                           world.clock.now())  # fmt: skip
+            return not found["numbers"][0]["explanation"]["term"]["in_flight"]
+
+        await world.until(contained, "the warehouse's own number holds the order")
+        await world.flow(warehouse={"auto": True, **WORK})
+        await world.until_stage(order["id"], "shipped")
+        fresh = await told(world, order["id"])
+        (delivery,) = fresh["shippingInfo"]["deliveries"]
+        assert {item["quantity"] for item in delivery["items"]} == {2, 1}
+        assert [bool(parcel["trackingData"]["trackingId"]) for parcel in delivery["parcels"]] == [True]
+        await world.until_shown(ARMCHAIR__web_eu=5, TABLE__web_eu=2)
+        await world.flow(warehouse={"auto": False})
+        second = await world.buy({"ARMCHAIR": 1})
+        await world.until_stage(second["id"], "exported")
+        await world.cancel(second["id"])
+        await world.until_stage(second["id"], "cancelled")
+        assert [each["state"] for each in await world.imported()] == ["despatched", "cancelled"]
+        await world.until_shown(ARMCHAIR__web_eu=5, ARMCHAIR__web_uk=5)
+        await world.store.read(healthy)
+
+    play(story, store, **ALONE)
+
+
+def test_a_restored_database_reads_the_warehouse_again_before_anything_rises(store: Store) -> None:
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
+        order = await world.buy({"ARMCHAIR": 2})
+        await world.until_stage(order["id"], "exported")
+        now = world.clock.now()
+        await world.store.write(recovery.begin, world.service.settings, world.clock, "test", now)
+        await world.flow(count={"sku": "TABLE", "site": "LEEDS", "found": 8})
+
+        async def over() -> bool:
+            return "restored" not in {case.kind for case in await world.store.read(cases.listing)}
+
+        await world.until(over, "everything was read again")
+        await world.until_shown(ARMCHAIR__web_eu=5, ARMCHAIR__web_uk=5, TABLE__web_eu=8)
+        assert len(await world.imported()) == 1
+        await world.store.read(healthy)
+
+    play(story, store, **ALONE)
+
+
+def test_an_order_is_split_over_both_and_keeps_one_timeline(store: Store) -> None:
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=17, ARMCHAIR__web_uk=10, TABLE__web_eu=9)
+        order = await world.buy({"ARMCHAIR": 2, "TABLE": 1})
+        await world.until_stage(order["id"], "exported")
+        (chairs,) = await world.imported()
+        (tables,) = await world.sales()
+        assert [line["sku"] for line in chairs["lines"]] == ["ARMCHAIR"]
+        assert [line["sku"] for line in tables["lines"] if line["sku"] != "Shipping"] == ["TABLE"]
+        await world.act(warehouse={"auto": True, "pick_after_seconds": 10, "ship_after_seconds": 20, "carrier": "DHL"})
+        await world.flow(warehouse={"auto": True, **WORK})
+        await world.until_stage(order["id"], "shipped")
+        fresh = await told(world, order["id"])
+        assert len(fresh["shippingInfo"]["deliveries"]) == 2
+        (story,) = await world.store.read(answers.order_story, order["id"])
+        assert [(part["target"], part["location"], part["state"]) for part in story["parts"]] == [
+            ("cin7_core", "Berlin", "shipped"), ("orderflow", "Leeds", "shipped"),
+        ]  # fmt: skip
+        assert [line["rule"] for part in story["parts"] for line in part["lines"]] == ["tables", "chairs"]
+        what = [event["what"] for event in story["story"]]
+        assert what.index("sourced") < min(what.index("order imported"), what.index("sale authorised"))
+        await world.until_shown(ARMCHAIR__web_eu=15, ARMCHAIR__web_uk=10, TABLE__web_eu=8)
+        await world.store.read(healthy)
+        assert {case.kind for case in await world.store.read(cases.listing)} <= {"catalogue_mismatch"}
+
+    play(story, store, **BOTH)
