@@ -379,6 +379,8 @@ def test_every_command_that_reads_is_asked(tmp_path: Path) -> None:
         "simulate",
         "config key",
         "orders accept-totals",
+        "returns inspect",
+        "returns refund",
         "config example",
         "openapi",
         "setup",
