@@ -306,7 +306,8 @@ def with_settings(w: World) -> Any:
     settings = w.context.settings
     orders = msgspec.structs.replace(settings.orders, staff_cancels=True)
     reasons = (Reason(code="size", storefront="size", back_office="S"),)
-    return replace(w.context, settings=msgspec.structs.replace(settings, orders=orders, reasons=reasons))
+    other = msgspec.structs.replace(settings, orders=orders, reasons=reasons)
+    return replace(w.context, current=lambda: other)
 
 
 @each("units cancelled", ("planned", "compared", "live", "sought"))
