@@ -20,11 +20,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Whole processes want the machine for themselves; everything else shares its cores, a file at a time.
+# Whole processes and browsers want the machine for themselves; everything else shares its cores, a file at a time.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 test: setup lint
-	$(BIN)/pytest $(PARALLEL) --ignore tests/e2e
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest $(PARALLEL) -m "not alone"
+	$(BIN)/pytest -m alone tests/e2e
 	$(BIN)/python tests/other_postgres.py $(PARALLEL)
 
 # The same tests on a PostgreSQL of your own: make test-url DATABASE_URL=postgresql://...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from sellable.desk import cases
 from sellable.runtime.database import Store
 from sellable.sandbox import orderflow
 from sellable.sandbox.clock import Clock as SandboxClock
+from sellable.web.server import Refused
 
 FLOW = "http://of.test"
 TENANT: dict[str, Any] = {
@@ -33,7 +35,8 @@ TENANT: dict[str, Any] = {
 SECTION: dict[str, Any] = {
     "base_url": f"{FLOW}/orderflow/test", "user": "shop", "password": "open sesame", "channel": "HOME",
     "organisation": "CRUNCHY", "time_zone": "UTC", "insecure": True, "calls_per_minute": 120,
-    "inventory_poll_seconds": 40, "despatch_poll_seconds": 40, "overlap_minutes": 5, "visibility_lag_seconds": 2,
+    "inventory_poll_seconds": 40, "despatch_poll_seconds": 40, "return_poll_seconds": 60,
+    "overlap_minutes": 5, "visibility_lag_seconds": 2,
     "search_settle_seconds": 5,
 }  # fmt: skip
 LEEDS = {"name": "Leeds", "master": "orderflow", "remote": "LEEDS"}
@@ -65,10 +68,19 @@ class Houses(World):
 
     def __init__(self, store: Store, **changes: Any) -> None:
         super().__init__(store, **changes)
-        self.tenant = orderflow.build(SandboxClock.parse(self.time), 7)
+        self.tenant = orderflow.build(SandboxClock.parse(self.time), 7, post=self._pushed)
         self.tenant.load(TENANT)
         self._mounts[FLOW] = Detached(self.tenant.asgi)
         self.http = httpx2.AsyncClient(mounts=self._mounts)
+
+    async def _pushed(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """What the warehouse sends, at our own door."""
+        accept = self.service.face().webhooks["orderflow"]
+        try:
+            said = await accept(url.rpartition("/")[2], {name.lower(): each for name, each in headers.items()}, body)
+        except Refused as refusal:
+            return refusal.status, b"refused"
+        return 200, str(said).encode()
 
     async def flow(self, **action: Any) -> Any:
         """Something in the warehouse."""
@@ -138,13 +150,28 @@ def test_a_warehouse_alone_counts_takes_ships_and_cancels(store: Store) -> None:
         assert {item["quantity"] for item in delivery["items"]} == {2, 1}
         assert [bool(parcel["trackingData"]["trackingId"]) for parcel in delivery["parcels"]] == [True]
         await world.until_shown(ARMCHAIR__web_eu=5, TABLE__web_eu=2)
+        lines = [
+            {"sku": "ARMCHAIR", "quantity": 1, "reason": "A - Not wanted", "condition": "As new"},
+            {"sku": "TABLE", "quantity": 1, "reason": "A - Not wanted", "condition": "Product damaged (irreparable)"},
+        ]  # fmt: skip
+        await world.flow(book_return={"order": taken["reference"], "lines": lines})
+
+        async def back() -> Any:
+            info = (await world.ct("GET", f"/orders/{order['id']}")).get("returnInfo", [])
+            return sorted(item["shipmentState"] for each in info for item in each["items"]) == [
+                "BackInStock",
+                "Unusable",
+            ]
+
+        await world.until(back, "the storefront shows what came back")
+        await world.until_shown(ARMCHAIR__web_eu=6, ARMCHAIR__web_uk=6, TABLE__web_eu=2)
         await world.flow(warehouse={"auto": False})
         second = await world.buy({"ARMCHAIR": 1})
         await world.until_stage(second["id"], "exported")
         await world.cancel(second["id"])
         await world.until_stage(second["id"], "cancelled")
         assert [each["state"] for each in await world.imported()] == ["despatched", "cancelled"]
-        await world.until_shown(ARMCHAIR__web_eu=5, ARMCHAIR__web_uk=5)
+        await world.until_shown(ARMCHAIR__web_eu=6, ARMCHAIR__web_uk=6)
         await world.store.read(healthy)
 
     play(story, store, **ALONE)
@@ -168,6 +195,57 @@ def test_a_restored_database_reads_the_warehouse_again_before_anything_rises(sto
         await world.store.read(healthy)
 
     play(story, store, **ALONE)
+
+
+def test_every_order_is_there_once_whatever_is_lost_on_the_way(store: Store) -> None:
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
+        await world.faults(FLOW, [
+            {"name": "lost answers", "effect": "reset", "when": "after", "rate": 0.35},
+            {"name": "errors", "effect": "status", "status": 500, "rate": 0.2},
+        ])  # fmt: skip
+        bought = [await world.buy({"ARMCHAIR": 1}, channel) for channel in ("web-eu", "web-uk", "web-eu", "web-uk")]
+        await world.cancel(bought[1]["id"])
+        await world.flow(warehouse={"auto": True, **WORK})
+
+        async def settled() -> bool:
+            stages = [await world.stage(order["id"]) for order in bought]
+            return stages[1] in ("cancelled", "shipped") and {*stages[:1], *stages[2:]} == {"shipped"}
+
+        await world.until(settled, "every order has its end")
+        await world.faults(FLOW, [])
+        refs = [each["imported_as"] or each["reference"] for each in await world.imported()]
+        assert len(refs) == len(set(refs))
+        assert {f"shop:{order['id']}:1" for order in bought[:1] + bought[2:]} <= set(refs)
+        gone = sum(line["despatched"] for each in await world.imported() for line in each["lines"])
+        await world.until_shown(ARMCHAIR__web_eu=7 - gone, ARMCHAIR__web_uk=7 - gone)
+        await world.store.read(healthy)
+
+    play(story, store, **ALONE)
+
+
+def test_a_push_is_a_hint_to_look_and_a_stranger_is_refused(store: Store) -> None:
+    """The warehouse is read once an hour, yet what it sends is seen at once."""
+    hook = {"path_token": "of-token", "secret": "s3cret"}
+    slow = SECTION | {"inventory_poll_seconds": 7200, "despatch_poll_seconds": 7200, "webhook": hook}
+
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
+        shown = {"authorization": "Basic " + b64encode(b"flow:s3cret").decode()}
+        await world.flow(
+            switch={"inventory_push": "change"},
+            receivers={"*": "https://us.test/webhooks/orderflow/of-token", "headers": shown},
+        )
+        await world.flow(sell_at_counter={"sku": "ARMCHAIR", "quantity": 3})
+        await world.until_shown(ARMCHAIR__web_eu=4, ARMCHAIR__web_uk=4)
+        order = await world.buy({"TABLE": 1})
+        await world.until_stage(order["id"], "exported")
+        await world.flow(warehouse={"auto": True, **WORK})
+        await world.until_stage(order["id"], "shipped")
+        status, _ = await world._pushed("https://us.test/webhooks/orderflow/guessed", shown, b"<inventory/>")
+        assert status == 401
+
+    play(story, store, **{**ALONE, "orderflow": slow})
 
 
 def test_an_order_is_split_over_both_and_keeps_one_timeline(store: Store) -> None:

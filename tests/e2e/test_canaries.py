@@ -273,7 +273,8 @@ def asked(folder: Path, store: Store, orders: list[str], cases: list[str]) -> It
     words += [["orders", "show", order] for order in orders] + [["cases", "show", ref] for ref in cases]
     words += [["audit", "report", "--limit", "5000"], ["audit", "verify"], ["explain", "ARMCHAIR", "--facts"]]
     words += [["audit", "report", "--correlation", key, "--limit", "5000"] for key in (*orders, *cases)]
-    words += [["explain", "GHOST"], ["config", "check"]]
+    words += [["explain", "GHOST"], ["config", "check"], ["report"]]
+    words += [["orders", "route", order, "--explain"] for order in orders]
     for command in words:
         for form in ([], ["--json"]):
             result = CliRunner().invoke(app, [*command, *form, "--config", str(config)])
@@ -369,7 +370,7 @@ def _told(places: dict[str, bytes], found: dict[str, set[str]]) -> str:
 def test_every_command_that_reads_is_asked(tmp_path: Path) -> None:
     """A new command has to be put among those that are looked at, or among those that show nothing stored."""
     looked_at = {"status", "orders list", "orders show", "cases list", "cases show", "audit report", "audit verify"}
-    looked_at |= {"explain", "config check"}
+    looked_at |= {"explain", "config check", "report", "orders route"}
     silent = {
         "demo",
         "run",
@@ -378,7 +379,10 @@ def test_every_command_that_reads_is_asked(tmp_path: Path) -> None:
         "simulate",
         "config key",
         "orders accept-totals",
+        "returns inspect",
+        "returns refund",
         "config example",
+        "openapi",
         "setup",
         "writes freeze",
         "writes resume",
@@ -396,6 +400,6 @@ def test_every_command_that_reads_is_asked(tmp_path: Path) -> None:
     rest = {
         name
         for name in names - looked_at - silent
-        if name.split()[0] not in ("sandbox", "setup", "stock", "cases", "people")
+        if name.split()[0] not in ("sandbox", "setup", "stock", "cases", "people", "returns")
     }
     assert rest == set()

@@ -33,7 +33,7 @@ from sellable.runtime.seal import Seal
 from sellable.simulation.virtual.play import EMPTY
 from sellable.web.server import application
 
-pytestmark = needs_chromium
+pytestmark = [pytest.mark.alone, needs_chromium]
 PAGES = {
     "overview": "/", "stock": "/stock", "stock-differing": "/stock?show=differing", "stock-empty": "/stock?q=nobody",
     "sku": f"/stock/{PLAIN[1]}", "sku-bundle": f"/stock/{KITS[1]}", "vendors": "/vendors",

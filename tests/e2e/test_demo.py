@@ -8,6 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.alone
+
 OPTIONS = ("--for", "15", "--speed", "20", "--rate", "10", "--skus", "60", "--computing", "2", "--json")
 
 

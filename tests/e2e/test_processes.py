@@ -26,6 +26,8 @@ from sellable.simulation.processes import Process, Stand, stand, until
 from sellable.simulation.rules import Rules
 from sellable.simulation.watch import Rest, Watch
 
+pytestmark = pytest.mark.alone
+
 SPEED = 30.0
 SEED = 5
 KILLS = int(os.environ.get("KILLS", "2"))

@@ -80,13 +80,13 @@ def test_webhooks_that_fell_asleep_are_woken_and_owned(store: Store) -> None:
             return any(row.name == WATCHDOG and row.cursor is not None for row in rows)
 
         await world.until(first_turn, "the watchdog's first turn is committed")
-        assert [h["IsActive"] for h in hooks(world)] == [True] * 7
+        assert [h["IsActive"] for h in hooks(world)] == [True] * 8
         assert await states(world) == []
         for hook in hooks(world):
             hook["IsActive"] = False
         await world.store.write(feeds.poke, WATCHDOG)
         await world.until(lambda: states(world), "a case about sleeping webhooks")
-        assert [h["IsActive"] for h in hooks(world)] == [True] * 7
+        assert [h["IsActive"] for h in hooks(world)] == [True] * 8
         await world.store.write(feeds.poke, WATCHDOG)
 
         async def over() -> bool:

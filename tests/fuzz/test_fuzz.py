@@ -71,7 +71,7 @@ OURS = {
             *("orders/fulfilment.py:on_sale", "sync/masters.py:on_catalogue", "sync/masters.py:on_page"),
             *("sync/masters.py:on_sales", "sync/masters.py:on_sku", "sync/storefront.py:on_entries"),
             *("orders/departures.py:on_despatches", "orders/reducing.py:on_sale", "orders/returns.py:on_sale"),
-            *("sync/warehouse.py:on_absent", "sync/warehouse.py:on_inventory"),
+            *("sync/warehouse.py:on_absent", "sync/warehouse.py:on_inventory", "orders/arrivals.py:on_returns"),
         ),
         "what a client returned; that it comes back from its stored form is looked at where it is returned",
     ),

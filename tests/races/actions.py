@@ -15,10 +15,11 @@ from typing import Any
 
 import msgspec
 from tests.races.stage import NOW, OLDER, Action, query, slot
-from tests.races.world import ORDERS, SPEC, World, page_of
+from tests.races.world import ORDERS, SPEC, World, came_back, fewer, page_of
 from tests.suites.orders_life import CHAIR, SET, TABLE, shipment
 
 from sellable.app import service, watching
+from sellable.config.settings import Reason
 from sellable.connectors.port import (
     Allocation,
     CatalogueItem,
@@ -29,11 +30,14 @@ from sellable.connectors.port import (
     InventoryPage,
     InventoryRow,
     Readings,
+    ReturnRow,
+    Returns,
     SaleRow,
 )
 from sellable.desk import alerts, cases, quarantine
+from sellable.domain.orders import Address, ReturnItem
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders import capture, departures, export, fulfilment, importing, strays
+from sellable.orders import arrivals, capture, departures, export, fulfilment, importing, reducing, returns, strays
 from sellable.orders.context import BACK_OFFICE, STOREFRONT
 from sellable.runtime import budgets, feeds, inbox, operations, said, scribe, slots, wanted
 from sellable.runtime.clock import Clock
@@ -41,9 +45,9 @@ from sellable.runtime.database import Tx
 from sellable.runtime.feeds import FeedResult
 from sellable.runtime.http import Exchange
 from sellable.runtime.inbox import Arrival
-from sellable.runtime.operations import Done, Later, NotApplied, Rejected, Unknown
+from sellable.runtime.operations import Done, Later, NotApplied, Rejected, Unknown, next_seq
 from sellable.runtime.seal import IN_THE_OPEN
-from sellable.stock import buffers, catalogue, entries, ledger, numbers
+from sellable.stock import buffers, catalogue, demand, entries, ledger, numbers
 from sellable.sync import loop, masters, storefront, warehouse, writer
 
 ACTIONS: list[Action] = []
@@ -294,6 +298,116 @@ def short(tx: Tx, w: World) -> None:
     on_sale(tx, w, "live", lines=(Allocation(sku=CHAIR, quantity=4, backorder=3),))
 
 
+# --- Units cancelled, goods returned, addresses changed --------------------------------------------------------------
+
+
+def with_settings(w: World) -> Any:
+    """The context under other settings: staff cancel, and reasons are mapped."""
+    settings = w.context.settings
+    orders = msgspec.structs.replace(settings.orders, staff_cancels=True)
+    reasons = (Reason(code="size", storefront="size", back_office="S"),)
+    other = msgspec.structs.replace(settings, orders=orders, reasons=reasons)
+    return replace(w.context, current=lambda: other)
+
+
+@each("units cancelled", ("planned", "compared", "live", "sought"))
+def units_cancelled(tx: Tx, w: World, name: str) -> None:
+    capture.take(tx, fewer(w.orders[name], 1), NOW, with_settings(w))
+
+
+@action("all units cancelled live")
+def all_units_cancelled(tx: Tx, w: World) -> None:
+    order = w.orders["live"]
+    goods = tuple(msgspec.structs.replace(line, cancelled=line.quantity) for line in order.lines)
+    capture.take(tx, msgspec.structs.replace(order, version=2, lines=goods), NOW, w.context)
+
+
+@action("smaller sale undone smaller")
+def smaller(tx: Tx, w: World) -> None:
+    settle(tx, w, "smaller", Done({"status": "authorised"}))
+
+
+@action("smaller sale undone and seen smaller")
+def smaller_and_seen(tx: Tx, w: World) -> None:
+    settle(tx, w, "smaller", Done({"status": "authorised"}))
+    demand.visible(tx, "smaller", [("l1", CHAIR, 1)], next_seq(tx), "fewer units confirmed", NOW)
+
+
+@action("smaller sale came too late smaller")
+def smaller_too_late(tx: Tx, w: World) -> None:
+    settle(tx, w, "smaller", Done({"too_late": True, "cause": "picked"}))
+
+
+@action("cancelled units told reduced")
+def cancel_told(tx: Tx, w: World) -> None:
+    settle(tx, w, "reduced", Done({"version": 9, "units": {"l1": 1}}))
+
+
+@action("address changed live")
+def readdressed(tx: Tx, w: World) -> None:
+    address = Address(line1="Gasse 3", country="AT")
+    changed = msgspec.structs.replace(
+        w.orders["live"], version=2, shipping_address=address, shipping_method="Balloon", payment_state="Paid"
+    )
+    capture.take(tx, changed, NOW, w.context)
+
+
+@action("address written moving")
+def address_written(tx: Tx, w: World) -> None:
+    settle(tx, w, "moving", Done({}))
+
+
+@action("cancelled order lives again voided")
+def revived(tx: Tx, w: World) -> None:
+    capture.take(tx, msgspec.structs.replace(w.orders["voided"], version=30), NOW, w.context)
+
+
+def staff(tx: Tx, w: World, name: str, **changes: Any) -> None:
+    row = w.row(msgspec.json.encode(w.sale(name, **changes)), a0=w.seq, a1=w.seq)
+    reducing.on_sale(tx, row, NOW, context=with_settings(w))
+
+
+@action("units taken off by staff live")
+def taken_off(tx: Tx, w: World) -> None:
+    staff(tx, w, "live", lines=(Allocation(sku=CHAIR, quantity=2, backorder=0),))
+
+
+@action("sale voided by staff who cancel live")
+def voided_by_staff(tx: Tx, w: World) -> None:
+    staff(tx, w, "live", status="voided")
+
+
+@action("more goods came back")
+def more_back(tx: Tx, w: World) -> None:
+    found = (came_back("r1", 2, State.AVAILABLE), came_back("r2", 3))
+    row = w.row(msgspec.json.encode(w.sale("returned", returns=found)), a0=next_seq(tx), a1=w.seq)
+    returns.on_sale(tx, row, NOW, context=with_settings(w))
+
+
+@action("goods inspected")
+def inspected(tx: Tx, w: World) -> None:
+    returns.decide(tx, "r1-1", "available", "ada", "looked at", NOW, w.context)
+
+
+@action("money given back")
+def paid_back(tx: Tx, w: World) -> None:
+    returns.paid_back(tx, "returned", ["r1-1", "r1-2"], "Refunded", "fin", NOW, w.context)
+
+
+@action("returns told returned")
+def returns_told(tx: Tx, w: World) -> None:
+    settle(tx, w, "returned", Done({"version": 9, "told": [["r1-1", "Returned"]], "refused": [["r1-2", "a", "b"]]}))
+
+
+@action("return said by the storefront")
+def return_said(tx: Tx, w: World) -> None:
+    order = w.orders["returned"]
+    items = (
+        ReturnItem(item_id="i1", key="", line_id="l1", units=1, state="BackInStock", payment="Initial", reason="late"),
+    )
+    capture.take(tx, msgspec.structs.replace(order, version=3, returns=items), NOW, with_settings(w))
+
+
 @action("list of sales")
 def listed(tx: Tx, w: World) -> None:
     rows = [
@@ -334,6 +448,16 @@ def despatched(tx: Tx, w: World, name: str) -> None:
     page = Despatches(despatches=(left,), received=1, since=NOW, until=NOW)
     row = w.row(msgspec.json.encode(page), target=BACK_OFFICE, a0=w.seq, a1=w.seq)
     departures.on_despatches(tx, row, NOW, context=w.context)
+
+
+@action("returns told shipped")
+def returns_listed(tx: Tx, w: World) -> None:
+    back = ReturnRow(
+        order_ref="shop:shipped:1", sku=CHAIR, quantity=1, returned_at=NOW, completed_at=NOW, authorised=True,
+        authorisation="rma", type="", note="", reason="A", condition="As new", line_type="", line_note="",
+    )  # fmt: skip
+    page = Returns(rows=(back,), received=1, since=NOW, until=NOW)
+    arrivals.on_returns(tx, w.row(msgspec.json.encode(page), target=BACK_OFFICE, a0=w.seq), NOW, context=w.context)
 
 
 @action("another address live")

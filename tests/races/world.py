@@ -25,7 +25,7 @@ from sellable.app.wiring import handlers
 from sellable.book import book
 from sellable.connectors.port import StockPage, StockRow
 from sellable.desk import alerts
-from sellable.domain.orders import InventoryMode, Order, OrderState, SyncInfo
+from sellable.domain.orders import Address, GoodsReturn, InventoryMode, Order, OrderState, ReturnedGoods, SyncInfo
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders.context import BACK_OFFICE, STOREFRONT
 from sellable.runtime import feeds, inbox, operations, said, wanted
@@ -257,6 +257,7 @@ async def _orders(world: World) -> None:
     world.ops["shipped"] = await _claimed(life, "shipped")
     await life.cancel(world.orders["voided"])
     world.ops["voided"] = await _claimed(life, "voided")
+    await _changing(world)
     life.office.surcharge = 1
     world.orders["held"] = life.order((CHAIR, 1), order_id="held")
     await life.take(world.orders["held"])
@@ -288,6 +289,43 @@ async def _sought(world: World) -> None:
     await life.take(noted)
     world.ops["sought"] = await _claimed(life, "sought")
     assert world.ops["sought"].kind == "sale.find"
+
+
+async def _changing(world: World) -> None:
+    """Orders whose sale is made smaller, whose address changes, whose goods came back, whose cancel is being told."""
+    life = world.life
+    for name in ("smaller", "moving", "returned", "reduced"):
+        order = world.orders[name] = life.order((CHAIR, 4), (TABLE, 1), order_id=name)
+        await life.take(order)
+        await _all(life, name)
+    await life.take(fewer(world.orders["smaller"], 1))
+    address = Address(line1="Gasse 2", country="AT")
+    await life.take(msgspec.structs.replace(world.orders["moving"], version=2, shipping_address=address))
+    sale = life.office.sales[world.sale("returned").sale_id]
+    sale["shipments"] = [_goods("returned-1", {CHAIR: 4, TABLE: 1})]
+    await life.read_sale(world.sale("returned").sale_id)
+    await _all(life, "returned")
+    sale["returns"] = [came_back("r1", 2)]
+    await life.read_sale(world.sale("returned").sale_id)
+    await life.store.write(_owe_cancelled, world)
+    for name in ("smaller", "moving", "returned", "reduced"):
+        world.ops[name] = await _claimed(life, name)
+
+
+def fewer(order: Order, units: int, **changes: Any) -> Order:
+    """The order after the storefront has cancelled units of its first line."""
+    first = msgspec.structs.replace(order.lines[0], cancelled=units, reason="late")
+    return msgspec.structs.replace(order, **{"version": 2, "lines": (first, *order.lines[1:]), **changes})
+
+
+def came_back(name: str, units: int, state: State = State.INSPECTION) -> GoodsReturn:
+    """Chairs that are back at Berlin."""
+    goods = ReturnedGoods(sku=CHAIR, units=units, location="Berlin", state=state)
+    return GoodsReturn(return_id=name, number=name, items=((CHAIR, units, "late"),), stock=(goods,))
+
+
+def _owe_cancelled(tx: Tx, world: World) -> None:
+    world.context.owe(tx, "reduced", STOREFRONT, "order.cancelled", {"part": 0, "whole": False}, NOW)
 
 
 async def _never_seen(world: World) -> None:

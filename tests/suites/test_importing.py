@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,13 +14,14 @@ from tests.suites.orders_life import CHAIR, SET, TABLE, Life, query, shipment
 from sellable.book import book
 from sellable.connectors.port import Allocation, Despatch, Despatches, Imported, Sale, SaleDraft
 from sellable.domain.orders import Order
-from sellable.orders import cancel, departures, importing, reducing
+from sellable.orders import cancel, departures, fulfilment, importing, reducing
 from sellable.orders.context import WAREHOUSE
 from sellable.runtime import inbox
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.http import OutcomeLost
 from sellable.runtime.inbox import Arrival
 from sellable.runtime.operations import next_seq
+from sellable.sync import masters, warehouse
 
 FLOW = {
     "base_url": "http://of.test/web", "user": "u", "password": "p", "channel": "HOME", "organisation": "ORG",
@@ -307,6 +309,35 @@ def test_an_order_that_staff_cancelled_there_is_held_and_in_flight_again(store: 
         assert await life.contained() == {CHAIR: (3, 0)}
 
     play(store, story)
+
+
+def test_an_order_that_is_not_there_any_more_is_nobodys_cancellation(store: Store) -> None:
+    """A wrong channel in the settings would show every order so: a person decides, whatever staff may cancel."""
+
+    async def story(life: House) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.bought((CHAIR, 3))
+        await life.steps()
+        life.depot.orders["shop:o1:1"]["stage"] = "allocated"
+        await life.seen()
+        await life.steps()
+        del life.depot.orders["shop:o1:1"]
+        master = masters.Master(name=WAREHOUSE, remotes={}, open_case=life.context.open_case)
+        port: Any = life.depot
+        fetch = warehouse.Fetches(store, life.clock, life.context.ids, port, master)
+        (arrival,) = await fetch.sales(["shop:o1:1"])
+        gone = msgspec.json.decode(arrival.body, type=Sale)
+        await store.write(
+            lambda tx: [
+                take(tx, SimpleNamespace(body=arrival.body, meta=arrival.meta), life.clock.now(), context=life.context)
+                for take in (reducing.on_sale, fulfilment.on_sale)
+            ]
+        )
+        assert gone.status == "voided"
+        assert (await life.stage(), await life.cases()) == ("held", {"sale_changed_by_staff"})
+        assert await life.contained() == {CHAIR: (3, 0)}
+
+    play(store, story, **{**ALONE, "orders": {"staff_cancels": True}})
 
 
 def test_a_state_that_nobody_mapped_proves_nothing_and_loses_nothing(store: Store) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode
 
+import msgspec
 import psycopg
 import pytest
 from tests.conftest import fresh_database
@@ -17,14 +18,16 @@ from tests.suites.orders_life import CHAIR, Life, play, query
 from sellable.app import said
 from sellable.app.layout import layout_of
 from sellable.app.service import assemble
-from sellable.config.said import KINDS, merged
-from sellable.config.settings import Owner, Settings
+from sellable.config.load import bare
+from sellable.config.said import FIXED, KINDS, merged
+from sellable.config.settings import Owner, Settings, StatusMap
 from sellable.desk.owners import OwnerMissing, Owners
 from sellable.runtime import said as said_store
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 from sellable.runtime.migrate import FOLDER, load, migrate
 from sellable.stock import numbers
+from sellable.web.console.settings import EVENTS
 
 WHY = "new tax since Monday"
 _STAGES = query("SELECT order_id, stage FROM orders")
@@ -95,6 +98,8 @@ def test_thresholds_say_what_they_would_change(store: Store) -> None:
         ("channels", {"key": "web-eu", "low_mark": "9"}), ("owners", {"kind": "oversold", "owner": "Ada"}),
         ("customers", {"currency": "EUR", "store": "b2b", "customer": "Trade EUR"}),
         ("carriers", {"shipping method": "Pigeon", "carrier": "Bird"}),
+        ("reasons", {"storefront": "DMG", "back_office": "", "code": "damaged"}),
+        ("statuses", {"event": "ready", "store": "", "country": "DE", "shipment_state": "keep", "order_state": ""}),
     ):  # fmt: skip
         assert say(web, section, **fields) == "set", section
     counts = now_of(web)
@@ -103,6 +108,8 @@ def test_thresholds_say_what_they_would_change(store: Store) -> None:
     assert Owners.from_settings(counts.owners).of("oversold") == "Ada"
     assert Owners.from_settings(counts.owners).of("write_refused") == "ops"
     assert [c.customer for c in counts.customers] == ["Web EUR", "Trade EUR"]
+    assert [(r.storefront, r.code) for r in counts.reasons] == [("DMG", "damaged")]
+    assert [(s.event, s.country, s.shipment_state) for s in counts.statuses] == [("ready", "DE", "keep")]
     assert counts.carriers == {"Parcel": "DHL", "Pigeon": "Bird"}
     html = web.get("/settings")
     assert html.count("console: maria") >= 6
@@ -139,6 +146,9 @@ def test_one_sku_is_an_operators_and_the_rest_an_approvers(store: Store) -> None
         ("taxes", {"rate": "19", "rule": "DE"}, "is no rate"), ("taxes", {"rate": "0.190", "rule": "DE"}, "already"),
         ("owners", {"kind": "nonsense", "owner": "Ada"}, "kind of case"),
         ("owners", {"kind": "oversold", "email": "a@b.example"}, "Owner is missing"),
+        ("statuses", {"event": "lost", "shipment_state": "keep"}, "Event is one of"),
+        ("statuses", {"event": "ready", "shipment_state": "Gone"}, "shipment"),
+        ("reasons", {"storefront": "", "back_office": "", "code": "x"}, "said by no system"),
         ("channels", {"key": "nowhere", "low_mark": "3"}, "no such row"),
         ("channels", {"key": "web-eu", "low_mark": "-1"}, "whole number"),
         ("orders", {"held_age_limit_hours": "0"}, "would never happen"),
@@ -211,6 +221,13 @@ def test_owners_stay_when_nobody_would_own_a_kind() -> None:
     with pytest.raises(OwnerMissing):
         owners.become([])
     assert owners.of("oversold") == "ops"
+
+
+def test_every_section_is_said_here_or_says_why_not() -> None:
+    for field in msgspec.structs.fields(Settings):
+        assert field.name in KINDS or field.name in FIXED or field.name == "buffers", field.name
+    (event,) = (f.type for f in msgspec.structs.fields(StatusMap) if f.name == "event")
+    assert get_args(bare(event)) == EVENTS
 
 
 def test_merging_is_the_files_order_and_leaves_the_file_alone(store: Store) -> None:

@@ -229,6 +229,18 @@ def test_the_check_refuses(routes: tuple[Route, ...], key: str, message: str) ->
     assert (key, message) in refused(*routes)
 
 
+def test_one_place_that_two_systems_count_is_not_added_up() -> None:
+    places = (
+        Location(name="Leeds", master="orderflow", remote="LEEDS"),
+        Location(name="Leeds at Cin7", master="cin7_core", remote="Leeds"),
+    )
+    pools = (Pool(name="all", locations=("Leeds", "Leeds at Cin7")), Pool(name="north", locations=("Leeds",)))
+    found = [problem for problem in check(shop(locations=places, pools=pools)) if problem.key.startswith("pools")]
+    assert [(problem.key, problem.message) for problem in found] == [
+        ("pools[0].locations[1]", '"Leeds" is counted by orderflow and by cin7_core: its stock would count twice')
+    ]
+
+
 @pytest.mark.parametrize(
     "routes",
     [

@@ -124,6 +124,15 @@ def _owner(settings: Settings, kind: str) -> str:
     return named.get(kind) or named.get(EVERY, "nobody")
 
 
+def _told(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime) -> list[tuple[str, str]]:
+    return [("from then on", "what is told already is not told again")]
+
+
+def _reasons(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime) -> list[tuple[str, str]]:
+    count = tx.value(sql.open_of_kind, kind="reason_unmapped")
+    return [("unknown reason codes", f"{count:,} open case{'s' if count != 1 else ''}; their units moved all the same")]
+
+
 def _low_mark(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime) -> list[tuple[str, str]]:
     (before, after) = (
         tx.value(sql.low_on, channel=key[1], mark=next(c.low_mark for c in each.channels if c.key == key[1]))
@@ -149,6 +158,8 @@ def _freshness(tx: Tx, settings: Settings, then: Settings, key: Key, now: dateti
 
 _OTHERS: dict[str, Callable[[Tx, Settings, Settings, Key, datetime], list[tuple[str, str]]]] = {
     "owners": _owners,
+    "reasons": _reasons,
+    "statuses": _told,
     "channels": _low_mark,
     "orders": _waiting,
     "cin7_core": _freshness,

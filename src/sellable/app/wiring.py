@@ -31,6 +31,7 @@ from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
 from sellable.orders import (
     adoption,
+    arrivals,
     cancel,
     capture,
     changes,
@@ -123,7 +124,7 @@ def seal_of(settings: Settings) -> Seal:
 
 ALONE = (
     "order", "sale.read", "entries", "stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page",
-    "inventory.page", "despatch.page",
+    "inventory.page", "despatch.page", "return.page",
 )  # fmt: skip
 """Arrivals that lock an order, or rows of many SKUs; messages lock nothing that others want."""
 READINGS = ("stock.page", "stock.sku", "stock.close", "sales.page", "catalogue.page", "inventory.page")
@@ -194,6 +195,7 @@ def _of_house(house: House, context: Context) -> dict[str, inbox_module.Handler]
         "inventory.page": partial(warehouse.on_inventory, master=house.master, clear_cases=context.clear_cases),
         "stock.absent": partial(warehouse.on_absent, master=house.master),
         "despatch.page": partial(departures.on_despatches, context=context),
+        "return.page": partial(arrivals.on_returns, context=context),
         "orderflow.hook": on_hook,
     }
 
@@ -351,6 +353,17 @@ def _house_feeds(settings: Settings, store: Store, clock: Clock, ids: Ids, house
             name=f"{FLOW}.despatches",
             every_seconds=theirs.despatch_poll_seconds,
             turn=warehouse.DespatchFeed(store, clock, house.port, FLOW, start, overlap).turn,
+        ),
+        *(
+            [
+                Feed(
+                    name=f"{FLOW}.returns",
+                    every_seconds=theirs.return_poll_seconds,
+                    turn=warehouse.ReturnFeed(store, clock, house.port, FLOW, start, overlap).turn,
+                )
+            ]
+            if theirs.return_report
+            else []
         ),
         Feed(name=f"{FLOW}.looks", every_seconds=LOOK_SECONDS, turn=warehouse.LookFeed(store, FLOW, looks).turn),
     ]

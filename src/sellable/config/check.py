@@ -136,7 +136,19 @@ def _states(settings: Settings) -> Found:
 
 def _pools(settings: Settings) -> Found:
     names = [location.name for location in settings.locations]
+    places = {location.name: location for location in settings.locations}
     for index, pool in enumerate(settings.pools):
+        counted: dict[str, str] = {}
+        for place, name in enumerate(pool.locations):
+            if (location := places.get(name)) is None:
+                continue
+            first = counted.setdefault(_same(location.remote), location.master)
+            if first != location.master:
+                says = (
+                    f'"{location.remote}" is counted by {first} and by {location.master}: its stock would count twice'
+                )
+                mend = "Keep the location of the system that ships from there in the pool."
+                yield f"pools[{index}].locations[{place}]", says, mend
         if not pool.locations:
             yield f"pools[{index}].locations", f'the pool "{pool.name}" has no locations', "Name at least one location."
         for place, name in enumerate(pool.locations):

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sellable.config.load import bare, item_of, sentence
+from sellable.config.load import bare, item_of, sentence, words
 from sellable.config.settings import Settings
 
 Key = tuple[str, ...]
@@ -49,24 +49,19 @@ class Kind:
         found = {each.name: sentence(each.type) for each in msgspec.structs.fields(self._struct())} | CARRIERS
         return found[field]
 
-    def parsed_name(self, field: str, text: str) -> str:
-        """A text from a form. Raises ValueError with the reason."""
+    def parsed(self, field: str, text: str) -> Any:
+        """A value from a form. Raises ValueError with the reason."""
         if len(text) > TEXT_MAX or not text.isprintable():
             raise ValueError(f"{field} has at most {TEXT_MAX} characters, all of them printable")
         if field in self.needed and not text:
             raise ValueError(f"{field} is missing")
-        return text
-
-    def parsed(self, field: str, text: str) -> Any:
-        """A value from a form. Raises ValueError with the reason."""
-        self.parsed_name(field, text)
         wanted = str if self.section == "carriers" else self._type(field)
         if wanted is int and not (text.isascii() and text.isdecimal()):
             raise ValueError(f"{field} is a whole number from 0 to {NUMBER_MAX:,}")
         try:
             value = msgspec.convert(text, wanted, strict=False)
         except msgspec.ValidationError:
-            raise ValueError(f"{field} is a number") from None
+            raise ValueError(f"{field} is {words(wanted)}") from None
         if isinstance(value, int | float) and not (math.isfinite(value) and 0 <= value <= NUMBER_MAX):
             raise ValueError(f"{field} is a {'whole ' if wanted is int else ''}number from 0 to {NUMBER_MAX:,}")
         return value
@@ -135,6 +130,11 @@ KINDS = {
             section="owners", title="Owners of cases", names=("kind",), fields=("owner", "email"),
             needed=("kind", "owner"),
         ),
+        Kind(section="reasons", title="Reason codes", names=("storefront", "back_office"), fields=("code",)),
+        Kind(
+            section="statuses", title="States in a market", names=("event", "store", "country"),
+            fields=("shipment_state", "order_state"),
+        ),
         Kind(section="channels", title="Low marks", names=("key",), fields=("low_mark",), new=False),
         Kind(section="orders", title="Orders that wait", names=(), fields=("held_age_limit_hours",)),
         Kind(section="cin7_core", title="Age of the master's numbers", names=(), fields=("max_age_minutes",)),
@@ -149,6 +149,8 @@ FIXED = {
     "orders": "Whether an order becomes a sale is written down where it has a history, not clicked.",
     "commercetools": "Keys, addresses and paces are taken at the start of a process.",
     "cin7_core": "Keys, addresses and paces are taken at the start of a process.",
+    "orderflow": "Keys, addresses and paces are taken at the start of a process.",
+    "routes": "Rules are tried in order and one may make the next useless: they are read as a whole, in the file.",
     "locations": "Every fact about stock is kept under these names: another name or master is another place.",
     "states": "What may be sold is decided while stock is read: a change counts from a start, then for all of it.",
     "pools": "Each process plans by the shape it started with: two shapes at once would write against each other.",

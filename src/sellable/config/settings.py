@@ -387,6 +387,13 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     return_report: Annotated[str, _says("Key of the report of returns; empty where the tenant has none.")] = (
         "return_line_api_report"
     )
+    conditions: Annotated[
+        dict[str, Literal["available", "inspection", "quarantine", "damaged"]],
+        _says(
+            "Your conditions of returned goods to what becomes of them; these go before the usual ones, an unknown one "
+            "is quarantine. The number itself rises only with the warehouse's own."
+        ),
+    ] = field(default_factory=dict)
     order_state: Annotated[str, _says("State that imported orders are given; empty to leave it to the import.")] = (
         "created"
     )

@@ -417,6 +417,10 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     returns: tuple[GoodsReturn, ...] = ()
 
 
+NOT_THERE = "not there"
+"""Raw status of a sale that nothing is found under any more: nobody said that it was cancelled."""
+
+
 class SaleRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the list of sales: enough to know which to read."""
 

@@ -35,16 +35,16 @@ def on_despatches(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> 
         )  # fmt: skip
     found: dict[str, list[Despatch]] = {}
     for despatch in page.despatches:
-        part = _part_of(tx, target, despatch)
+        part = part_of(tx, target, [despatch.order_ref, despatch.original_ref])
         if part is not None:  # Else it is not of ours: others sell from this warehouse too.
             found.setdefault(part.ref, []).append(despatch)
     for ref in sorted(found):
         _take(tx, ref, found[ref], row.meta["a1"], now, context)
 
 
-def _part_of(tx: Tx, target: str, despatch: Despatch) -> Any | None:
-    """The part an order's reference names, its own or the one it was split from over there."""
-    for ref in filter(None, (despatch.order_ref, despatch.original_ref)):
+def part_of(tx: Tx, target: str, refs: Sequence[str]) -> Any | None:
+    """The part at a back office that an order's reference names: its own, or the one it was split from over there."""
+    for ref in filter(None, refs):
         part = tx.one(book.sql.part_of_ref, ref=ref) or tx.one(book.sql.part_of_sale, sale_id=ref)
         if part is not None and part.target == target:
             return part

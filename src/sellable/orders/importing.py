@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import OrderImport, Refused, Sale, SaleDraft, SaleRow, SaleTotals
+from sellable.connectors.port import NOT_THERE, OrderImport, Refused, Sale, SaleDraft, SaleRow, SaleTotals
 from sellable.domain.money import to_minor
 from sellable.orders.context import Context
 from sellable.orders.export import refused, went_out
@@ -167,7 +167,7 @@ class Sales:
 def _gone(ref: str) -> Sale:
     return Sale(
         sale_id=ref, number=ref, ref=ref, status="voided", location="", lines=(), totals=None, shipments=(),
-        picked=False, updated="", raw_status="not there",
+        picked=False, updated="", raw_status=NOT_THERE,
     )  # fmt: skip
 
 

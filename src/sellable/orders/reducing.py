@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import Conflict, OrderTarget, RawOrder, Refused, Sale, StorefrontOrders
+from sellable.connectors.port import NOT_THERE, Conflict, OrderTarget, RawOrder, Refused, Sale, StorefrontOrders
 from sellable.domain.orders import Order, OrderState
 from sellable.orders import cancel, capture, evidence, lines
 from sellable.orders.context import STOREFRONT, Context, lane_of, shadowed
@@ -200,7 +200,7 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         return
     sale = msgspec.json.decode(row.body, type=Sale)
     part = tx.one(book.sql.part_of_sale, sale_id=sale.sale_id)
-    if part is None or sale.faults:
+    if part is None or sale.faults or sale.raw_status == NOT_THERE:
         return
     head = book.lock(tx, part.order_id)
     part = book.part_of(tx, part.order_id, part.part)

@@ -44,12 +44,16 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
     if not sale.returns:
         return
     part = tx.one(book.sql.part_of_sale, sale_id=sale.sale_id)
-    if part is None or part.state in NO_SALE:
-        return
+    if part is not None and part.state not in NO_SALE:
+        take(tx, part, sale.returns, row.meta["a0"], now, context)
+
+
+def take(tx: Tx, part: Any, returned: Sequence[GoodsReturn], a0: int, now: datetime, context: Context) -> None:
+    """Returns of a part's goods, each as it is by now, as read from causal number a0 on."""
     head = book.lock(tx, part.order_id)
     order = book.order_of(head)
     known = {r.return_id: r for r in tx.all(book.sql.lock_returns, order_id=part.order_id)}
-    taken = [_take(tx, part, found, known.get(found.return_id), row.meta["a0"], now, context) for found in sale.returns]
+    taken = [_take(tx, part, found, known.get(found.return_id), a0, now, context) for found in returned]
     if any(taken):
         _owe(tx, order, now, context)
 

@@ -16,11 +16,13 @@ import msgspec
 
 from sellable.book import book
 from sellable.connectors.port import (
+    NOT_THERE,
     DespatchSource,
     InventoryPage,
     InventoryRow,
     InventorySource,
     OrderImport,
+    ReturnSource,
     Sale,
     StockPage,
 )
@@ -128,8 +130,7 @@ class DespatchFeed:
         """One window, up to now or a day long."""
         mark = datetime.fromisoformat(cursor["mark"]) if cursor else self._start
         now = self._clock.now()
-        since = mark - self._overlap
-        until = min(now, max(mark, since) + WINDOW_MAX)
+        since, until = mark - self._overlap, min(now, mark + WINDOW_MAX)
         a0 = await self._store.write(next_seq)
         # Their clock may run ahead of ours: the newest window reaches beyond now, its mark does not.
         page = await self._port.despatches(since, until + self._overlap, lane="reads")
@@ -137,6 +138,32 @@ class DespatchFeed:
         meta = {"target": self._master, "a0": a0, "a1": a1}
         bare = msgspec.structs.replace(page, body=b"")
         arrival = arrival_of(self._master, "despatch.page", f"despatches:{a0}", "page", bare, meta)
+        return FeedResult(arrivals=[arrival], cursor={"mark": until.isoformat()}, again=until < now)
+
+
+class ReturnFeed:
+    """Reads what came back, window after window, as the shipments that left."""
+
+    def __init__(
+        self, store: Store, clock: Clock, port: ReturnSource, master: str, start: datetime, overlap: timedelta
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._port = port
+        self._master = master
+        self._start = start
+        self._overlap = overlap
+
+    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
+        """One window, up to now or a day long."""
+        mark = datetime.fromisoformat(cursor["mark"]) if cursor else self._start
+        now = self._clock.now()
+        until = min(now, mark + WINDOW_MAX)
+        a0 = await self._store.write(next_seq)
+        page = await self._port.returns(mark - self._overlap, until + self._overlap, lane="reads")
+        meta = {"target": self._master, "a0": a0}
+        bare = msgspec.structs.replace(page, body=b"")
+        arrival = arrival_of(self._master, "return.page", f"returns:{a0}", "page", bare, meta)
         return FeedResult(arrivals=[arrival], cursor={"mark": until.isoformat()}, again=until < now)
 
 
@@ -188,7 +215,7 @@ class Fetches:
             return None
         return Sale(
             sale_id=ref, number=ref, ref=ref, status="voided", location=part.location, lines=(), totals=None,
-            shipments=(), picked=False, updated="", raw_status="not there any more",
+            shipments=(), picked=False, updated="", raw_status=NOT_THERE,
         )  # fmt: skip
 
 

@@ -41,6 +41,8 @@ SAID = {
     "refused": ("bad", "Not done: look at the change first."),
     "why": ("bad", "Not done: say why, in up to 200 characters."),
 }
+EVENTS = ("ready", "partly_shipped", "shipped")
+"""What [[statuses]] may be about."""
 ALL_KINDS = {BUFFERS.section: BUFFERS, **KINDS}
 
 
@@ -208,7 +210,7 @@ async def wish_of(fields: Mapping[str, list[str]], visit: Visit) -> tuple[Wish |
     if kind is BUFFERS and "channel" not in fields:
         given["channel"] = ALL_CHANNELS
     try:
-        key = (kind.section, *(kind.parsed_name(name, given[name]) for name in kind.names))
+        key = (kind.section, *(str(kind.parsed(name, given[name])) for name in kind.names))
         nothing = not any(given[field] for field in kind.fields)
         value = None if nothing else {field: kind.parsed(field, given[field]) for field in kind.fields}
     except ValueError as error:
@@ -265,6 +267,7 @@ def choices(settings: Settings) -> dict[str, list[tuple[str, str]]]:
         "buffers.location": [("", "whole pool"), *((each.name, each.name) for each in settings.locations)],
         "buffers.channel": [(ALL_CHANNELS, "every channel"), *channels],
         "channels.key": channels,
+        "statuses.event": [(name, name.replace("_", " ")) for name in EVENTS],
         "owners.kind": [("*", "every kind not named"), *((name, name) for name in CASES)],
     }
 
