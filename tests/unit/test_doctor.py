@@ -175,3 +175,13 @@ def test_a_door_that_is_not_there() -> None:
 
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(refuse))
     assert asyncio.run(doctor.reachable(client, "cin7", "https://shop.example")).result == "fail"
+
+
+def test_states_that_mean_cancelled_are_there_or_named() -> None:
+    there = survey(line_states=("cancelled", "picked"))
+    assert only(doctor.line_states(SETTINGS, there)).result == "ok"
+    wanted = settings_of(NOW, commercetools={"cancelled_states": ["cancelled", "void"]})
+    check = only(doctor.line_states(wanted, there))
+    assert (check.result, check.evidence) == ("fail", "there is no void")
+    named = settings_of(NOW, commercetools={"cancelled_states": ["cancelled"]})
+    assert only(doctor.line_states(named, there)).evidence == "cancelled: cancelled"

@@ -96,6 +96,7 @@ async def _storefront(settings: Settings, store: Store, outside: Outside) -> lis
         *modes(found),
         *storefront_taxes(settings, found),
         *carriers(settings, found),
+        *line_states(settings, found),
         *backorders(flagged, len(readings.entries)),
     ]
 
@@ -209,6 +210,18 @@ def carriers(settings: Settings, found: Survey) -> Found:
     mend = "Name their carriers in [carriers]; without, the sale has none." if bare else ""
     says = ", ".join(bare) if bare else f"{len(found.shipping_methods)} shipping methods have their carrier"
     yield Check(name="carriers", result="warn" if bare else "ok", evidence=says, mend=mend)
+
+
+def line_states(settings: Settings, found: Survey) -> Found:
+    """Whether the states that mean cancelled are there: units in a state nobody has are never seen as cancelled."""
+    wanted, name = settings.commercetools.cancelled_states, "line item states"
+    missing = [key for key in wanted if key not in found.line_states]
+    if missing:
+        mend = "Make them at commercetools with type LineItemState, or correct commercetools.cancelled_states."
+        yield Check(name=name, result="fail", evidence=f"there is no {', '.join(missing)}", mend=mend)
+    else:
+        says = f"cancelled: {', '.join(wanted)}" if wanted else "none means cancelled: lines go only with their order"
+        yield Check(name=name, result="ok", evidence=says)
 
 
 def backorders(flagged: list[str], seen: int) -> Found:

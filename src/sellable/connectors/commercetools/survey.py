@@ -60,6 +60,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     currencies_ordered: tuple[str, ...]
     channelless_entries: bool
     cut_off: tuple[str, ...] = ()
+    line_states: tuple[str, ...] = ()
 
     @property
     def supply_channels(self) -> list[str]:
@@ -68,7 +69,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def look(port: Port) -> Survey:
-    """Seven calls."""
+    """Eight calls."""
     session = port.session
     cut: list[str] = []
 
@@ -87,6 +88,7 @@ async def look(port: Port) -> Survey:
     stores = await every("stores", wire.Store)
     categories = await every("tax-categories", wire.TaxCategory)
     methods = await every("shipping-methods", wire.ShippingMethod)
+    states = await every("states", wire.State)
     orders = await every("orders", wire.Order, ("sort", "createdAt desc"), limit=ORDERS)
     bare = await every("inventory", wire.Entry, ("where", "supplyChannel is not defined"), limit=1)
     rates = {
@@ -118,6 +120,7 @@ async def look(port: Port) -> Survey:
         currencies_ordered=tuple(sorted({order.total_price.currency_code for order in orders})),
         channelless_entries=bool(bare),
         cut_off=tuple(cut),
+        line_states=tuple(sorted(state.key for state in states if state.type == "LineItemState" and state.key)),
     )  # fmt: skip
 
 
