@@ -22,10 +22,11 @@ from typing import Any, cast
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 from tests.e2e.world import settings_of
 from tests.fuzz import seeds
 
-from sellable.config import check, load, secrets, settings
+from sellable.config import check, load, said, secrets, settings
 from sellable.config.problems import ConfigError
 from sellable.connectors.cin7_core import answers as cin7_answers
 from sellable.connectors.cin7_core import orders, wire
@@ -70,6 +71,8 @@ from sellable.sandbox.commercetools.predicate import matches
 from sellable.simulation import chaos, history
 from sellable.stock.catalogue import Known
 from sellable.sync import masters, storefront
+from sellable.web.api import endpoints as api
+from sellable.web.api import routes as api_routes
 from sellable.web.console import orders as orders_page
 from sellable.web.console import sku as sku_page
 from sellable.web.people import guard
@@ -819,6 +822,32 @@ def console_caller(data: bytes) -> object:
     return [guard.same_origin(request, given), guard.stays_here(request), people_pages.address_of(request) == ""]
 
 
+def api_call(data: bytes) -> None:
+    """What a program asks by address (the first line) and sends; what is refused is said as a problem."""
+    query, _, body = data.partition(b"\n")
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": query, "headers": headers}
+    for endpoint in api.ENDPOINTS:
+        with contextlib.suppress(api.Refused):
+            storable(api_routes._asked(Request(scope), endpoint.asks))
+        if endpoint.body is not None:
+            request = Request(scope)
+            request._body = body
+            with contextlib.suppress(api.Refused):
+                storable(awaited(api_routes._body(request, endpoint.body)))
+    told = msgspec.json.encode({"error": body.decode("utf-8", "replace")})
+    api_routes._refusal(Response(told, status_code=403))
+
+
+def said_value(data: bytes) -> None:
+    """What a person says in the console of a setting: each field takes it, or says why not."""
+    text = data.decode("utf-8", "replace")
+    for kind in said.KINDS.values():
+        for field in kind.fields:
+            with contextlib.suppress(ValueError):
+                storable(kind.parsed(field, text))
+
+
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
@@ -915,6 +944,15 @@ TARGETS: dict[str, Target] = {
         Target(name="dial_file", run=dial_file, seeds=seeds.DIALS, expected=(ValueError, OSError)),
         Target(name="predicate", run=predicate, seeds=(b'A"B\\C', b"sku-1", b") or (1 = 1", b":v0")),
         Target(name="sku", run=sku, seeds=("Stra\u00dfe \u0130".encode(), b" a  B\xc2\xa0c ", b"\xef\xbb\xbfX")),
+        Target(
+            name="api_call",
+            run=api_call,
+            seeds=(
+                b'sku=CHAIR&sku=LAMP&channel=web\n{"act": "resolve", "reason": "found"}',
+                b"limit=5&at=2026-11-27T09:00:00Z",
+            ),
+        ),
+        Target(name="said_value", run=said_value, seeds=(b"12", b"0.19", b"ops")),
         Target(name="key", run=key, seeds=(b"parcel 1", b"x", b"ok-key_1")),
         Target(
             name="money",

@@ -32,7 +32,7 @@ OURS = {
     **dict.fromkeys(
         (
             *("cli/explain.py:_instant", "cli/orders.py:_print", "cli/orders.py:listing", "cli/init.py:__init__"),
-            *("cli/init.py:_given", "runtime/backup.py:_opened", "app/answers.py:order_in"),
+            *("cli/init.py:_given", "runtime/backup.py:_opened", "app/answers.py:order_in", "cli/sandbox.py:orderflow"),
         ),
         "a person's terminal and files",
     ),
@@ -50,7 +50,8 @@ OURS = {
             *(f"web/console/orders.py:{name}" for name in ("_call", "_cases", "_duty", "_event", "_made_for")),
             *(f"web/console/orders.py:{name}" for name in ("order_headline", "parcels", "timeline")),
             *("web/console/render.py:instant", "web/console/render.py:money", "web/console/sku.py:_master_facts"),
-            *("web/console/sku.py:facts_of", "app/recovery.py:look"),
+            *("web/console/sku.py:facts_of", "app/recovery.py:look", "reconcile/month.py:amount"),
+            *("web/api/endpoints.py:_number", "web/api/endpoints.py:explanation"),
         ),
         "what our own answers and tables hold",
     ),

@@ -56,8 +56,8 @@ class House:
     async def ready(self) -> bool:
         return self.up
 
-    def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
-        face = Face(
+    def face(self) -> Face:
+        return Face(
             webhooks={"erp": self.accept}, status=self.status, ready=self.ready, alive=lambda: self.silent,
             metrics_token=self.metrics_token,
             console=Console(
@@ -67,8 +67,9 @@ class House:
             ),
         )  # fmt: skip
 
+    def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         async def go() -> httpx2.Response:
-            transport = httpx2.ASGITransport(application(face))
+            transport = httpx2.ASGITransport(application(self.face()))
             async with httpx2.AsyncClient(transport=transport, base_url="http://us.test") as client:
                 return await client.request(method, path, **more)
 
@@ -128,6 +129,26 @@ def test_a_malformed_body_is_refused(house: House) -> None:
     house.trouble = Refused(400, "neither format")
     answer = house.ask("POST", "/webhooks/erp/secret", content=b"<html>", headers=OURS)
     assert (answer.status_code, answer.json()) == (400, {"error": "neither format"})
+
+
+@pytest.mark.parametrize("path", ["/", "/stock", "/api/v1/orders", "/health"])
+def test_an_address_with_bytes_that_are_no_text_is_refused(house: House, path: str) -> None:
+    """A client of good will escapes them; the server in front of us hands them on as they are."""
+    told: list[Any] = []
+
+    async def go() -> None:
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"q=\xff\xfe", "headers": []}
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        await application(house.face())(scope, receive, send)
+
+    asyncio.run(go())
+    assert told[0]["status"] == 400
 
 
 def test_health_ready_and_metrics(house: House) -> None:

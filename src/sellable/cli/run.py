@@ -70,19 +70,21 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
         )
     )  # fmt: skip
     await service.start()
-    long_lived()
-    host, port = bound.getsockname()[:2]
-    # The last that a start needs the database for: whoever is ready outlives its absence.
-    link = await service.first_link(f"http://{host}:{port}")
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
-    typer.echo(msgspec.json.encode({"ready": f"http://{host}:{port}"}).decode())
-    if link:
-        # On standard output alone: whoever reads the log later must not become the first admin.
-        typer.echo(msgspec.json.encode({"first_admin": link}).decode())
-    await stop.wait()
-    web.state.closing = server.should_exit = True
-    await serving
-    await _drain(service)
+    try:
+        long_lived()
+        host, port = bound.getsockname()[:2]
+        # The last that a start needs the database for: whoever is ready outlives its absence.
+        link = await service.first_link(f"http://{host}:{port}")
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        typer.echo(msgspec.json.encode({"ready": f"http://{host}:{port}"}).decode())
+        if link:
+            # On standard output alone: whoever reads the log later must not become the first admin.
+            typer.echo(msgspec.json.encode({"first_admin": link}).decode())
+        await stop.wait()
+        web.state.closing = server.should_exit = True
+        await serving
+    finally:
+        await _drain(service)
 
 
 def long_lived() -> None:

@@ -73,6 +73,10 @@ class _Headed(Starlette):
                     headers.setdefault(name, value)
             await send(message)
 
+        if not scope.get("query_string", b"").isascii():
+            # No browser and no program of good will sends such bytes unescaped, and nobody could read them.
+            await PlainTextResponse("an address is ASCII", status_code=400)(scope, receive, headed)
+            return
         await super().__call__(scope, receive, headed)
 
 

@@ -115,7 +115,7 @@ def _asked(request: Request, wanted: type[msgspec.Struct]) -> Any:
     """What the address asks for. Raises Refused."""
     query = request.query_params
     found = {name: query.getlist(name) if name in _lists(wanted) else query[name] for name in query}
-    if "\x00" in request.url.path or any("\x00" in part for pair in query.multi_items() for part in pair):
+    if "\x00" in request.scope["path"] or any("\x00" in part for pair in query.multi_items() for part in pair):
         raise Refused(422, "a name holds a NUL")
     try:
         return msgspec.convert(found, wanted, strict=False, str_keys=True)
