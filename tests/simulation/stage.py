@@ -48,7 +48,7 @@ SETTLED_SECONDS = 35.0
 STORY_SECONDS_MAX = 900.0
 REST_SECONDS_MAX = 1500.0
 OPERATOR_SECONDS = 45.0
-TEMPO: dict[str, Any] = {"sweep_seconds": 30.0, "sales_poll_seconds": 15.0, "visibility_lag_seconds": 4.0,
+TEMPO: dict[str, Any] = {"sweep_seconds": 45.0, "sales_poll_seconds": 15.0, "visibility_lag_seconds": 4.0,
                          "search_settle_seconds": 6.0}  # fmt: skip
 HOOK = Webhook(public_url="https://stock.example", path_token="p" * 32, secret="s" * 32)
 LOST = "S-LOST"
