@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.simulation.stage import StoryPlan
 from tests.simulation.stage import plan as story_plan
-from tests.simulation.tricks import Prepare, undone_sale, unseen_order
+from tests.simulation.tricks import Prepare, carried_away, undone_sale, unseen_order
 
 from sellable.config.settings import Settings
 from sellable.connectors.commercetools import writes
@@ -56,11 +56,6 @@ def day(seed: int = 1, minutes: float = 3.0, **changes: Any) -> Plan:
     return replace(calm, **changes)
 
 
-LATE: Mapping[str, Any] = {
-    "tempo": replace(BUSY, counter_sales=20.0, deliveries=1.0),
-    "cin7": {"availability_lag_seconds": 1.0, "allocation_lag_seconds": 5.0},
-}
-"""A counter that takes what sales are about to have set aside."""
 EMPTY_DAY = Tempo(
     orders=0.0, counter_sales=0.0, deliveries=0.0, inspections=0.0, transfers=0.0, write_offs=0.0, cancelled=0.0,
     returned=0.0,
@@ -147,12 +142,13 @@ def containment_kept(patch: Patch) -> None:
     """R5b: units stay contained although the master let them go."""
     keep = demand.evidence
 
-    def stubborn(tx: Any, order_id: str, location: str, allocated: Mapping[str, int], seq: int, now: Any) -> Any:
-        return keep(tx, order_id, location, dict.fromkeys(allocated, 1_000), seq, now) if allocated else (0, 0)
+    def stubborn(tx: Any, order_id: str, location: str, allocated: Mapping[str, int], *args: Any) -> Any:
+        return keep(tx, order_id, location, dict.fromkeys(allocated, 1_000), *args) if allocated else (0, 0)
 
     patch.setattr(demand, "evidence", stubborn)
     patch.setattr(demand, "revoke", lambda *args, **kwargs: 0)
-    # The proof that a raise of such units needs would hide it.
+    # The product is guarded twice: the proof that a raise of such units needs, or their doubt without it, hides this
+    # mistake. Without that proof alone the same day is clean.
     raise_without_proof(patch)
 
 
@@ -260,8 +256,9 @@ MUTANTS = {
     "absolute write": Mutant(breaks="R11", seen_by=("I4", "cases"), switch_on=absolute_write, plan=day()),
     "arrival containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=arrival_containment, plan=day()),
     "answer as evidence": Mutant(
-        breaks="R5", seen_by=("I4", "cases"), switch_on=answer_as_evidence,
-        plan=day(minutes=4.0, **LATE),
+        breaks="R5", seen_by=("I4",), switch_on=answer_as_evidence,
+        plan=bare(4.0, cin7={"availability_lag_seconds": 1.0, "allocation_lag_seconds": 8.0}),
+        prepare=carried_away(6),
     ),
     "sent containment": Mutant(breaks="R5", seen_by=("I4",), switch_on=sent_containment, plan=day()),
     "naive decrement": Mutant(breaks="R12", seen_by=("cases", "convergence"), switch_on=naive_decrement, plan=day()),
@@ -288,7 +285,7 @@ MUTANTS = {
         ),
     ),
     "containment kept after an undo": Mutant(
-        breaks="R5b", seen_by=("I4",), switch_on=containment_kept, plan=bare(5.0, pick_seconds=600.0),
+        breaks="R5b", seen_by=("I4",), switch_on=containment_kept, plan=bare(5.0, pick_seconds=300.0),
         prepare=undone_sale(6),
     ),
     "float totals": Mutant(

@@ -13,11 +13,14 @@ from typing import Any
 import httpx2
 
 from sellable.runtime import wanted
+from sellable.sandbox.shop import SHELF
 from sellable.sandbox.shopper import Basket, BasketLine, Storefront
 from sellable.simulation.virtual.menu import CT
 from sellable.simulation.virtual.world import World
 
 Prepare = Callable[[World], None]
+SEEN_SECONDS = 160.0
+"""After this long, what happened at the back office is known, even where idle loops are patient."""
 
 
 async def doors_open(world: World) -> None:
@@ -102,6 +105,34 @@ def undone_sale(units: int) -> Prepare:
         world.fired["staff undo"] += 1
         await world.control.act(staff={"undo": sale["sale"]})
         await asyncio.sleep(80.0)
+        shown = await Storefront(world.http, f"http://{CT}", world.shop).available(sku, "web-eu")
+        await order(world, "S-ALL", sku, shown)
+
+    def prepare(world: World) -> None:
+        world.loop.create_task(story(world))
+
+    return prepare
+
+
+def carried_away(units: int) -> Prepare:
+    """Between the answer to an authorised sale and its allocation somebody carries away all that lies there; when that
+    must have been seen, somebody orders all that is shown. Allocation must take longer than between two looks."""
+
+    async def story(world: World) -> None:
+        def authorised() -> list[dict[str, Any]]:
+            return [s for s in world.back_office.vendor.truth()["sales"] if s["order_status"] == "AUTHORISED"]
+
+        async def answered() -> bool:
+            return bool(authorised())
+
+        await doors_open(world)
+        sku = goods_of(world)
+        await order(world, "S-LATE", sku, units)
+        await world.until(answered, SEEN_SECONDS)
+        (sale,) = authorised()
+        shelf = {"sku": sku, "location": sale["location"], "bin": SHELF, "quantity": 1_000}
+        await world.control.act(sell_at_counter=shelf)
+        await asyncio.sleep(SEEN_SECONDS)
         shown = await Storefront(world.http, f"http://{CT}", world.shop).available(sku, "web-eu")
         await order(world, "S-ALL", sku, shown)
 
