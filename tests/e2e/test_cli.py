@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from sellable.app.service import Service
 from sellable.app.setup import set_up_commercetools
 from sellable.cli import app, common, main
+from sellable.cli import run as running
 from sellable.config.load import load
 from sellable.config.secrets import key_of
 from sellable.desk import cases
@@ -294,6 +295,9 @@ def test_who_says_ready_needs_the_database_for_no_more_of_its_start(
         raise psycopg.OperationalError("the server went away")
 
     monkeypatch.setattr(Service, "first_link", away)
+    # What a process changes of itself for good must not reach the tests after this one.
+    monkeypatch.setattr(running.telemetry, "configure", lambda *_: None)
+    monkeypatch.setattr(running, "long_lived", lambda: None)
     monkeypatch.setattr(sys, "argv", ["sellable", "run", "--config", str(config), "--listen", "127.0.0.1:0"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -581,7 +581,10 @@ LISTENER = storefront.Shop(
 def message_news(data: bytes) -> None:
     """A message of the feed, from its bytes to what it makes us ask for."""
     arrival = storefront.message_arrival(ct_translate.message(data))
-    row = cast(InboxRow, SimpleNamespace(id=1, kind="message", body=arrival.body, meta=dict(arrival.meta)))
+    row = cast(InboxRow, SimpleNamespace(
+        id=1, source=arrival.source, message_id=arrival.message_id, kind="message", lane=arrival.lane,
+        body=arrival.body, meta=dict(arrival.meta),
+    ))  # fmt: skip
     tx = Hearing()
     storefront.on_message(tx, row, NOW, shop=LISTENER)
     storefront.echoes(tx, [row])

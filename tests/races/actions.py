@@ -5,12 +5,13 @@ A new function that takes a `tx: Tx` first belongs into one of these, or the sui
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -230,11 +231,12 @@ def strays_owed(tx: Tx, w: World) -> None:
     strays.owe_voiding(tx, w.context, w.life.clock)
 
 
-def found_sales(*sales: tuple[str, str]) -> Done:
-    """Sales by id and status as the search for an order's own finds them, Berlin's all."""
+def found_sales(*sales: tuple[str, str], refs: Sequence[str] = (), places: Sequence[str] = ()) -> Done:
+    """Sales by id and status as the search for an order's own finds them; theirs and Berlin's unless said otherwise."""
+    found = zip_longest(sales, refs, places)
     return Done(
-        {"sales": [{"sale_id": sale, "number": sale.upper(), "ref": "their-ref", "status": status, "location": "Berlin"}
-                   for sale, status in sales]}
+        {"sales": [{"sale_id": sale, "number": sale.upper(), "ref": ref or "their-ref", "status": status,
+                    "location": place or "Berlin"} for (sale, status), ref, place in found]}
     )  # fmt: skip
 
 
@@ -251,6 +253,14 @@ def adopted_draft(tx: Tx, w: World) -> None:
 @action("two sales found sought")
 def two_found(tx: Tx, w: World) -> None:
     settle(tx, w, "sought", found_sales(("sale-theirs", "authorised"), ("sale-too", "authorised")))
+
+
+@action("two sales of ours found sought")
+def two_of_ours(tx: Tx, w: World) -> None:
+    """What a former life made is taken over, one of them still a draft."""
+    sales = (("sale-one", "authorised"), ("sale-two", "draft"))
+    refs, places = ("shop:sought:1", "shop:sought:2"), ("Berlin", "Hamburg")
+    settle(tx, w, "sought", found_sales(*sales, refs=refs, places=places))
 
 
 @action("no sale found sought")

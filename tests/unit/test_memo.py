@@ -62,6 +62,6 @@ def test_a_count_that_fails_is_told_to_who_waits_and_to_the_log(caplog: pytest.L
         count.error = None
         return await kept.get("n", count)
 
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="sellable.web.console.memo"):
         assert asyncio.run(story()) == 2
     assert "OSError" in caplog.text

@@ -84,6 +84,7 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
         web.state.closing = server.should_exit = True
         await serving
     finally:
+        bound.close()
         await _drain(service)
 
 
