@@ -386,6 +386,26 @@ def test_a_moved_sale_counts_at_its_new_location_in_the_same_reading(store: Stor
     play(store, story)
 
 
+def test_a_sale_that_turns_out_to_hold_less_waits_for_stock_and_nobody_is_accused(store: Store) -> None:
+    """The answer said that all was set aside; the sale, read later, has them on backorder and still asks for all."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=9)
+        await life.take(life.order((CHAIR, 5)))
+        await life.steps()
+        assert await life.contained() == {CHAIR: (0, 5)}
+        life.office.short = {CHAIR: 2}
+        await life.read_sale("sale-1")
+        await life.steps()
+        assert (await life.contained(), await life.cases()) == ({CHAIR: (2, 3)}, {"backordered"})
+        life.office.short = {}
+        await life.read_sale("sale-1")
+        await life.steps()
+        assert (await life.contained(), await life.cases()) == ({CHAIR: (0, 5)}, set())
+
+    play(store, story)
+
+
 def test_a_sale_moved_to_where_another_sale_of_its_order_is_stays_in_flight_with_an_owner(store: Store) -> None:
     """Two sales of one order at one place could not be told apart: the book keeps them apart and undersells."""
 

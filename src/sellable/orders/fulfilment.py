@@ -119,7 +119,16 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
     lost = kept != have
     if lost:
         demand.evidence(tx, part.order_id, part.location, kept, 0, now, book.beside(tx, part))
-        _report(tx, part, {"lines": [list(line) for line in lines]}, now, context)
+        holds = {"lines": [list(line) for line in lines]}
+        if _asks_for_all(tx, part, sale):
+            # Nobody took a line away: what was set aside went to others, or never was, whatever the answer said.
+            context.open_case(
+                tx, "backordered", f"order:{part.order_id}", now, expected={"backorder": 0}, actual=holds,
+                evidence=[f"sale:{part.sale_id}"],
+            )  # fmt: skip
+            book.tell(tx, part.order_id, "sale holds less", now, part=part.part, **holds)
+        else:
+            _report(tx, part, holds, now, context)
     gained = any(units > kept.get(sku, 0) for sku, units in by_component.items())
     if lost or gained:
         seq = book.allocation_news(tx, part.order_id, part.part)
@@ -135,6 +144,16 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
             evidence=[f"sale:{part.sale_id}"],
         )  # fmt: skip
     return not lost
+
+
+def _asks_for_all(tx: Tx, part: Any, sale: Sale) -> bool:
+    """Whether the sale still asks for every unit that the part carries."""
+    left: dict[str, int] = {}
+    for sku, units in asked_of(tx, part):
+        left[sku] = left.get(sku, 0) + units
+    for line in sale.lines:
+        left[line.sku] = left.get(line.sku, 0) - line.quantity
+    return all(units <= 0 for units in left.values())
 
 
 def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> None:

@@ -222,6 +222,7 @@ SIDES = {
     "order imported": BACK_OFFICE,
     "sale is authorised": BACK_OFFICE,
     "sale changed by staff": BACK_OFFICE,
+    "sale holds less": BACK_OFFICE,
     "sale undone": BACK_OFFICE,
     "sale voided": BACK_OFFICE,
     "refused by the back office": BACK_OFFICE,
@@ -235,6 +236,7 @@ SIDES = {
 TONES = {
     "held": "warn", "waits": "warn", "totals differ": "bad", "refused by the back office": "bad",
     "cancel came too late": "bad", "given up for now": "bad", "sale changed by staff": "warn",
+    "sale holds less": "warn",
     "second sale ignored": "warn", "stray draft found": "warn", "cancel of units came too late": "bad",
     "change came too late": "bad", "illegal change of state": "warn",
 }  # fmt: skip
