@@ -597,11 +597,13 @@ def predict(
 ) -> list[Calls]:
     """Calls an hour of each flow in steady work, rounded up; one row "total" ends each budget.
 
-    `catalogue_rows` are SKUs, `stock_rows` the rows of the availability list (by default each SKU at each location).
-    Without `read_key` all of Cin7 is paid from one budget. Only back offices that are configured have a budget.
+    `catalogue_rows` are SKUs, `stock_rows` the rows of Cin7's availability list (by default each SKU at each location
+    that it counts). Without `read_key` all of Cin7 is paid from one budget. Only back offices that are configured have
+    a budget.
     """
     shop, office = settings.commercetools, settings.cin7_core
-    rows = catalogue_rows * len(settings.locations) if stock_rows is None else stock_rows
+    counted = sum(location.master == "cin7_core" for location in settings.locations)
+    rows = catalogue_rows * counted if stock_rows is None else stock_rows
     parts = orders_per_hour * parts_per_order
     writes = math.ceil(orders_per_hour * lines_per_order * max(len(settings.channels) - 1, 0) / shop.write_batch)
     orders = {
@@ -636,16 +638,6 @@ def predict(
     if (house := settings.orderflow) is not None:
         budgets.append((ORDERFLOW, house.calls_per_minute * 60, _flows_of(house, settings, parts)))
     budgets.append(("commercetools", shop.calls_per_second * 3600, storefront))
-    if house := settings.orderflow:
-        theirs = {
-            # At worst each order goes alone, and each is read back once for its allocation.
-            "order import": parts,
-            "order reads": parts,
-            "inventory": _turns(house.inventory_poll_seconds),
-            "despatches": _turns(house.despatch_poll_seconds),
-            "returns": _turns(house.return_poll_seconds) if house.return_report else 0,
-        }
-        budgets.append(("orderflow", house.calls_per_minute * 60, theirs))
     return [
         Calls(budget=budget, flow=flow, per_hour=calls, budget_per_hour=limit)
         for budget, limit, flows in budgets
@@ -655,13 +647,16 @@ def predict(
 
 def _flows_of(house: OrderFlow, settings: Settings, parts: int) -> dict[str, int]:
     """Calls an hour at a warehouse; where lines are routed, all of them might go there."""
-    sites = sum(1 for location in settings.locations if location.master == ORDERFLOW)
+    sites = sum(location.master == ORDERFLOW for location in settings.locations)
     return {
+        # At worst each order goes alone.
         "order import": parts,
+        # Each is read back once for its allocation, beside the looks at orders that are open.
         "order reads": 60 * max(1, house.calls_per_minute // 10) + parts,
         # All places but the last are read twice, so that nothing moved between them counts twice.
         "inventory": _turns(house.inventory_poll_seconds) * max(1, 2 * sites - 1),
         "shipments that left": _turns(house.despatch_poll_seconds),
+        "returns": _turns(house.return_poll_seconds) if house.return_report else 0,
     }
 
 
