@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from sellable.config import reference
-from sellable.config.check import Calls, check, predict
+from sellable.config.calls import Calls, predict
+from sellable.config.check import check
 from sellable.config.load import read
 from sellable.config.problems import Lines, Problem
 from sellable.config.secrets import key_of, new_key
