@@ -63,25 +63,21 @@ def states(settings: Settings) -> Found:
 
 
 def pools(settings: Settings) -> Found:
-    names = [location.name for location in settings.locations]
     places = {location.name: location for location in settings.locations}
     for index, pool in enumerate(settings.pools):
-        counted: dict[str, str] = {}
-        for place, name in enumerate(pool.locations):
-            if (location := places.get(name)) is None:
-                continue
-            first = counted.setdefault(same(location.remote), location.master)
-            if first != location.master:
-                says = (
-                    f'"{location.remote}" is counted by {first} and by {location.master}: its stock would count twice'
-                )
-                mend = "Keep the location of the system that ships from there in the pool."
-                yield f"pools[{index}].locations[{place}]", says, mend
         if not pool.locations:
             yield f"pools[{index}].locations", f'the pool "{pool.name}" has no locations', "Name at least one location."
+        counted: dict[str, str] = {}
         for place, name in enumerate(pool.locations):
-            if name not in names:
-                yield (f"pools[{index}].locations[{place}]", *unknown("location", name, names))
+            at = f"pools[{index}].locations[{place}]"
+            if (location := places.get(name)) is None:
+                yield (at, *unknown("location", name, places))
+            elif (first := counted.setdefault(same(location.remote), location.master)) != location.master:
+                yield (
+                    at,
+                    f'"{location.remote}" is counted by {first} and by {location.master}: its stock would count twice',
+                    "Keep the location of the system that ships from there in the pool.",
+                )
         for place, _, name in twice(pool.locations):
             says = f'"{name}" is in the pool "{pool.name}" twice, so its stock would count twice'
             yield f"pools[{index}].locations[{place}]", says, "Name it once."

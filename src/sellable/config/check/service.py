@@ -35,22 +35,20 @@ def owners(settings: Settings, case_kinds: Collection[str]) -> Found:
 
 def addresses(settings: Settings) -> Found:
     shop, office, alerts = settings.commercetools, settings.cin7_core, settings.alerts
-    for key, url, insecure in (
+    written = [
         ("commercetools.api_url", shop.api_url, shop.insecure),
         ("commercetools.auth_url", shop.auth_url, shop.insecure),
         ("commercetools.webhook.public_url", shop.webhook.public_url, shop.insecure),
         ("cin7_core.base_url", office.base_url, office.insecure),
         ("cin7_core.webhook.public_url", office.webhook.public_url, office.insecure),
         ("alerts.webhook_url", alerts.webhook_url, alerts.insecure),
-        *(
-            ()
-            if (house := settings.orderflow) is None
-            else (
-                ("orderflow.base_url", house.base_url, house.insecure),
-                ("orderflow.webhook.public_url", house.webhook.public_url, house.insecure),
-            )
-        ),
-    ):
+    ]
+    if (house := settings.orderflow) is not None:
+        written += [
+            ("orderflow.base_url", house.base_url, house.insecure),
+            ("orderflow.webhook.public_url", house.webhook.public_url, house.insecure),
+        ]
+    for key, url, insecure in written:
         optional = key.endswith(("public_url", "webhook_url"))
         if not url and optional:
             continue
