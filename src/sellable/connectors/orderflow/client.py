@@ -91,7 +91,7 @@ class OrderFlow:
             raise
         if root.tag == "message" and answers.says_absent(root.words()):
             return None
-        return await _read(0, translate.order, root, ref=ref, sites=self._sites, states=dict(self._settings.states))
+        return await _read(0, translate.order, root, ref=ref, sites=self._sites, states=self._settings.states)
 
     async def cancel_order(self, ref: str, *, free_reference: bool, lane: str) -> bool:
         """One call. A sentence that says neither is Unavailable: only the order's detail tells what became of it."""

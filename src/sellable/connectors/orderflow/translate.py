@@ -79,9 +79,12 @@ class Sites:
 
 def stage_of(state: str, states: Mapping[str, Stage]) -> Stage:
     """The stage of a state, by the tenant's table before the usual one; case and blanks do not matter."""
-    word = "_".join(state.lower().replace("-", " ").replace("_", " ").split())
-    mine = {"_".join(name.lower().replace("-", " ").replace("_", " ").split()): to for name, to in states.items()}
+    word, mine = _word(state), {_word(name): stage for name, stage in states.items()}
     return mine.get(word) or STAGES.get(word) or "unknown"
+
+
+def _word(state: str) -> str:
+    return "_".join(state.lower().replace("-", " ").replace("_", " ").split())
 
 
 def instant(text: str, zone: tzinfo) -> datetime:
