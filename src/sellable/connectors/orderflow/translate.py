@@ -223,7 +223,7 @@ def order(root: Node, *, ref: str, sites: Sites, states: Mapping[str, Stage]) ->
     state = node.get("state") or ""
     stage = stage_of(state, states)
     faults = [f"order {ref}: state {state[:80]!r} is not mapped"] if stage == "unknown" else []
-    shipments = [each for box in node.all("shipments") for each in box.all("shipment")]
+    shipments = node.all("shipments", "shipment")
     shipped = [stage_of(each.get("state") or "", states) for each in shipments]
     lines, more = _lines(node, shipments, states)
     # An order is as far as its least advanced live line; where lines tell nothing, as far as it says itself.
@@ -356,16 +356,14 @@ def _despatch(node: Node, reference: str, zone: tzinfo) -> Despatch:
     order_ref = node.get("orderReference") or ""
     if not reference or not order_ref:
         raise Garbled("no reference" if not reference else "no orderReference")
-    completed = instant(text, zone) if (text := node.get("completed")) else None
+    completed = _when(node, "completed", zone)
     items = _items(node)
     if not items:
         raise Garbled("it names no goods")
     tracking = node.get("despatchReference") or ""
     tracking_url, carrier = node.get("trackingUrl") or "", node.get("carrier") or node.get("courier") or ""
-    packages = [
-        each.get("despatchReference") or tracking for box in node.all("packages") for each in box.all("package")
-    ]
-    references = packages or [tracking]
+    packages = node.all("packages", "package")
+    references = [each.get("despatchReference") or tracking for each in packages] or [tracking]
     day = completed.astimezone(zone).date().isoformat() if completed else ""
     parcels = tuple(
         Parcel(
@@ -396,7 +394,7 @@ def _despatch(node: Node, reference: str, zone: tzinfo) -> Despatch:
 def _items(node: Node) -> tuple[tuple[str, int], ...]:
     """Units by SKU, in order of first sight, without zeros."""
     sums: dict[str, int] = {}
-    for line in (each for box in node.all("orderLines") for each in box.all("orderLine")):
+    for line in node.all("orderLines", "orderLine"):
         sku = line.get("productReference") or line.get("product") or ""
         if not sku:
             raise Garbled("a line without a product")
