@@ -126,9 +126,7 @@ def _twofold(at: datetime, zone: tzinfo) -> bool:
 # --- Inventory -------------------------------------------------------------------------------------------------------
 
 
-def inventory(
-    root: Node, *, sites: Sites, asked: Sequence[str] | None, location: str | None, body: bytes = b""
-) -> InventoryPage:
+def inventory(root: Node, *, sites: Sites, asked: Sequence[str] | None, location: str | None) -> InventoryPage:
     """A reading of inventory. Rows of other SKUs or places than asked for are ignored, as a filter may be too.
 
     A count below zero is trouble; only `available` may be, is said and is never clipped. Raises Garbled for another
@@ -169,7 +167,6 @@ def inventory(
         unreadable=tuple(unreadable),
         ignored=tuple(ignored),
         warnings=tuple(warnings),
-        body=body,
     )
 
 
@@ -326,7 +323,7 @@ def _text(node: Node, *names: str) -> str:
 # --- Despatches and returns ------------------------------------------------------------------------------------------
 
 
-def despatches(root: Node, *, since: datetime, until: datetime, zone: tzinfo, body: bytes = b"") -> Despatches:
+def despatches(root: Node, *, since: datetime, until: datetime, zone: tzinfo) -> Despatches:
     """Shipments that left. One that cannot be understood is named and left out. Raises Garbled for another document."""
     nodes = wire.rooted(root, "shipments").all("shipment")
     found: list[Despatch] = []
@@ -347,7 +344,6 @@ def despatches(root: Node, *, since: datetime, until: datetime, zone: tzinfo, bo
         until=until,
         faults=tuple(faults),
         unreadable=tuple(unreadable),
-        body=body,
     )
 
 
@@ -402,7 +398,7 @@ def _items(node: Node) -> tuple[tuple[str, int], ...]:
     return tuple((sku, units) for sku, units in sums.items() if units)
 
 
-def returns(root: Node, *, since: datetime, until: datetime, zone: tzinfo, body: bytes = b"") -> Returns:
+def returns(root: Node, *, since: datetime, until: datetime, zone: tzinfo) -> Returns:
     """Lines of returns, whatever the report calls its rows. Raises Garbled where it is evidently no such report."""
     if not root.children and root.text.strip():
         raise Garbled(f"<{root.tag[:40]}> holds a text and no rows")
@@ -415,9 +411,7 @@ def returns(root: Node, *, since: datetime, until: datetime, zone: tzinfo, body:
             faults.append(f"row {number}: {error}")
     if faults and not rows and all(node.get("product") is None for node in root.children):
         raise Garbled(f"<{root.tag[:40]}> is no report of returns")
-    return Returns(
-        rows=tuple(rows), received=len(root.children), since=since, until=until, faults=tuple(faults), body=body
-    )
+    return Returns(rows=tuple(rows), received=len(root.children), since=since, until=until, faults=tuple(faults))
 
 
 def _return_row(node: Node, zone: tzinfo) -> ReturnRow:

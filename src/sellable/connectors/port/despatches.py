@@ -38,7 +38,6 @@ class Despatches(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
     faults: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
-    body: bytes = b""
 
 
 class DespatchSource(Protocol):

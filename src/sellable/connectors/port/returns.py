@@ -62,7 +62,6 @@ class Returns(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     until: datetime
     faults: tuple[str, ...] = ()
-    body: bytes = b""
 
 
 class ReturnSource(Protocol):

@@ -150,7 +150,6 @@ class InventoryPage(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
-    body: bytes = b""
 
 
 class InventorySource(Protocol):
