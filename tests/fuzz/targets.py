@@ -26,7 +26,8 @@ from starlette.responses import Response
 from tests.e2e.world import settings_of
 from tests.fuzz import seeds
 
-from sellable.config import check, load, said, secrets, settings
+from sellable.config import load, said, secrets, settings
+from sellable.config.check import check
 from sellable.config.problems import ConfigError
 from sellable.connectors.cin7_core import answers as cin7_answers
 from sellable.connectors.cin7_core import orders, wire
@@ -604,7 +605,7 @@ def _file(name: str, data: bytes) -> Path:
 def settings_file(data: bytes) -> None:
     """A settings file, read, judged and shown."""
     loaded = load.read(_file("sellable.toml", data), {"SELLABLE_SERVICE__LISTEN": "127.0.0.1:1"})
-    if not check.check(loaded.settings, loaded.lines, case_kinds=("drift",)):
+    if not check(loaded.settings, loaded.lines, case_kinds=("drift",)):
         assert all(rate.decimal != 0 for rate in loaded.settings.rates)
     secrets.shown(loaded.settings)
 

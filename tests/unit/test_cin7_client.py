@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
+from scripted_vendor import Reply, ScriptedVendor
 from test_cin7_orders import DRAFT
 from test_cin7_translate import stock_line
 
@@ -25,9 +25,7 @@ from sellable.connectors.port import (
     Unavailable,
 )
 from sellable.domain.stock import State
-from sellable.runtime.budgets import Budgets
-from sellable.runtime.clock import Clock
-from sellable.runtime.http import ForbiddenUrl, HttpPort, OutcomeLost
+from sellable.runtime.http import ForbiddenUrl, OutcomeLost
 
 SETTINGS = config.Cin7Core(
     account_id="acc", key="write-key", read_key="read-key", base_url="http://cin7.test/ExternalApi/v2/", insecure=True
@@ -38,52 +36,12 @@ PLACES = Places(
 )
 HTML = httpx2.Response(200, text="<html></html>")
 
-Reply = httpx2.Response | Exception
 
-
-class Tills(Budgets):
-    """Budgets that only remember breaches."""
-
-    def __init__(self) -> None:
-        self.breaches: list[tuple[str, float]] = []
-
-    async def spend(self, credential: str, lane: str) -> None:
-        return None
-
-    async def breach(self, credential: str, retry_after_seconds: float) -> None:
-        self.breaches.append((credential, retry_after_seconds))
-
-
-class Vendor:
-    """Answers calls in order and remembers them."""
-
-    def __init__(self, *replies: Reply) -> None:
-        self.replies = list(replies)
-        self.requests: list[httpx2.Request] = []
-        self.tills = Tills()
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.requests.append(request)
-        reply = self.replies.pop(0)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+class Vendor(ScriptedVendor):
+    root = "/ExternalApi/v2"
 
     def run(self, do: Callable[[Cin7Core], Awaitable[Any]], settings: config.Cin7Core = SETTINGS) -> Any:
-        async def scenario() -> Any:
-            async with httpx2.AsyncClient(transport=httpx2.MockTransport(self)) as client:
-                return await do(Cin7Core(HttpPort(client, Clock(), self.tills), self.tills, settings, PLACES))
-
-        result = asyncio.run(scenario())
-        assert self.replies == []
-        return result
-
-    @property
-    def lines(self) -> list[str]:
-        return [f"{r.method} {r.url.path.removeprefix('/ExternalApi/v2')}" for r in self.requests]
-
-    def query(self, n: int = 0) -> dict[str, str]:
-        return dict(self.requests[n].url.params)
+        return self.meet(lambda http: do(Cin7Core(http, self.tills, settings, PLACES)))
 
 
 def ok(document: Any, status: int = 200) -> httpx2.Response:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
+from scripted_vendor import Reply, ScriptedVendor
 from test_commercetools_translate import document, line, message
 
 from sellable.config import settings as config
@@ -25,7 +26,6 @@ from sellable.connectors.port import (
     StorefrontStock,
     Unavailable,
 )
-from sellable.runtime.budgets import Budgets
 from sellable.runtime.clock import Clock
 from sellable.runtime.http import HttpPort, NotSent, OutcomeLost
 
@@ -33,8 +33,6 @@ DATE = "Sat, 21 Nov 2026 12:00:00 GMT"
 AT = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 CHANNELS = [{"id": "ch-web", "key": "web", "roles": []}, {"id": "ch-out", "key": "out", "roles": ["OrderExport"]}]
 HTML = httpx2.Response(200, text="<html></html>", headers={"date": DATE})
-
-Reply = httpx2.Response | Exception
 
 
 def settings(**changes: Any) -> config.Commercetools:
@@ -54,53 +52,29 @@ def error(status: int, code: str, **headers: str) -> httpx2.Response:
     return ok({"statusCode": status, "message": "no", "errors": [{"code": code, "message": "no"}]}, status, **headers)
 
 
-class Tills(Budgets):
-    """Budgets that only remember."""
-
-    def __init__(self) -> None:
-        self.breaches: list[tuple[str, float]] = []
-        self.spent: list[tuple[str, str]] = []
-
-    async def spend(self, credential: str, lane: str) -> None:
-        self.spent.append((credential, lane))
-
-    async def breach(self, credential: str, retry_after_seconds: float) -> None:
-        self.breaches.append((credential, retry_after_seconds))
-
-
-class Vendor:
-    """Gives tokens, channels and types by itself; answers other calls in order and remembers all."""
+class Vendor(ScriptedVendor):
+    """Gives tokens, channels and types by itself."""
 
     def __init__(self, *replies: Reply, types: Any = (), expires_in: int = 172800) -> None:
-        self.replies = list(replies)
+        super().__init__(*replies)
         self.types = list(types)
         self.channels = list(CHANNELS)
         self.expires_in = expires_in
-        self.requests: list[httpx2.Request] = []
         self.tokens = 0
-        self.tills = Tills()
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.requests.append(request)
         if request.url.path == "/oauth/token":
+            self.requests.append(request)
             self.tokens += 1
             return ok({"access_token": f"token-{self.tokens}", "expires_in": self.expires_in, "scope": "todo"})
         if request.url.path in ("/shop/channels", "/shop/types"):
+            self.requests.append(request)
             rows = self.channels if request.url.path.endswith("channels") else self.types
             return ok({"results": rows})
-        reply = self.replies.pop(0)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        return super().__call__(request)
 
     def run(self, do: Callable[[Commercetools], Awaitable[Any]], **changes: Any) -> Any:
-        async def scenario() -> Any:
-            async with httpx2.AsyncClient(transport=httpx2.MockTransport(self)) as client:
-                return await do(Commercetools(HttpPort(client, Clock(), self.tills), self.tills, settings(**changes)))
-
-        result = asyncio.run(scenario())
-        assert self.replies == []
-        return result
+        return self.meet(lambda http: do(Commercetools(http, self.tills, settings(**changes))))
 
     @property
     def lines(self) -> list[str]:

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from sellable.config import reference
-from sellable.config.check import Calls, check, predict
+from sellable.config.calls import Calls, predict
+from sellable.config.check import check
 from sellable.config.load import read
 from sellable.config.problems import Lines, Problem
 from sellable.config.secrets import key_of, new_key
@@ -387,3 +388,26 @@ class TestPredict:
             "per_hour": 1800 + 120 + 60 + 100 + 2 + 300,
             "budget_per_hour": 180_000,
         }
+
+    def test_a_warehouse_has_one_budget_for_all_that_it_is_asked(self, tmp_path: Path) -> None:
+        file = tmp_path / "sellable.toml"
+        file.write_text(f"{EXAMPLE}\n{LOCATION.format('hull', 'orderflow', 'Hull DC')}{LEEDS}", "utf-8")
+        settings = read(file, ENVIRON).settings
+        rows = predict(settings, orders_per_hour=100, catalogue_rows=20_000)
+        mine = [(row.flow, row.per_hour) for row in rows if row.budget == "orderflow"]
+        assert mine == [
+            ("order import", 100),
+            ("order reads", 6 * 60 + 100),  # Six looks a minute are a tenth of what may be spent.
+            ("inventory", 12 * 3),  # Two places, of which one is read twice.
+            ("shipments that left", 60),
+            ("returns", 4),
+            ("total", 660),
+        ]
+        # What the warehouse counts is no row of Cin7's list.
+        assert [row.per_hour for row in rows if row.flow == "stock sweep"] == [12 * 41]
+
+    def test_without_a_report_no_returns_are_asked_for(self, tmp_path: Path) -> None:
+        file = tmp_path / "sellable.toml"
+        file.write_text(f"{EXAMPLE}\n{of(return_report='')}", "utf-8")
+        rows = predict(read(file, ENVIRON).settings, orders_per_hour=100, catalogue_rows=20_000)
+        assert [row.per_hour for row in rows if (row.budget, row.flow) == ("orderflow", "returns")] == [0]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from sellable.connectors import port
 from sellable.connectors.kit import answers, decode
 from sellable.connectors.kit.answers import Said, Table
 from sellable.connectors.kit.spec import Spec
@@ -125,3 +129,15 @@ def test_a_spec_is_data() -> None:
     settings = msgspec.Struct()
     assert (spec.visibility_lag_seconds(settings), spec.search_settle_seconds(settings)) == (5.0, 0.0)
     assert (spec.evidence, spec.quirks) == ((), ())
+
+
+def test_all_that_the_files_of_the_port_declare_is_imported_from_the_port() -> None:
+    files = [importlib.import_module(each.name) for each in pkgutil.iter_modules(port.__path__, f"{port.__name__}.")]
+    declared = {
+        name
+        for file in files
+        for name, kind in inspect.getmembers(file, inspect.isclass)
+        if kind.__module__ == file.__name__
+    }
+    assert len(files) >= 6
+    assert set(port.__all__) == declared | {"EVERY_SKU", "NOT_THERE", "Stage"}

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import httpx2
 import msgspec
 import pytest
-from test_cin7_client import Reply, Tills
+from scripted_vendor import Reply, ScriptedVendor
 from test_orderflow_documents import DRAFT, RETURN
 from tests.simulation.sites import senders_of
 
@@ -30,8 +30,7 @@ from sellable.connectors.port import (
     VendorError,
 )
 from sellable.domain.orders import Address
-from sellable.runtime.clock import Clock
-from sellable.runtime.http import ForbiddenUrl, HttpPort, NotSent, OutcomeLost
+from sellable.runtime.http import ForbiddenUrl, NotSent, OutcomeLost
 
 SETTINGS = config.OrderFlow(
     base_url="http://of.test/web/", user="api", password="pass-word", channel="web-uk", organisation="acme",
@@ -42,36 +41,14 @@ SINCE, UNTIL = datetime(2026, 7, 2, 8, 0, tzinfo=UTC), datetime(2026, 7, 2, 9, 0
 Ask = Callable[[OrderFlow], Awaitable[Any]]
 
 
-class Vendor:
-    """Answers calls in order and remembers them."""
+class Vendor(ScriptedVendor):
+    root = "/web/"
 
     def __init__(self, *replies: Reply | str) -> None:
-        self.replies = [xml(reply) if isinstance(reply, str) else reply for reply in replies]
-        self.requests: list[httpx2.Request] = []
-        self.tills = Tills()
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.requests.append(request)
-        reply = self.replies.pop(0)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        super().__init__(*(xml(reply) if isinstance(reply, str) else reply for reply in replies))
 
     def run(self, do: Ask, settings: config.OrderFlow = SETTINGS) -> Any:
-        async def scenario() -> Any:
-            async with httpx2.AsyncClient(transport=httpx2.MockTransport(self)) as client:
-                return await do(OrderFlow(HttpPort(client, Clock(), self.tills), self.tills, settings, SITES))
-
-        result = asyncio.run(scenario())
-        assert self.replies == []
-        return result
-
-    @property
-    def lines(self) -> list[str]:
-        return [f"{r.method} {r.url.path.removeprefix('/web/')}" for r in self.requests]
-
-    def query(self, n: int = 0) -> dict[str, str]:
-        return dict(self.requests[n].url.params)
+        return self.meet(lambda http: do(OrderFlow(http, self.tills, settings, SITES)))
 
 
 def xml(body: str, status: int = 200, **headers: str) -> httpx2.Response:

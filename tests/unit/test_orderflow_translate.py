@@ -342,16 +342,14 @@ def test_times_are_on_the_servers_clock(text: str, at: str) -> None:
     assert translate.instant(text, LONDON) == datetime.fromisoformat(at)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "soon", "2026-13-01 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59+00:00"]
-)
+@pytest.mark.parametrize("text", ["", "soon", "2026-13-01 00:00:00", "0001-01-01 00:00:00"])
 def test_what_is_no_time(text: str) -> None:
-    zone = ZoneInfo("Asia/Tokyo") if text.startswith("0001") else LONDON
-    if text.startswith("9999"):
-        assert translate.instant(text, zone).year == 9999
-        return
     with pytest.raises(Garbled, match="is no time"):
-        translate.instant(text, zone)
+        translate.instant(text, ZoneInfo("Asia/Tokyo"))
+
+
+def test_the_last_second_there_is() -> None:
+    assert translate.instant("9999-12-31 23:59:59+00:00", LONDON).year == 9999
 
 
 def test_a_window_on_the_servers_clock() -> None:

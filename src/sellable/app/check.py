@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sellable.config import check
+from sellable.config.calls import predict
+from sellable.config.check import check
 from sellable.config.load import read
 from sellable.config.problems import ConfigError
 from sellable.config.settings import Settings
@@ -15,7 +16,7 @@ from sellable.desk.kinds import KINDS
 def checked(config: Path) -> Settings:
     """The settings of a file that can work. Raises ConfigError naming every problem with its line and mend."""
     loaded = read(config)
-    problems = check.check(loaded.settings, case_kinds=set(KINDS), lines=loaded.lines)
+    problems = check(loaded.settings, case_kinds=set(KINDS), lines=loaded.lines)
     if problems:
         raise ConfigError(str(config), problems)
     return loaded.settings
@@ -31,5 +32,5 @@ def predicted(settings: Settings, *, skus: int, orders_per_hour: int) -> list[di
             "budget_per_hour": row.budget_per_hour,
             "over": row.over,
         }
-        for row in check.predict(settings, orders_per_hour=orders_per_hour, catalogue_rows=skus)
+        for row in predict(settings, orders_per_hour=orders_per_hour, catalogue_rows=skus)
     ]

@@ -15,7 +15,7 @@ import msgspec
 
 from sellable.app.discovery import is_zone, products_of
 from sellable.app.service import Outside
-from sellable.config.check import CIN7_CALLS_PER_MINUTE_MAX
+from sellable.config.calls import CIN7_CALLS_PER_MINUTE_MAX
 from sellable.config.settings import Settings
 from sellable.connectors import cin7_core
 from sellable.connectors.commercetools import experiment, setup, survey

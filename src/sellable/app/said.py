@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sellable.app.replaying import context_of
 from sellable.book import book
-from sellable.config import check
+from sellable.config.check import check
 from sellable.config.said import Key, together
 from sellable.config.settings import Settings
 from sellable.desk.kinds import KINDS
@@ -27,7 +27,7 @@ HELD_MAX = 200
 
 def refusals(settings: Settings) -> list[str]:
     """What cannot work in settings, in sentences."""
-    return [f"{p.key} {p.message}. {p.mend}" for p in check.check(settings, case_kinds=KINDS)]
+    return [f"{p.key} {p.message}. {p.mend}" for p in check(settings, case_kinds=KINDS)]
 
 
 def together_now(tx: ReadTx, file: Settings) -> tuple[Settings, list[Key]]:

@@ -19,7 +19,7 @@ from sellable.app.service import Service, assemble
 from sellable.app.status import overview
 from sellable.app.wiring import seal_of
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, database, emit, fail, opened, out
-from sellable.config.check import only_here
+from sellable.config.addresses import only_here
 from sellable.config.load import load
 from sellable.config.settings import Settings
 from sellable.runtime import migrate as migrations

@@ -69,10 +69,8 @@ def read(path: str | Path, environ: Mapping[str, str] = os.environ) -> Loaded:
 def bare(field_type: Any) -> Any:
     """A field's type without its annotations; of a section that may be absent, the section."""
     plain = get_args(field_type)[0] if get_origin(field_type) is Annotated else field_type
-    sections = (
-        [arg for arg in get_args(plain) if is_struct(arg)] if get_origin(plain) in (Union, types.UnionType) else []
-    )
-    return sections[0] if sections else plain
+    either = get_args(plain) if get_origin(plain) in (Union, types.UnionType) else ()
+    return next(filter(is_struct, either), plain)
 
 
 def sentence(field_type: Any) -> str:

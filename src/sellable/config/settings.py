@@ -16,6 +16,8 @@ from sellable.config.secrets import MARK, masked
 from sellable.domain.stock import State
 
 OWN_RATE = "own"
+CIN7_CORE, ORDERFLOW = "cin7_core", "orderflow"
+"""The back offices, as locations and rules name them."""
 
 MappedStage = Literal["waiting", "allocated", "picking", "packed", "despatched", "cancelled"]
 """What a warehouse's own state of an order, a line or a shipment may be mapped to; `waiting` has set nothing aside."""
@@ -502,9 +504,9 @@ class Settings(_Settings, frozen=True, kw_only=True):
         """The systems that orders may go to: those that have a section."""
         offices = []
         if self.cin7_core.account_id or self.orderflow is None:
-            offices.append("cin7_core")
+            offices.append(CIN7_CORE)
         if self.orderflow is not None:
-            offices.append("orderflow")
+            offices.append(ORDERFLOW)
         return tuple(offices)
 
     @property

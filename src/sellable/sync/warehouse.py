@@ -49,7 +49,7 @@ class Reading(Protocol):
     """One call for a window of what a warehouse did."""
 
     async def __call__(self, since: datetime, until: datetime, *, lane: str) -> Any:
-        """A struct with the raw answer as its `body`."""
+        """What it did, as a struct."""
 
 
 class Warehouse(InventorySource, DespatchSource, OrderImport, Protocol):
@@ -88,7 +88,7 @@ async def read_whole(
         a0 = await store.write(next_seq)
         page = await port.inventory(skus, site=place, lane="stock")
         seqs.append((a0, await store.write(next_seq)))
-        pages.append(msgspec.structs.replace(page, body=b""))
+        pages.append(page)
     torn: set[str] = set()
     for place, first in zip(places[:-1], pages, strict=False):
         again = await port.inventory(skus, site=place, lane="stock")
@@ -144,8 +144,7 @@ class WindowFeed:
         page = await self._read(mark - self._overlap, until + self._overlap, lane="reads")
         a1 = await self._store.write(next_seq)
         meta = {"target": self._master, "a0": a0, "a1": a1}
-        bare = msgspec.structs.replace(page, body=b"")
-        arrival = arrival_of(self._master, f"{self._what}.page", f"{self._what}:{a0}", "page", bare, meta)
+        arrival = arrival_of(self._master, f"{self._what}.page", f"{self._what}:{a0}", "page", page, meta)
         return FeedResult(arrivals=[arrival], cursor={"mark": until.isoformat()}, again=until < now)
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from msgspec import Raw
-
 from sellable.connectors.cin7_core import wire
-from sellable.connectors.cin7_core.wire import guid, units
+from sellable.connectors.cin7_core.wire import guid, word
 from sellable.domain.orders import GoodsReturn, ReturnedGoods
 from sellable.domain.stock import State
 
@@ -23,7 +21,7 @@ def returns_of(notes: Iterable[wire.CreditNote], place: Place) -> tuple[tuple[Go
     found: list[GoodsReturn] = []
     faults: list[str] = []
     for note in notes:
-        if (note.status or "").strip().upper() != "AUTHORISED":
+        if word(note.status) != "AUTHORISED":
             continue
         try:
             found.append(_return(note, place))
@@ -42,21 +40,14 @@ def _return(note: wire.CreditNote, place: Place) -> GoodsReturn:
         items=tuple(
             (line.sku, count, (line.comment or "").strip())
             for line in note.lines or ()
-            if line.sku and (count := _count(line.quantity, line.sku))
+            if line.sku and (count := wire.goods(line.quantity, f"Quantity of {line.sku}"))
         ),
         stock=tuple(
             _goods(row.sku, count, _where(row, place))
             for row in note.restock or ()
-            if row.sku and (count := _count(row.quantity, row.sku))
+            if row.sku and (count := wire.goods(row.quantity, f"Quantity of {row.sku}"))
         ),
     )
-
-
-def _count(raw: Raw, sku: str) -> int:
-    count = units(raw, f"Quantity of {sku}")
-    if count < 0:
-        raise ValueError(f"Quantity of {sku} is {count}")
-    return count
 
 
 def _goods(sku: str, count: int, where: tuple[str, State]) -> ReturnedGoods:

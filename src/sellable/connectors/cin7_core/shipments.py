@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sellable.connectors.cin7_core import wire
-from sellable.connectors.cin7_core.wire import guid, units
+from sellable.connectors.cin7_core.wire import guid, word
 from sellable.domain.orders import Parcel, Shipment
 
 _SHIPPING = frozenset({"PARTIALLY AUTHORISED", "AUTHORISED"})
@@ -20,7 +20,7 @@ def shipments_of(fulfilments: Iterable[wire.Fulfilment]) -> tuple[tuple[Shipment
     shipments: list[Shipment] = []
     faults: list[str] = []
     for task in fulfilments:
-        if _word(task.fulfilment_status) == "VOIDED" or task.ship is None or _word(task.ship.status) not in _SHIPPING:
+        if word(task.fulfilment_status) == "VOIDED" or task.ship is None or word(task.ship.status) not in _SHIPPING:
             continue
         try:
             shipment = _shipment(task, task.ship)
@@ -39,7 +39,7 @@ def _shipment(task: wire.Fulfilment, ship: wire.Ship) -> Shipment | None:
         return None
     if not guid(task.task_id):
         raise ValueError("no TaskID")
-    all_gone = len(shipped) == len(lines) and _word(ship.status) == "AUTHORISED"
+    all_gone = len(shipped) == len(lines) and word(ship.status) == "AUTHORISED"
     contents, rest = _contents(_goods(task), shipped)
     if rest and not all_gone:
         # Goods of no shipped box stay in the warehouse, but only where boxes tell the two apart.
@@ -69,7 +69,7 @@ def _shipment(task: wire.Fulfilment, ship: wire.Ship) -> Shipment | None:
 def _goods(task: wire.Fulfilment) -> Sequence[wire.GoodsLine]:
     """Packed lines, or the picked ones where nothing was packed."""
     for part in (task.pack, task.pick):
-        if part is not None and part.lines and _word(part.status) not in _GONE:
+        if part is not None and part.lines and word(part.status) not in _GONE:
             return part.lines
     raise ValueError("shipped, but neither packed nor picked lines")
 
@@ -81,17 +81,15 @@ def _contents(
     owner: dict[str, int] = {}
     for number, line in enumerate(shipped):
         for box in (line.boxes or "").split(","):
-            if _word(box):
-                owner.setdefault(_word(box), number)
+            if word(box):
+                owner.setdefault(word(box), number)
     contents: list[list[tuple[str, int]]] = [[] for _ in shipped]
     rest: list[tuple[str, int]] = []
     for line_ in goods:
         if not line_.sku:
             raise ValueError("a packed line without a SKU")
-        quantity = units(line_.quantity, f"Quantity of {line_.sku}")
-        if quantity < 0:
-            raise ValueError(f"Quantity of {line_.sku} is {quantity}")
-        at = owner.get(_word(line_.box))
+        quantity = wire.goods(line_.quantity, f"Quantity of {line_.sku}")
+        at = owner.get(word(line_.box))
         (rest if at is None else contents[at]).append((line_.sku, quantity))
     return contents, rest
 
@@ -102,7 +100,3 @@ def _summed(items: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     for sku, quantity in items:
         sums[sku] = sums.get(sku, 0) + quantity
     return tuple((sku, quantity) for sku, quantity in sums.items() if quantity)
-
-
-def _word(text: str | None) -> str:
-    return (text or "").strip().upper()

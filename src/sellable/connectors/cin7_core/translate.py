@@ -18,7 +18,7 @@ from sellable.config.settings import Location, StateRule
 from sellable.connectors.cin7_core import wire
 from sellable.connectors.cin7_core.credits import returns_of
 from sellable.connectors.cin7_core.shipments import shipments_of
-from sellable.connectors.cin7_core.wire import UNITS_MAX, guid, units
+from sellable.connectors.cin7_core.wire import UNITS_MAX, guid, units, word
 from sellable.connectors.port import (
     Allocation,
     CatalogueItem,
@@ -292,7 +292,7 @@ def tax_rule(row: wire.TaxRuleRow) -> TaxRule:
 
 def status_of(order_status: str | None, sale_status: str | None) -> str:
     """draft | authorised | voided | other. Order status and sale status are independent; a void on either counts."""
-    order, sale = _word(order_status), _word(sale_status)
+    order, sale = word(order_status), word(sale_status)
     if "VOIDED" in (order, sale):
         return "voided"
     if not order and sale == "DRAFT":
@@ -323,12 +323,12 @@ def sale_row(row: wire.SaleListRow, locations: Mapping[str, str]) -> SaleRow:
         ref=row.external_id or "",
         status=status,
         updated=row.updated or "",
-        shipped=_word(row.combined_shipping_status) not in _NOT_SHIPPED,
-        picked=_word(row.combined_picking_status) not in _NOT_PICKED,
-        picked_whole=_word(row.combined_picking_status) == "PICKED",
+        shipped=word(row.combined_shipping_status) not in _NOT_SHIPPED,
+        picked=word(row.combined_picking_status) not in _NOT_PICKED,
+        picked_whole=word(row.combined_picking_status) == "PICKED",
         location=locations.get(guid(row.order_location_id), ""),
         reference=row.customer_reference or "",
-        progress="|".join(_word(word) for word in progress) if status == "authorised" else "",
+        progress="|".join(map(word, progress)) if status == "authorised" else "",
     )
 
 
@@ -363,7 +363,7 @@ def sale(document: wire.SaleDocument, places: Places) -> Sale:
     shipments, more = shipments_of(document.fulfilments or ())
     returns, torn = returns_of(document.credit_notes or (), places.place)
     remote = document.location or ""
-    picks = [f.pick for f in document.fulfilments or () if f.pick and _word(f.fulfilment_status) != "VOIDED"]
+    picks = [f.pick for f in document.fulfilments or () if f.pick and word(f.fulfilment_status) != "VOIDED"]
     return Sale(
         sale_id=guid(document.id),
         number=order.sale_order_number or "",
@@ -373,8 +373,8 @@ def sale(document: wire.SaleDocument, places: Places) -> Sale:
         lines=lines,
         totals=_totals(order, digits),
         shipments=shipments,
-        picked=_word(document.combined_picking_status) not in _NOT_PICKED
-        or any(_word(pick.status) == "AUTHORISED" for pick in picks),
+        picked=word(document.combined_picking_status) not in _NOT_PICKED
+        or any(word(pick.status) == "AUTHORISED" for pick in picks),
         updated=document.last_modified_on or "",
         raw_status=f"{document.status or ''}/{order.status or ''}",
         digits=digits,
@@ -410,7 +410,3 @@ def _totals(order: wire.OrderDocument, digits: int) -> SaleTotals | None:
         tax=to_minor(order.tax, digits),
         gross=to_minor(order.total, digits),
     )
-
-
-def _word(text: str | None) -> str:
-    return (text or "").strip().upper()

@@ -6,14 +6,13 @@ few keys that matter are looked for in the text, and every document is read agai
 
 from __future__ import annotations
 
-import base64
-import hmac
 import re
 from collections.abc import Mapping
 
 import msgspec
 
 from sellable.connectors.cin7_core.wire import guid
+from sellable.connectors.kit import shown
 from sellable.connectors.kit.decode import decode
 
 HINTS_MAX = 200
@@ -56,16 +55,8 @@ def verify(headers: Mapping[str, str], secret: str) -> bool:
     """Whether the secret came as bearer token, basic password or in our own header. No secret set: never."""
     if not secret:
         return False
-    sent = {name.lower(): value for name, value in headers.items()}
-    scheme, _, credentials = sent.get("authorization", "").partition(" ")
-    offers = [sent.get(HEADER, ""), credentials if scheme.lower() == "bearer" else "", ""]
-    if scheme.lower() == "basic":
-        try:
-            offers[2] = base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-        except ValueError:
-            offers[2] = ""
-    # Every form is compared, so that the time taken does not tell which one was near.
-    return sum(hmac.compare_digest(offer.strip().encode(), secret.encode()) for offer in offers) > 0
+    offers = (shown.header(headers, HEADER), shown.bearer(headers), shown.basic_password(headers).strip())
+    return any(shown.compared(*((offer, secret) for offer in offers)))
 
 
 def read(body: bytes) -> Notice:

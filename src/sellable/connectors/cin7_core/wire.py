@@ -317,6 +317,11 @@ def guid(text: str | None) -> str:
     return (text or "").strip().lower()
 
 
+def word(text: str | None) -> str:
+    """A status as it is compared: the vendor's case and blanks are not stable."""
+    return (text or "").strip().upper()
+
+
 def units(raw: Raw, name: str) -> int:
     """A whole number of units. Raises ValueError that says what came instead."""
     text = bytes(raw).decode(errors="replace")[:40]
@@ -329,6 +334,14 @@ def units(raw: Raw, name: str) -> int:
     if not value.is_finite() or abs(value) > UNITS_MAX or value != value.to_integral_value():
         raise ValueError(f"{name} is {text}, not a whole number of units")
     return int(value)
+
+
+def goods(raw: Raw, name: str) -> int:
+    """Units of goods, which cannot be fewer than none. Raises ValueError as `units`."""
+    count = units(raw, name)
+    if count < 0:
+        raise ValueError(f"{name} is {count}")
+    return count
 
 
 def envelope(body: bytes, key: str) -> tuple[list[Raw], int | None]:

@@ -82,12 +82,14 @@ class Commercetools:
     # Reference data --------------------------------------------------------------------------------------------------
 
     async def learn(self, *, lane: str) -> None:
-        """A call a page: reads channels and custom types. To be awaited before the first order is translated."""
+        """A call a page: channels, custom types and workflow states. To be awaited before an order is translated."""
         await self._channel_keys((), lane)
         await self._types.hold((), lane=lane)
 
     async def _channel_keys(self, names: Sequence[str], lane: str) -> None:
-        """Has these channels (ids or keys) looked up, and those that orders have named meanwhile."""
+        """Has these channels (ids or keys) looked up, those that orders have named meanwhile, and the states that mean
+        cancelled: with these a document can be translated.
+        """
         wanted = self._wanted
         self._wanted = set()
         try:

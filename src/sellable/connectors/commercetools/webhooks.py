@@ -7,26 +7,22 @@ id in the feed, so it does not matter which comes first, or that both come.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 
 import msgspec
 
 from sellable.config.settings import Webhook
 from sellable.connectors.commercetools import translate, wire
+from sellable.connectors.kit import shown
 from sellable.connectors.kit.decode import decode
 from sellable.connectors.port import RawMessage
 
 
 def verify(token: str, headers: Mapping[str, str], hook: Webhook) -> bool:
     """Whether the address and the bearer token are ours. Where either is not configured: never."""
-    sent = {name.lower(): value for name, value in headers.items()}
-    scheme, _, bearer = sent.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hook.path_token or not hook.secret:
+    if not hook.path_token or not hook.secret:
         return False
-    # Both are compared, so that the time taken does not tell which one was near.
-    pairs = ((token, hook.path_token), (bearer.strip(), hook.secret))
-    return sum(hmac.compare_digest(ours.encode(), theirs.encode()) for theirs, ours in pairs) == len(pairs)
+    return all(shown.compared((token, hook.path_token), (shown.bearer(headers), hook.secret)))
 
 
 def recognise(body: bytes) -> list[RawMessage]:

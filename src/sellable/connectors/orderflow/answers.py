@@ -47,15 +47,17 @@ def document(answer: Answer, *, write: bool) -> Node:
     except Garbled as error:
         if answer.body and not wire.is_xml(answer.body):
             raise _unexpected("a text", answer.body, write=write) from None
-        raise _garbled(error, write=write) from error
+        raise of_shape(error, write=write) from error
     if found := _error_in(root):
         raise found
     return root
 
 
 def of_shape(error: Garbled, *, write: bool) -> VendorError:
-    """What a document of another shape is."""
-    return _garbled(error, write=write)
+    """What a document that is not whole, or of another shape, is."""
+    if write or isinstance(error, Cut):
+        return Unavailable(f"{TITLE}'s answer is not understood: {error}", code="garbled")
+    return Refused(f"{TITLE}'s document is not understood: {error}", code="unreadable")
 
 
 def pause(answer: Answer) -> float:
@@ -78,12 +80,6 @@ def denies(error: VendorError, ref: str) -> bool:
         rf"\bno (?:such )?order\b.*{re.escape(ref)}|\border\b[^/]*{re.escape(ref)}[^/]*{_ABSENT.pattern}", re.I
     )
     return error.code == NOT_FOUND or (not isinstance(error, LimitReached) and named.search(text) is not None)
-
-
-def _garbled(error: Garbled, *, write: bool) -> VendorError:
-    if write or isinstance(error, Cut):
-        return Unavailable(f"{TITLE}'s answer is not understood: {error}", code="garbled")
-    return Refused(f"{TITLE}'s document is not understood: {error}", code="unreadable")
 
 
 def _page(body: bytes, *, write: bool) -> VendorError:

@@ -91,7 +91,7 @@ class OrderFlow:
             raise
         if root.tag == "message" and answers.says_absent(root.words()):
             return None
-        return await _read(0, translate.order, root, ref=ref, sites=self._sites, states=dict(self._settings.states))
+        return await _read(0, translate.order, root, ref=ref, sites=self._sites, states=self._settings.states)
 
     async def cancel_order(self, ref: str, *, free_reference: bool, lane: str) -> bool:
         """One call. A sentence that says neither is Unavailable: only the order's detail tells what became of it."""
@@ -116,17 +116,15 @@ class OrderFlow:
         named = ",".join(skus or ())
         if skus and len(named) <= NAMED_MAX and not any("," in sku or sku != sku.strip() for sku in skus):
             params["externalReferences"] = named
-        root, body = await self._answer("GET", INVENTORY, lane=lane, params=params)
-        return await _read(
-            len(body), translate.inventory, root, sites=self._sites, asked=skus, location=site, body=body
-        )
+        root, size = await self._answer("GET", INVENTORY, lane=lane, params=params)
+        return await _read(size, translate.inventory, root, sites=self._sites, asked=skus, location=site)
 
     async def despatches(self, since: datetime, until: datetime, *, lane: str) -> Despatches:
         """One call."""
         start, end = translate.window(since, until, self._zone)
         params = {"channel": self._settings.channel, "from": start, "to": end, "includeOrderLines": "true"}
-        root, body = await self._answer("GET", DESPATCHES, lane=lane, params=params)
-        return await _read(len(body), translate.despatches, root, since=since, until=until, zone=self._zone, body=body)
+        root, size = await self._answer("GET", DESPATCHES, lane=lane, params=params)
+        return await _read(size, translate.despatches, root, since=since, until=until, zone=self._zone)
 
     async def returns(self, since: datetime, until: datetime, *, lane: str) -> Returns:
         """One call: the tenant's report. Misconfigured where the settings name none."""
@@ -134,8 +132,8 @@ class OrderFlow:
             raise Misconfigured("no report of returns is named", code="return_report")
         start, end = translate.window(since, until, self._zone)
         params = {"reportKey": self._settings.return_report, "startDate": start, "endDate": end}
-        root, body = await self._answer("GET", REPORT, lane=lane, params=params)
-        return await _read(len(body), translate.returns, root, since=since, until=until, zone=self._zone, body=body)
+        root, size = await self._answer("GET", REPORT, lane=lane, params=params)
+        return await _read(size, translate.returns, root, since=since, until=until, zone=self._zone)
 
     async def import_returns(self, drafts: Sequence[ReturnAdvice], *, lane: str) -> list[Imported]:
         """One call, none without drafts. Raises ValueError as `import_orders`."""
@@ -177,7 +175,8 @@ class OrderFlow:
 
     async def _answer(
         self, method: str, path: str, *, lane: str, params: dict[str, str] | None = None, content: bytes | None = None
-    ) -> tuple[Node, bytes]:
+    ) -> tuple[Node, int]:
+        """The document of one call, and its size in bytes."""
         scope = {"channel": self._settings.channel, "organisation": self._settings.organisation}
         in_query = self._settings.scope == "query"
         answer = await self._http.call(
@@ -202,7 +201,7 @@ class OrderFlow:
             if self._budgets is not None and (isinstance(error, LimitReached) or answer.status == 503):
                 await self._budgets.breach(CREDENTIAL, answers.pause(answer))
             raise
-        return root, answer.body
+        return root, len(answer.body)
 
     def _credentials(self) -> dict[str, str]:
         """HTTP Basic, or headers of their own (API guide, chapter 5)."""

@@ -12,11 +12,13 @@ from datetime import tzinfo
 from decimal import Decimal
 from xml.sax.saxutils import escape
 
+import msgspec
+
 from sellable.config.settings import OrderFlow
 from sellable.connectors.orderflow import wire
 from sellable.connectors.orderflow.translate import clock_time
 from sellable.connectors.orderflow.wire import NAME_MAX, Entity, Field, fields_of
-from sellable.connectors.port import Refused, ReturnAdvice, SaleCharge, SaleDraft, SaleLine
+from sellable.connectors.port import Refused, ReturnAdvice, ReturnLine, SaleCharge, SaleDraft, SaleLine
 from sellable.domain.orders import Address
 
 ORDER, RETURN = "order", "return"
@@ -83,13 +85,11 @@ def _header(draft: SaleDraft, settings: OrderFlow, zone: tzinfo) -> list[Field]:
 def _line(prefix: str, line: SaleLine, draft: SaleDraft, settings: OrderFlow) -> list[Field]:
     if line.kit:
         raise Refused(f"{line.sku} is a kit, and only goods go out", code="kit", detail={"sku": line.sku})
-    if type(line.quantity) is not int or line.quantity <= 0:
-        raise Refused(f"{line.quantity} units of {line.sku}", code="quantity", detail={"sku": line.sku})
-    totals = _totals("totalPrice", "totalTax", [line], draft)
+    quantity, totals = _units(line), _totals("totalPrice", "totalTax", [line], draft)
     unit_net, unit_gross, unit_tax = (_unit(amount, line.quantity, draft.digits) for amount in _money([line], draft))
     values = {
         "product.externalReference": _exact("product", line.sku),
-        "quantity": str(line.quantity),
+        "quantity": quantity,
         "description": line.name[:NAME_MAX] or None,
         **totals,
         "totalTaxCode": _code(line.tax_rule, settings),
@@ -129,11 +129,9 @@ def returned(draft: ReturnAdvice, site: str | None, zone: tzinfo) -> Entity:
     }
     fields = fields_of(values, "return.")
     for number, line in enumerate(draft.lines, start=1):
-        if type(line.quantity) is not int or line.quantity <= 0:
-            raise Refused(f"{line.quantity} units of {line.sku}", code="quantity", detail={"sku": line.sku})
         words = {
             "product": _exact("product", line.sku),
-            "quantity": str(line.quantity),
+            "quantity": _units(line),
             "reason": line.reason or None,
             "condition": line.condition or None,
             "returnItem": RETURN,
@@ -163,9 +161,7 @@ def _personal(draft: SaleDraft | ReturnAdvice) -> set[str]:
 
 def address_lines(address: Address, template: Sequence[str], *, collapse: bool) -> list[str]:
     """The address's lines by a template, at most six; empty ones at the end are left out, with `collapse` all are."""
-    values = {
-        name: getattr(address, name) for name in ("line1", "line2", "city", "region", "company", "postcode", "country")
-    }
+    values = msgspec.structs.asdict(address)
     found = [" ".join(line.format_map(values).split()) for line in template[:LINES_MAX]]
     if collapse:
         return [line for line in found if line]
@@ -234,6 +230,13 @@ def _only_code(items: Sequence[Item], settings: OrderFlow) -> str | None:
     """The code all items share; None when they are several or none: one code would be a lie."""
     codes = {_code(item.tax_rule, settings) for item in items}
     return codes.pop() if len(codes) == 1 else None
+
+
+def _units(line: SaleLine | ReturnLine) -> str:
+    """The units of a line, whole and at least one."""
+    if type(line.quantity) is not int or line.quantity <= 0:
+        raise Refused(f"{line.quantity} units of {line.sku}", code="quantity", detail={"sku": line.sku})
+    return str(line.quantity)
 
 
 def _flag(value: bool) -> str:

@@ -79,9 +79,12 @@ class Sites:
 
 def stage_of(state: str, states: Mapping[str, Stage]) -> Stage:
     """The stage of a state, by the tenant's table before the usual one; case and blanks do not matter."""
-    word = "_".join(state.lower().replace("-", " ").replace("_", " ").split())
-    mine = {"_".join(name.lower().replace("-", " ").replace("_", " ").split()): to for name, to in states.items()}
+    word, mine = _word(state), {_word(name): stage for name, stage in states.items()}
     return mine.get(word) or STAGES.get(word) or "unknown"
+
+
+def _word(state: str) -> str:
+    return "_".join(state.lower().replace("-", " ").replace("_", " ").split())
 
 
 def instant(text: str, zone: tzinfo) -> datetime:
@@ -123,9 +126,7 @@ def _twofold(at: datetime, zone: tzinfo) -> bool:
 # --- Inventory -------------------------------------------------------------------------------------------------------
 
 
-def inventory(
-    root: Node, *, sites: Sites, asked: Sequence[str] | None, location: str | None, body: bytes = b""
-) -> InventoryPage:
+def inventory(root: Node, *, sites: Sites, asked: Sequence[str] | None, location: str | None) -> InventoryPage:
     """A reading of inventory. Rows of other SKUs or places than asked for are ignored, as a filter may be too.
 
     A count below zero is trouble; only `available` may be, is said and is never clipped. Raises Garbled for another
@@ -166,7 +167,6 @@ def inventory(
         unreadable=tuple(unreadable),
         ignored=tuple(ignored),
         warnings=tuple(warnings),
-        body=body,
     )
 
 
@@ -220,7 +220,7 @@ def order(root: Node, *, ref: str, sites: Sites, states: Mapping[str, Stage]) ->
     state = node.get("state") or ""
     stage = stage_of(state, states)
     faults = [f"order {ref}: state {state[:80]!r} is not mapped"] if stage == "unknown" else []
-    shipments = [each for box in node.all("shipments") for each in box.all("shipment")]
+    shipments = node.all("shipments", "shipment")
     shipped = [stage_of(each.get("state") or "", states) for each in shipments]
     lines, more = _lines(node, shipments, states)
     # An order is as far as its least advanced live line; where lines tell nothing, as far as it says itself.
@@ -323,7 +323,7 @@ def _text(node: Node, *names: str) -> str:
 # --- Despatches and returns ------------------------------------------------------------------------------------------
 
 
-def despatches(root: Node, *, since: datetime, until: datetime, zone: tzinfo, body: bytes = b"") -> Despatches:
+def despatches(root: Node, *, since: datetime, until: datetime, zone: tzinfo) -> Despatches:
     """Shipments that left. One that cannot be understood is named and left out. Raises Garbled for another document."""
     nodes = wire.rooted(root, "shipments").all("shipment")
     found: list[Despatch] = []
@@ -344,7 +344,6 @@ def despatches(root: Node, *, since: datetime, until: datetime, zone: tzinfo, bo
         until=until,
         faults=tuple(faults),
         unreadable=tuple(unreadable),
-        body=body,
     )
 
 
@@ -353,16 +352,14 @@ def _despatch(node: Node, reference: str, zone: tzinfo) -> Despatch:
     order_ref = node.get("orderReference") or ""
     if not reference or not order_ref:
         raise Garbled("no reference" if not reference else "no orderReference")
-    completed = instant(text, zone) if (text := node.get("completed")) else None
+    completed = _when(node, "completed", zone)
     items = _items(node)
     if not items:
         raise Garbled("it names no goods")
     tracking = node.get("despatchReference") or ""
     tracking_url, carrier = node.get("trackingUrl") or "", node.get("carrier") or node.get("courier") or ""
-    packages = [
-        each.get("despatchReference") or tracking for box in node.all("packages") for each in box.all("package")
-    ]
-    references = packages or [tracking]
+    packages = node.all("packages", "package")
+    references = [each.get("despatchReference") or tracking for each in packages] or [tracking]
     day = completed.astimezone(zone).date().isoformat() if completed else ""
     parcels = tuple(
         Parcel(
@@ -393,7 +390,7 @@ def _despatch(node: Node, reference: str, zone: tzinfo) -> Despatch:
 def _items(node: Node) -> tuple[tuple[str, int], ...]:
     """Units by SKU, in order of first sight, without zeros."""
     sums: dict[str, int] = {}
-    for line in (each for box in node.all("orderLines") for each in box.all("orderLine")):
+    for line in node.all("orderLines", "orderLine"):
         sku = line.get("productReference") or line.get("product") or ""
         if not sku:
             raise Garbled("a line without a product")
@@ -401,7 +398,7 @@ def _items(node: Node) -> tuple[tuple[str, int], ...]:
     return tuple((sku, units) for sku, units in sums.items() if units)
 
 
-def returns(root: Node, *, since: datetime, until: datetime, zone: tzinfo, body: bytes = b"") -> Returns:
+def returns(root: Node, *, since: datetime, until: datetime, zone: tzinfo) -> Returns:
     """Lines of returns, whatever the report calls its rows. Raises Garbled where it is evidently no such report."""
     if not root.children and root.text.strip():
         raise Garbled(f"<{root.tag[:40]}> holds a text and no rows")
@@ -414,9 +411,7 @@ def returns(root: Node, *, since: datetime, until: datetime, zone: tzinfo, body:
             faults.append(f"row {number}: {error}")
     if faults and not rows and all(node.get("product") is None for node in root.children):
         raise Garbled(f"<{root.tag[:40]}> is no report of returns")
-    return Returns(
-        rows=tuple(rows), received=len(root.children), since=since, until=until, faults=tuple(faults), body=body
-    )
+    return Returns(rows=tuple(rows), received=len(root.children), since=since, until=until, faults=tuple(faults))
 
 
 def _return_row(node: Node, zone: tzinfo) -> ReturnRow:

@@ -7,14 +7,13 @@ the care of a stranger's file: a document type, depth, size or another encoding 
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from sellable.config.settings import OrderFlow
+from sellable.connectors.kit import shown
 from sellable.connectors.orderflow import wire
 from sellable.connectors.orderflow.translate import optional_id
 from sellable.connectors.orderflow.wire import NAME_MAX, Garbled, Node
@@ -69,27 +68,14 @@ def verify(token: str, headers: Mapping[str, str], settings: OrderFlow) -> bool:
     hook = settings.webhook
     if not hook.path_token or (settings.push_auth != "path" and not hook.secret):
         return False
-    sent = {name.lower(): value for name, value in headers.items()}
     match settings.push_auth:
         case "path":
-            shown, secret = "", ""
+            pair = ("", "")
         case "header":
-            shown, secret = sent.get(settings.push_header.lower(), "").strip(), hook.secret
+            pair = (shown.header(headers, settings.push_header), hook.secret)
         case "basic":
-            shown, secret = _basic_password(sent.get("authorization", "")), hook.secret
-    # Both are compared, so that the time taken does not tell which one was near.
-    pairs = ((token, hook.path_token), (shown, secret))
-    return sum(hmac.compare_digest(theirs.encode(), ours.encode()) for theirs, ours in pairs) == len(pairs)
-
-
-def _basic_password(header: str) -> str:
-    scheme, _, credentials = header.partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
-    except ValueError:
-        return ""
+            pair = (shown.basic_password(headers), hook.secret)
+    return all(shown.compared((token, hook.path_token), pair))
 
 
 def recognise(body: bytes) -> Notice:

@@ -48,9 +48,12 @@ class Node(msgspec.Struct):
     children: list[Node]
     text: str = ""
 
-    def all(self, tag: str) -> list[Node]:
-        """Children of this name."""
-        return [child for child in self.children if child.tag == tag]
+    def all(self, *path: str) -> list[Node]:
+        """All elements down this path, in order."""
+        nodes = [self]
+        for tag in path:
+            nodes = [child for node in nodes for child in node.children if child.tag == tag]
+        return nodes
 
     def first(self, *path: str) -> Node | None:
         """The first element down this path, None when there is none."""

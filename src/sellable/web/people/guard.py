@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from sellable.config.check import is_loopback as is_local
+from sellable.config.addresses import is_loopback as is_local
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Row, Store, Tx
