@@ -193,7 +193,8 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _request(scope: Scope, path: str, headers: dict[str, str], body: bytes) -> Request:
-    """Values come from the query or from a form body; a channel or organisation in the query wins over the header."""
+    """Values come from the query or from a form body; a channel or organisation in the query wins over the header
+    (UNCONFIRMED: a client sends one or the other)."""
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     if headers.get("content-type", "").startswith(FORM):
         query |= dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
