@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import statistics
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -12,7 +11,7 @@ import psycopg
 import uvloop
 
 from bench.console import HOUR
-from bench.load import Caller, get
+from bench.load import Caller, get, in_turns
 from bench.stage import Bench, Figure, spread, stock
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
@@ -49,15 +48,14 @@ async def _measure(bench: Bench, url: str, skus: list[str], channel: str, token:
         caller = await Caller(await server.start()).open(CONNECTIONS * 2)
         await caller.at_most(lambda: next(asked), 1.0, CONNECTIONS)
         taken = await caller.steadily(lambda: next(asked), RATE, SECONDS)
-        rates: list[tuple[float, float]] = []
-        for _ in range(ROUNDS):
-            bare = await caller.at_most(lambda: bare_call, TURN_SECONDS, CONNECTIONS)
-            rates.append((await caller.at_most(lambda: next(asked), TURN_SECONDS, CONNECTIONS), bare))
+        full, bare, share = await in_turns(
+            ROUNDS,
+            lambda: caller.at_most(lambda: next(asked), TURN_SECONDS, CONNECTIONS),
+            lambda: caller.at_most(lambda: bare_call, TURN_SECONDS, CONNECTIONS),
+        )
         failed = caller.failed
     finally:
         await server.stop()
-    full, bare = (statistics.median(column) for column in zip(*rates, strict=True))
-    share = statistics.median(full / bare for full, bare in rates)
     return [
         Figure(
             what=f"availability API, {OF_CALL} SKUs at {RATE}/s", found=spread(taken), wanted="p99 < 20 ms",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import urlsplit
 
 Request = Callable[[], bytes]
@@ -70,6 +71,19 @@ class Caller:
         """Hang up."""
         while not self._free.empty():
             self._free.get_nowait()[1].close()
+
+
+async def in_turns(
+    rounds: int, whole: Callable[[], Awaitable[float]], bare: Callable[[], Awaitable[float]]
+) -> tuple[float, float, float]:
+    """(whole, bare, whole / bare): medians of two rates, measured by turns so that both meet the same machine."""
+    rates: list[tuple[float, float, float]] = []
+    for _ in range(rounds):
+        less = await bare()
+        more = await whole()
+        rates.append((more, less, more / less))
+    first, second, share = (statistics.median(column) for column in zip(*rates, strict=True))
+    return first, second, share
 
 
 def _dues(rate: float, seconds: float) -> Iterator[float]:

@@ -1,6 +1,7 @@
 """The product's HTTP face in its own process, as `sellable run` serves it: storing what arrives, or only answering.
 
-Without storing everything else is the same: token and secret are verified, the body is read and recognised.
+Without storing everything else is the same: token and secret are verified, the body is read and recognised. Idle
+connections are kept for a minute, as two of these are loaded by turns.
 """
 
 from __future__ import annotations

@@ -462,7 +462,7 @@ def test_every_push_is_understood_and_answered() -> None:
             told.setdefault(notice.kind, set()).update(notice.hints)
             return 200, notice.reply.encode()
 
-        tenant.sandbox.vendor.pushes.post = receive
+        tenant.sandbox.vendor.pushes.outbound.post = receive
         secret = "Basic " + base64.b64encode(b"of:s3cret").decode()
         await tenant.act(receivers={"*": HOOK, "headers": {"authorization": secret}})
         await imported(client)

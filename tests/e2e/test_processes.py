@@ -10,20 +10,20 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
+from tests.two_services import trading
+from tests.two_services import two_services as at_work
 
 from sellable.sandbox.shop import Shop
-from sellable.sandbox.shopper import Storefront
-from sellable.sandbox.traffic import Tempo, Traffic
-from sellable.simulation.demo import STAFF, TEMPO, declared_for, problems
+from sellable.sandbox.traffic import Traffic
+from sellable.simulation.demo import WAITING, declared_for, problems
 from sellable.simulation.oracle import Verdict, judge
-from sellable.simulation.processes import Process, Stand, stand, until
-from sellable.simulation.rules import Rules
+from sellable.simulation.processes import Process, Stand, until
 from sellable.simulation.watch import Rest, Watch
 
 pytestmark = pytest.mark.alone
@@ -42,41 +42,21 @@ ORDERS_BETWEEN = 3
 DATABASE_AWAY_SECONDS = 3.0
 PATIENCE_SECONDS = 420 + KILLS * 10
 """The clock waits for a crowded machine, and so must we."""
-WAITING = ("waiting", "held", "exporting")
-QUIET_STAFF = {**STAFF, "pick_after_seconds": 20, "ship_after_seconds": 20}
 
 
-@asynccontextmanager
-async def two_services(folder: Path) -> AsyncIterator[tuple[Stand, Watch]]:
+def two_services(folder: Path) -> AbstractAsyncContextManager[tuple[Stand, Watch]]:
     """Two services whose first numbers are right."""
-    shop = Shop.demo(SEED, 20, 2)
-    async with stand(folder, shop, SPEED, seed=SEED, staff=QUIET_STAFF, tempo=TEMPO) as found:
-        found.write_settings(found.clock.now().isoformat())
-        watch = Watch(found, Rules.of(shop))
-        await watch.open()
-        await found.start_services(2)
 
-        async def numbered() -> bool:
-            return await watch.wrong_now() == 0
+    async def within(found: Stand, condition: Callable[[], Awaitable[bool]]) -> bool:
+        return await until(condition, 30.0, clock=found.clock, simulated=REST_SECONDS)
 
-        settled = await until(numbered, 30.0, clock=found.clock, simulated=REST_SECONDS)
-        assert settled, f"first numbers: {[s.last_words() for s in found.services]}"
-        yield found, watch
+    return at_work(folder, Shop.demo(SEED, 20, 2), SPEED, SEED, within)
 
 
 async def trade(found: Stand, watch: Watch, trouble: Callable[[Traffic], Awaitable[None]], orders: float) -> Verdict:
     """Traffic for as long as the trouble lasts; afterwards everything must come to rest, and nothing be lost."""
-    watch.begin()
-    storefront = Storefront(found.http, found.storefront.url, found.shop)
-    tempo = Tempo(orders=orders, cancelled=0.1)
-    traffic = Traffic(found.shop, storefront, found.back_office_control, found.clock, SEED, tempo)
-    stop = asyncio.Event()
-    trading = asyncio.create_task(traffic.run(stop))
-    try:
+    async with trading(found, watch, SEED, orders) as traffic:
         await trouble(traffic)
-    finally:
-        stop.set()
-        await trading
     rest = Rest(watch, 20.0)
     settled = await until(rest.reached, 30.0 + KILLS * 5, clock=found.clock, simulated=REST_SECONDS)
     status, evidence = await found.status(), await watch.close()

@@ -13,22 +13,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx2
 import psycopg
+from tests.two_services import trading, two_services
 
 from sellable.runtime.postgres import discard
 from sellable.sandbox.shop import Shop
-from sellable.sandbox.shopper import Storefront
-from sellable.sandbox.traffic import Tempo, Traffic
-from sellable.simulation.demo import STAFF, TEMPO, WAITING, declared_for, problems
+from sellable.simulation.demo import WAITING, declared_for, problems
 from sellable.simulation.oracle import judge, percentiles
-from sellable.simulation.processes import Process, Stand, stand, until
-from sellable.simulation.rules import Outage, Rules
+from sellable.simulation.processes import Process, Stand, until
+from sellable.simulation.rules import Outage
 from sellable.simulation.watch import Rest, Watch
 
 SPEED = 20.0
@@ -47,7 +46,6 @@ COMPUTING_SECONDS = 3.0
 """Real seconds that a machine busy with restarts may take from a poll to the entry."""
 SLEEPS = (20.0, 90.0, 400.0)
 """Simulated seconds a process stands still; leases end after 60 to 300."""
-QUICK_STAFF = {**STAFF, "pick_after_seconds": 20, "ship_after_seconds": 20}
 DISK_BYTES = 224 * 1024 * 1024
 FULL_SECONDS = 3.0
 
@@ -228,12 +226,13 @@ async def play(name: str, strikes: int, seconds: float, seed: int) -> Achieved:
 
 
 async def _play(name: str, strikes: int, seconds: float, seed: int, folder: Path, began: float) -> Achieved:
-    async with _two_services(folder, seed, durable=name in DURABLE) as (found, watch):
+    shop = Shop.demo(seed, 30, 3)
+    async with two_services(folder, shop, SPEED, seed, _within, durable=name in DURABLE) as (found, watch):
         night = Night(found, random.Random(seed))
         await _trade(night, watch, STRIKES[name], strikes, began + seconds, seed)
         rest = Rest(watch, 20.0)
         say(f"{night.strikes} strikes, clock at {found.pace.figures()}, coming to rest ...")
-        rested = await _within(rest.reached)
+        rested = await _within(found, rest.reached)
         status, evidence = await found.status(), await watch.close()
         declared = replace(declared_for(SPEED, COMPUTING_SECONDS), outages=night.outages)
         verdict = judge(evidence, watch.rules, declared)
@@ -247,24 +246,7 @@ async def _play(name: str, strikes: int, seconds: float, seed: int, folder: Path
         )  # fmt: skip
 
 
-@asynccontextmanager
-async def _two_services(folder: Path, seed: int, *, durable: bool) -> AsyncIterator[tuple[Stand, Watch]]:
-    shop = Shop.demo(seed, 30, 3)
-    async with stand(folder, shop, SPEED, seed=seed, staff=QUICK_STAFF, tempo=TEMPO, durable=durable) as found:
-        found.write_settings(found.clock.now().isoformat())
-        watch = Watch(found, Rules.of(shop))
-        await watch.open()
-        await found.start_services(2)
-
-        async def numbered() -> bool:
-            return await watch.wrong_now() == 0
-
-        settled = await _within(numbered)
-        assert settled, f"first numbers: {[s.last_words() for s in found.services]}"
-        yield found, watch
-
-
-async def _within(condition: Callable[[], Awaitable[bool]]) -> bool:
+async def _within(found: Stand, condition: Callable[[], Awaitable[bool]]) -> bool:
     """Whether it came true before the real time allowed was over."""
     with suppress(TimeoutError):
         async with asyncio.timeout(REST_REAL_SECONDS):
@@ -275,14 +257,7 @@ async def _within(condition: Callable[[], Awaitable[bool]]) -> bool:
 async def _trade(
     night: Night, watch: Watch, strike: Callable[[Night], Awaitable[None]], strikes: int, until_: float, seed: int
 ) -> None:
-    found = night.found
-    watch.begin()
-    shoppers = Storefront(found.http, found.storefront.url, found.shop)
-    tempo = Tempo(orders=ORDERS_A_MINUTE, cancelled=0.1)
-    traffic = Traffic(found.shop, shoppers, found.back_office_control, found.clock, seed, tempo)
-    stop = asyncio.Event()
-    trading = asyncio.create_task(traffic.run(stop))
-    try:
+    async with trading(night.found, watch, seed, ORDERS_A_MINUTE) as traffic:
         while night.strikes < strikes and time.monotonic() < until_:
             wanted = traffic.counts["orders"] + ORDERS_BETWEEN
 
@@ -295,6 +270,3 @@ async def _trade(
             night.strikes += 1
             say(f"strike {night.strikes}, {traffic.counts['orders']} orders, ready after {night.ready[-1]:.1f} s")
             await watch.look()
-    finally:
-        stop.set()
-        await trading

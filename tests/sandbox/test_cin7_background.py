@@ -92,9 +92,9 @@ class Receiver:
     def __init__(self, status: int = 200) -> None:
         self.status, self.seen = status, []
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
+    async def post(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         self.seen.append((url, headers, json.loads(body)))
-        return self.status
+        return self.status, b""
 
 
 async def settle(company: Company, seconds: float) -> None:
@@ -217,9 +217,9 @@ def test_five_active_hooks_of_a_type() -> None:
 def test_work_goes_on_without_calls_on_a_fast_clock() -> None:
     delivered = asyncio.Event()
 
-    async def post(url: str, headers: dict[str, str], body: bytes) -> int:
+    async def post(url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         delivered.set()
-        return 200
+        return 200, b""
 
     async def play() -> None:
         sandbox = build(Clock.parse("speed=6000"), 1, post=post)

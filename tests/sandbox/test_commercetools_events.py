@@ -132,7 +132,7 @@ def test_subscriptions_deliver_at_least_once(form: str) -> None:
     async def act(world: World) -> None:
         got: list[Any] = []
 
-        async def post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        async def post(url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
             got.append((url, json.loads(body)))
             return 200, b""
 
@@ -177,7 +177,7 @@ def test_an_extension_is_asked_before_the_order_exists(status: int, body: bytes,
     async def act(world: World) -> None:
         asked: list[Any] = []
 
-        async def post(url: str, sent: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        async def post(url: str, headers: dict[str, str], sent: bytes) -> tuple[int, bytes]:
             asked.append((json.loads(sent), headers["authorization"]))
             if status == 0:
                 await asyncio.Event().wait()

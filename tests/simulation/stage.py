@@ -332,7 +332,7 @@ class Stage(World):
         """Each hint's address once and awake, although two were there for one of them."""
         url = f"{HOOK.public_url}/webhooks/cin7/{HOOK.path_token}"
         hooks = self.back_office.vendor.webhooks  # type: ignore[attr-defined]
-        hooks.post = _nobody_listens
+        hooks.outbound.post = _nobody_listens
         for number in range(2):
             hook = {"ID": str(uuid.UUID(int=number + 1)), "Name": "", **dict.fromkeys(FIELDS)}
             hooks.hooks[hook["ID"]] = hook | {"Type": TYPES[0], "IsActive": True, "ExternalURL": url}
@@ -390,8 +390,8 @@ class Stage(World):
             self._operate()
 
 
-async def _nobody_listens(url: str, headers: dict[str, str], body: bytes) -> int:
-    return 200
+async def _nobody_listens(url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    return 200, b""
 
 
 async def _no_number() -> int:

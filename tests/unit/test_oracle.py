@@ -79,6 +79,13 @@ class Story:
         self._ct(at, "order_cancelled", order=order)
         self.orders[order]["orderState"] = "Cancelled"
 
+    def cancel_units(self, at: float, order: str, units: int, gross: int = 1000) -> None:
+        """Of the order's first line, which came to `gross` cents."""
+        line = self.orders[order]["lines"][0]
+        facts = {"line": line["line"], "sku": line["sku"], "quantity": units}
+        self._ct(at, "line_state", order=order, to="Cancelled", **facts)
+        line |= {"in_state": {"Cancelled": units, "Initial": line["quantity"] - units}, "gross": gross}
+
     def _ct(self, at: float, what: str, **facts: Any) -> None:
         self.ct.append({"n": len(self.ct) + 1, "t": at, "what": what, **facts})
 
@@ -311,6 +318,35 @@ def test_orders_are_tied_to_sales() -> None:
     assert found.cancelled == ["void", "late", "live"]
     assert (found.cancelled_too_late, found.cancelled_but_live) == (["late"], ["live"])
     assert found.totals_differ == ["split"]  # two sales of 10.00 for an order of 10.00; 6.15 and 3.85 are right
+
+
+def test_cancelled_units_of_a_line_are_given_back() -> None:
+    story = one_chair(10, web=10, shop=9)
+    story.order(100, "a", ("CHAIR", "web", 4))
+    story.cancel_units(200, "a", 3)
+    assert story.picture().should(("CHAIR", "web"), high=False) == 9
+    story.sale(300, "a", "Wh", ("CHAIR", 1))
+    assert story.picture().should(("CHAIR", "web"), high=False) == 9
+
+
+def test_an_order_with_cancelled_units_is_tied_to_what_is_left_of_it() -> None:
+    """Three chairs for 10.00, one of them cancelled: two come to 6.67, give or take a cent of tax."""
+    story = one_chair(50, web=50)
+    sales = {
+        "right": (2, 0, "6.66"), "rounded": (2, 0, "6.68"), "dear": (2, 0, "6.70"), "unchanged": (2, 0, "10.00"),
+        "gone": (3, 3, "10.00"), "live": (3, 2, "10.00"), "short": (1, 0, "3.33"), "more": (4, 0, "13.33"),
+    }  # fmt: skip
+    for name, (units, shipped, total) in sales.items():
+        story.order(100, name, ("CHAIR", "web", 3))
+        story.cancel_units(150, name, 1)
+        story.sale(200, name, "Wh", ("CHAIR", units), shipped=shipped, total=total)
+    story.order(100, "nothing", ("CHAIR", "web", 3))
+    story.cancel_units(150, "nothing", 3)
+    found = tie(story.orders.values(), story.sales, RULES)
+    assert found.reduced == ["right", "rounded", "dear", "unchanged", "gone", "live", "nothing"]
+    assert found.totals_differ == ["dear", "unchanged"]
+    assert (found.cancelled_too_late, found.cancelled_but_live) == (["gone"], ["live"])
+    assert (found.missing, found.doubled) == (["short"], ["more"])
 
 
 def test_deliveries_are_told_once() -> None:

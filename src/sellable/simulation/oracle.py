@@ -37,7 +37,7 @@ class Judged:
 @dataclass(frozen=True, kw_only=True)
 class Tie:
     """Orders of the storefront against sales of the back office. Every list holds order ids but `deliveries_*`, which
-    are units by (order id, sku)."""
+    are units by (order id, sku). `reduced` are orders of which some units are cancelled."""
 
     captured: int
     exported_once: list[str] = field(default_factory=list)
@@ -223,14 +223,34 @@ def _tie_one(order: Row, sales: list[Row], rules: Rules, found: Tie) -> None:
         found.doubled.append(identity)
     elif wanted - gone - given:
         found.missing.append(identity)
-    elif +gone:
-        # Amounts of an order stay as they were when units of it are cancelled: its sales have others.
+    elif gone:
         found.reduced.append(identity)
+        _tie_reduced(order, sales, given - (wanted - gone), found)
     else:
         found.exported_once.append(identity)
         if sales and _cents(sales) != order["taxedPrice"]["totalGross"]["centAmount"]:
             found.totals_differ.append(identity)
     _tie_deliveries(order, cards, sales, found)
+
+
+def _tie_reduced(order: Row, sales: list[Row], late: Counter[str], found: Tie) -> None:
+    """An order with cancelled units. Those its sales still have, `late`, have left, or they should not be there.
+
+    The storefront leaves an order's amounts as they were. What is left comes to its share of each line, to within a
+    cent: taxes are rounded anew.
+    """
+    if late:
+        staying = _units((line["sku"], line["quantity"] - line["shipped"]) for sale in sales for line in sale["lines"])
+        (found.cancelled_but_live if late & staying else found.cancelled_too_late).append(order["id"])
+        return
+    shares = [
+        line["gross"] * units // line["quantity"]
+        for line in order["lines"]
+        if (units := line.get("in_state", {}).get(CANCELLED, 0))
+    ]
+    left = order["taxedPrice"]["totalGross"]["centAmount"] - sum(shares)
+    if sales and abs(_cents(sales) - left) > len(shares):
+        found.totals_differ.append(order["id"])
 
 
 def _units(rows: Iterable[tuple[str, int]]) -> Counter[str]:

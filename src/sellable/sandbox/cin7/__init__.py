@@ -1,10 +1,10 @@
 """The Cin7 Core simulator: one company behind its External API v2. Rule: where it guesses, it says so."""
 
 from sellable.sandbox.cin7.app import Cin7
-from sellable.sandbox.cin7.webhooks import Post
 from sellable.sandbox.clock import Clock
 from sellable.sandbox.control import Sandbox
 from sellable.sandbox.faults import FaultMenu
+from sellable.sandbox.outbound import Post
 
 __all__ = ["build"]
 

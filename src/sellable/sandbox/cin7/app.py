@@ -1,7 +1,5 @@
 """The door: credentials, limits, routes and the many ways of saying no. Rule: the order is key, limit, route, work."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,9 +13,10 @@ from sellable.sandbox.cin7.salelist import SaleIndex
 from sellable.sandbox.cin7.state import World
 from sellable.sandbox.cin7.truth import truth
 from sellable.sandbox.cin7.warehouse import Warehouse
-from sellable.sandbox.cin7.webhooks import Post, Webhooks
+from sellable.sandbox.cin7.webhooks import Webhooks
 from sellable.sandbox.cin7.wire import Listing, Refused, Request, decode, encode, error_model
 from sellable.sandbox.clock import Clock
+from sellable.sandbox.outbound import Post
 
 BASE = "/externalapi/v2/"
 HTML = b"<!DOCTYPE html><html><head><title>Cin7 Core</title></head><body><h1>Page not found</h1></body></html>"
@@ -41,7 +40,6 @@ class Cin7:
         self._keys: dict[str, str] = {}
         self._routes = self._table()
         self._pages: dict[str, bytes] = {}
-        self._background: asyncio.Task[None] | None = None
 
     def _table(self) -> dict[str, dict[str, Handler]]:
         """Handlers by lower-case path and method."""
@@ -198,16 +196,11 @@ class Cin7:
 
     async def start(self) -> None:
         """Begin the background work: staff, webhooks, lags."""
-        if self._background is None:
-            self._background = asyncio.get_running_loop().create_task(self.world.agenda.run())
+        await self.world.agenda.start()
 
     async def stop(self) -> None:
         """End it."""
-        if self._background is not None:
-            self._background.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._background
-            self._background = None
+        await self.world.agenda.stop()
         await self.webhooks.stop()
 
 

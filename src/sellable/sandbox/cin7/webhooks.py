@@ -1,21 +1,14 @@
 """Webhooks: registered, delivered late, given up in silence. Rule: no signature, no id, no order: only a hint."""
 
-import asyncio
 import base64
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
-
-import httpx2
 
 from sellable.sandbox.cin7.reference import Product
 from sellable.sandbox.cin7.state import Sale, World
 from sellable.sandbox.cin7.stock import Level
 from sellable.sandbox.cin7.wire import Refused, Request, decode, encode
-from sellable.sandbox.clock import Clock
-
-Post = Callable[[str, dict[str, str], bytes], Awaitable[int]]
-"""Deliver a body to a URL; gives the status, or raises OSError or httpx2.HTTPError."""
+from sellable.sandbox.outbound import Outbound, Post
 
 STOCK = "Stock/AvailableStockLevelChanged"
 TYPES = frozenset(
@@ -38,14 +31,12 @@ FIELDS = (
 
 
 class Webhooks:
-    """The registered hooks and their deliveries; `post` is the network."""
+    """The registered hooks and their deliveries; the vendor waits 30 simulated seconds for an answer (guess)."""
 
     def __init__(self, world: World, post: Post | None = None) -> None:
         self._world = world
-        self._network = Network(world.clock)
-        self.post = post or self._network.post
+        self.outbound = Outbound(post, patience=lambda: max(world.clock.limit(30), 2.0))
         self.hooks: dict[str, dict[str, Any]] = {}
-        self._flying: set[asyncio.Task[None]] = set()
         world.on_event.append(self._sale_event)
         world.on_product.append(self._product_event)
         world.stock.listeners.append(self._stock_event)
@@ -114,14 +105,12 @@ class Webhooks:
     def _launch(self, hook_id: str, body: bytes, attempt: int) -> None:
         hook = self.hooks.get(hook_id)
         if hook is not None and hook["IsActive"]:
-            task = asyncio.get_running_loop().create_task(self._try(hook_id, hook, body, attempt))
-            self._flying.add(task)
-            task.add_done_callback(self._flying.discard)
+            self.outbound.spawn(self._try(hook_id, hook, body, attempt))
 
     async def _try(self, hook_id: str, hook: dict[str, Any], body: bytes, attempt: int) -> None:
         try:
-            status = await self.post(hook["ExternalURL"], _headers(hook), body)
-        except (OSError, httpx2.HTTPError):
+            status, _ = await self.outbound.post(hook["ExternalURL"], _headers(hook), body)
+        except OSError:
             status = 0
         facts = {"hook": hook_id, "type": hook["Type"], "attempt": attempt + 1, "status": status}
         self._world.journal.add("webhook", **facts)
@@ -135,28 +124,7 @@ class Webhooks:
 
     async def stop(self) -> None:
         """Drop deliveries under way and close the network."""
-        for task in list(self._flying):
-            task.cancel()
-        await asyncio.gather(*self._flying, return_exceptions=True)
-        await self._network.close()
-
-
-class Network:
-    """Real HTTP, opened on first use; the vendor waits 30 simulated seconds for an answer (guess)."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._client: httpx2.AsyncClient | None = None
-
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
-        if self._client is None:
-            self._client = httpx2.AsyncClient(timeout=max(self._clock.limit(30), 2.0), trust_env=False)
-        return (await self._client.post(url, headers=headers, content=body)).status_code
-
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self.outbound.close()
 
 
 def _headers(hook: dict[str, Any]) -> dict[str, str]:

@@ -13,13 +13,13 @@ from sellable.sandbox.clock import Clock
 from sellable.sandbox.commercetools.auth import Auth
 from sellable.sandbox.commercetools.errors import ApiError, AuthError, not_found
 from sellable.sandbox.commercetools.http import Call, parse_query, parts_of
-from sellable.sandbox.commercetools.outbound import Outbound
 from sellable.sandbox.commercetools.project import Project
 from sellable.sandbox.commercetools.seed import fill
 from sellable.sandbox.commercetools.shop import RESOURCES, Answer, Shop, areas
 from sellable.sandbox.commercetools.wire import Doc, encode
 from sellable.sandbox.commercetools.world import WORLD, truth_of
 from sellable.sandbox.journal import Journal
+from sellable.sandbox.outbound import Outbound
 
 CORRELATION = re.compile(r"[A-Za-z0-9_.-]{8,256}")
 _CODES = {

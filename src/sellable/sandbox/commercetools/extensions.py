@@ -11,10 +11,10 @@ import msgspec
 from sellable.sandbox.commercetools.errors import ApiError, need
 from sellable.sandbox.commercetools.inventory import Inventory
 from sellable.sandbox.commercetools.order_actions import ACTIONS, OrderEdit
-from sellable.sandbox.commercetools.outbound import Outbound
 from sellable.sandbox.commercetools.predicate import MissingField, matches
 from sellable.sandbox.commercetools.project import Project
 from sellable.sandbox.commercetools.wire import Doc, clone, decode, encode
+from sellable.sandbox.outbound import Outbound
 
 DEFAULT_MILLISECONDS = 2000
 _REFUSALS = (
@@ -63,7 +63,7 @@ class Extensions:
         body = encode({"action": action, "resource": resource})
         seconds = self._project.clock.limit(extension.get("timeoutInMs", DEFAULT_MILLISECONDS) / 1000)
         try:
-            post = self._outbound.post(extension["destination"]["url"], body, headers)
+            post = self._outbound.post(extension["destination"]["url"], headers, body)
             status, content = await asyncio.wait_for(post, seconds)
         except (TimeoutError, OSError) as error:
             self._project.journal.add("extension_failed", project=self._project.key, key=extension.get("key"))

@@ -11,12 +11,12 @@ from sellable.sandbox.commercetools.graphql import GraphQL
 from sellable.sandbox.commercetools.http import Call, page
 from sellable.sandbox.commercetools.inventory import Inventory
 from sellable.sandbox.commercetools.orders import Orders
-from sellable.sandbox.commercetools.outbound import Outbound
 from sellable.sandbox.commercetools.project import Project
 from sellable.sandbox.commercetools.store import Collection
 from sellable.sandbox.commercetools.subscriptions import Subscriptions
 from sellable.sandbox.commercetools.updates import check_version
 from sellable.sandbox.commercetools.wire import Doc, clone
+from sellable.sandbox.outbound import Outbound
 
 Answer = tuple[int, Any]
 # Path word: (typeId, areas whose scopes open it), from the scope list of the API description.

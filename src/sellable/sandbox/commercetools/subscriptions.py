@@ -7,10 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from sellable.sandbox.commercetools.outbound import Outbound
 from sellable.sandbox.commercetools.project import Project
 from sellable.sandbox.commercetools.store import KEY
 from sellable.sandbox.commercetools.wire import Doc, encode
+from sellable.sandbox.outbound import Outbound
 
 TRIES = 6
 FIRST_WAIT = 1.0
@@ -64,7 +64,7 @@ class Subscriptions:
         for _ in range(TRIES):
             await self._project.clock.sleep(delay)
             try:
-                status, _ = await self._outbound.post(delivery.url, body, {"content-type": kind, **delivery.headers})
+                status, _ = await self._outbound.post(delivery.url, {"content-type": kind, **delivery.headers}, body)
             except OSError:
                 status = 0
             if 200 <= status < 300 or status == 102:

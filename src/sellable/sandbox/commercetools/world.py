@@ -48,6 +48,7 @@ def _order(shop: "Shop", doc: Doc) -> Doc:
             "sku": line["variant"].get("sku"),
             "channel": shop.project.channel_key((line.get("supplyChannel") or {}).get("id")),
             "quantity": line["quantity"],
+            "gross": line["taxedPrice"]["totalGross"]["centAmount"] if "taxedPrice" in line else None,
             "mode": line.get("inventoryMode", doc["inventoryMode"]),
             "states": line["state"],
             "in_state": {_state_key(shop, part["state"]["id"]): part["quantity"] for part in line["state"]},
@@ -61,6 +62,11 @@ def _order(shop: "Shop", doc: Doc) -> Doc:
     facts = {name: doc[name] for name in _ORDER_FACTS if name in doc}
     deliveries = (doc.get("shippingInfo") or {}).get("deliveries", [])
     return {**facts, "lines": lines, "syncInfo": sync, "deliveries": deliveries}
+
+
+def _state_key(shop: "Shop", state_id: str) -> str:
+    """A state's key; its id where it has none."""
+    return str(shop.project.others["state"].docs.get(state_id, {}).get("key") or state_id)
 
 
 def _switch(shop: "Shop", changes: dict[str, Any]) -> Any:
@@ -96,8 +102,3 @@ WORLD: dict[str, Callable[["Shop", dict[str, Any]], Any]] = {
     "set_quantity": _set_quantity,
     "subscription_status": _suspend,
 }
-
-
-def _state_key(shop: "Shop", state_id: str) -> str:
-    """A state's key; its id where it has none."""
-    return str(shop.project.others["state"].docs.get(state_id, {}).get("key") or state_id)

@@ -4,7 +4,7 @@ from sellable.sandbox.clock import Clock
 from sellable.sandbox.control import Sandbox
 from sellable.sandbox.faults import FaultMenu
 from sellable.sandbox.orderflow.app import OrderFlow
-from sellable.sandbox.orderflow.pushes import Post
+from sellable.sandbox.outbound import Post
 
 __all__ = ["build"]
 

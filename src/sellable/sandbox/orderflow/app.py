@@ -1,7 +1,5 @@
 """The door: who calls, for which channel or organisation, and ways of saying no. Rule: login, route, scope, work."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,7 +10,7 @@ from sellable.sandbox.orderflow import allocation, despatches, imports, orders, 
 from sellable.sandbox.orderflow.inventory import View
 from sellable.sandbox.orderflow.markup import Element, write
 from sellable.sandbox.orderflow.outside import Outside
-from sellable.sandbox.orderflow.pushes import Post, Pushes
+from sellable.sandbox.orderflow.pushes import Pushes
 from sellable.sandbox.orderflow.reference import Channel, User
 from sellable.sandbox.orderflow.state import World
 from sellable.sandbox.orderflow.stock import KINDS
@@ -20,6 +18,7 @@ from sellable.sandbox.orderflow.truth import truth
 from sellable.sandbox.orderflow.warehouse import Warehouse
 from sellable.sandbox.orderflow.wire import HTML, XML, Dialect, Refused, Request, refusal, web_page
 from sellable.sandbox.orderflow.wire import Scope as Named
+from sellable.sandbox.outbound import Post
 
 Handler = Callable[[Request, User], Element]
 FORM = "application/x-www-form-urlencoded"
@@ -41,7 +40,6 @@ class OrderFlow:
         self._outside = Outside(world, self.warehouse, self.pushes)
         self._base = "/web/"
         self._routes = self._table()
-        self._background: asyncio.Task[None] | None = None
 
     def _table(self) -> dict[str, dict[str, Handler]]:
         """Handlers by path below the base and by method."""
@@ -166,16 +164,11 @@ class OrderFlow:
 
     async def start(self) -> None:
         """Begin the background work: staff, messages, lags."""
-        if self._background is None:
-            self._background = asyncio.get_running_loop().create_task(self.world.agenda.run())
+        await self.world.agenda.start()
 
     async def stop(self) -> None:
         """End it."""
-        if self._background is not None:
-            self._background.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._background
-            self._background = None
+        await self.world.agenda.stop()
         await self.pushes.stop()
 
 
@@ -200,7 +193,8 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _request(scope: Scope, path: str, headers: dict[str, str], body: bytes) -> Request:
-    """Values come from the query or from a form body; a channel or organisation in the query wins over the header."""
+    """Values come from the query or from a form body; a channel or organisation in the query wins over the header
+    (UNCONFIRMED: a client sends one or the other)."""
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     if headers.get("content-type", "").startswith(FORM):
         query |= dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))

@@ -19,7 +19,7 @@ def of_channel(world: World, request: Request, channel: Channel) -> Element:
 
 
 def of_organisation(world: World, request: Request, organisation: str) -> Element:
-    """remotewarehouse/imports/importitems.xml"""
+    """remotewarehouse/imports/importitems.xml; campaigns are not simulated."""
     works: dict[str, Work] = {
         "product": lambda item: products.imported(world, item, organisation),
         "return": lambda item: returns.imported(world, item, organisation),

@@ -15,6 +15,7 @@ def imported(world: World, item: Item, channel: Channel) -> Order:
     if item.operation != "insert":
         # Whether orders can be updated or merged is UNCONFIRMED; the documented way is to cancel and import anew.
         raise ItemRefused(f"Operation '{item.operation}' is not supported for type 'order'")
+    # References are taken by channel (UNCONFIRMED: it could be by organisation, or by tenant).
     if (channel.reference, item.reference) in world.by_reference:
         raise Known(f"Order with external reference '{item.reference}' already exists")
     order = _read(world, item, channel)
@@ -34,6 +35,7 @@ def _read(world: World, item: Item, channel: Channel) -> Order:
     missing = [name for name in world.switches.required_fields if not item.fields.get(name, "").strip()]
     if missing:
         raise ItemRefused("Mandatory property missing", ", ".join(missing))
+    # Only `created` is seen in clients; what else would be taken is UNCONFIRMED.
     if item.fields.get("state", "created") != "created":
         raise ItemRefused(f"Unknown state '{item.fields['state']}'")
     now, placed = world.clock.time(), _moment(world, item.fields, "placed")
@@ -79,6 +81,7 @@ def _line(world: World, n: int, row: dict[str, str], channel: Channel) -> Line:
     product = world.book.product(channel.organisation, product_key(row))
     if product.type in world.switches.unshippable_types:
         raise ItemRefused(f"Product '{product.reference}' is not a physical item", f"type {product.type}")
+    # What `activated` forbids is UNCONFIRMED.
     if not product.active:
         raise ItemRefused(f"Product '{product.reference}' is not activated")
     relation(row, "shipment", "shipment")

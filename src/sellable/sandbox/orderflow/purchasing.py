@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sellable.sandbox.orderflow import fresh
 from sellable.sandbox.orderflow.state import PurchaseLine, PurchaseOrder, World
 from sellable.sandbox.orderflow.text import Item, product_key, relation, units
-from sellable.sandbox.orderflow.wire import ItemRefused, Known
+from sellable.sandbox.orderflow.wire import ItemRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +22,9 @@ class Delivery:
 
 
 def imported(world: World, item: Item, organisation: str) -> PurchaseOrder:
-    """A purchase order of an import: insert only (others are UNCONFIRMED)."""
-    if item.operation != "insert":
-        raise ItemRefused(f"Operation '{item.operation}' is not supported for type 'purchaseOrder'")
-    key = "purchaseOrder", organisation, item.reference
-    if key in world.references:
-        raise Known(f"Purchase order with external reference '{item.reference}' already exists")
-    said = {name.removeprefix("purchaseOrder."): value for name, value in item.fields.items()}
-    site = said.get("site") or world.book.sites[0]
-    if site not in world.book.sites:
-        raise ItemRefused(f"Site not found: '{site}'")
+    """A purchase order of an import."""
+    key, said = fresh.key_of(world, item, organisation, "Purchase order"), fresh.said(item)
+    site = fresh.site_of(world, said)
     lines = [_line(world, row, organisation) for row in item.children.get("purchaseOrderLine", [])]
     if not lines:
         raise ItemRefused("Purchase order has no lines")

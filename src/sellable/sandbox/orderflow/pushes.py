@@ -4,15 +4,10 @@ Every message has a messageId from one rising sequence. Its content is fixed whe
 what order it arrives is up to the switches and the receiver.
 """
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
-
-from sellable.sandbox.clock import Clock
 from sellable.sandbox.orderflow import orders
 from sellable.sandbox.orderflow.inventory import View
 from sellable.sandbox.orderflow.markup import Element, element, write
@@ -20,9 +15,7 @@ from sellable.sandbox.orderflow.purchasing import Delivery
 from sellable.sandbox.orderflow.state import Order, PurchaseOrder, Return, World
 from sellable.sandbox.orderflow.stock import Change, Level
 from sellable.sandbox.orderflow.wire import stamp
-
-Post = Callable[[str, dict[str, str], bytes], Awaitable[tuple[int, bytes]]]
-"""Deliver a body to a URL; gives status and answer, or raises OSError or httpx2.HTTPError."""
+from sellable.sandbox.outbound import Outbound, Post
 
 KINDS = ("inventory", "stock_change", "order", "return", "delivery", "purchase_order")
 BATCH = 100
@@ -41,12 +34,11 @@ class Message:
 
 
 class Pushes:
-    """Who gets what, and everything under way; `post` is the network."""
+    """Who gets what, and everything under way; the vendor waits 30 simulated seconds for an answer (UNCONFIRMED)."""
 
     def __init__(self, world: World, view: View, post: Post | None = None) -> None:
         self._world, self._view = world, view
-        self._network = Network(world.clock)
-        self.post = post or self._network.post
+        self.outbound = Outbound(post, patience=lambda: max(world.clock.limit(30), 2.0))
         self.receivers: dict[str, str] = {}
         self.headers: dict[str, str] = {}
         self.waiting: dict[int, Message] = {}
@@ -55,7 +47,6 @@ class Pushes:
         self._moved: dict[int, Level] = {}
         self._changes: list[Change] = []
         self._scheduled = False
-        self._flying: set[asyncio.Task[None]] = set()
         world.on_event.append(self._hear)
         world.on_settled.append(self.flush)
         world.stock.on_level.append(self._level_moved)
@@ -164,15 +155,14 @@ class Pushes:
         self._world.agenda.after(switches.push_delay_seconds + late, lambda: self._launch(told))
 
     def _launch(self, told: Message) -> None:
-        task = asyncio.get_running_loop().create_task(self._try(told))
-        self._flying.add(task)
-        task.add_done_callback(self._flying.discard)
+        self.outbound.spawn(self._try(told))
 
     async def _try(self, told: Message) -> None:
         told.attempts += 1
+        headers = {"Content-Type": "application/xml", **self.headers}
         try:
-            status, said = await self.post(told.url, {"Content-Type": "application/xml", **self.headers}, told.body)
-        except (OSError, httpx2.HTTPError):
+            status, said = await self.outbound.post(told.url, headers, told.body)
+        except OSError:
             status, said = 0, b""
         self._world.journal.add("push", id=told.id, kind=told.kind, attempt=told.attempts, status=status)
         self._judge(told, status, said)
@@ -196,29 +186,7 @@ class Pushes:
 
     async def stop(self) -> None:
         """Drop what is under way and close the network."""
-        for task in list(self._flying):
-            task.cancel()
-        await asyncio.gather(*self._flying, return_exceptions=True)
-        await self._network.close()
-
-
-class Network:
-    """Real HTTP, opened on first use; the vendor waits 30 simulated seconds for an answer (UNCONFIRMED)."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._client: httpx2.AsyncClient | None = None
-
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        if self._client is None:
-            self._client = httpx2.AsyncClient(timeout=max(self._clock.limit(30), 2.0), trust_env=False)
-        answer = await self._client.post(url, headers=headers, content=body)
-        return answer.status_code, answer.content
-
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self.outbound.close()
 
 
 def _change(change: Change, zone: str) -> Element:

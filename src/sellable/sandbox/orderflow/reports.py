@@ -12,6 +12,7 @@ def report(world: World, request: Request, user: User) -> Element:
     since, until = _window(world, request)
     match key:
         case "return_line_api_report":
+            # By completion, and of a whole return: which date the window means is UNCONFIRMED.
             found = [one for one in world.returns if one.completed is not None and since <= int(one.completed) <= until]
             scope = request.scope
             if scope.organisation or scope.channel:

@@ -1,20 +1,16 @@
 """Returns: announced by import, booked in by staff. Rule: the goods move when they are booked, never before."""
 
+from sellable.sandbox.orderflow import fresh
 from sellable.sandbox.orderflow.state import Return, ReturnLine, World
 from sellable.sandbox.orderflow.text import Item, flag, product_key, relation, units
-from sellable.sandbox.orderflow.wire import ItemRefused, Known
+from sellable.sandbox.orderflow.wire import ItemRefused
 
 TYPES = ("goods_not_delivered", "goods_damaged", "unknown")
 
 
 def imported(world: World, item: Item, organisation: str) -> Return:
-    """An RMA of an import: insert only (others are UNCONFIRMED)."""
-    if item.operation != "insert":
-        raise ItemRefused(f"Operation '{item.operation}' is not supported for type 'return'")
-    key = "return", organisation, item.reference
-    if key in world.references:
-        raise Known(f"Return with external reference '{item.reference}' already exists")
-    said = {name.removeprefix("return."): value for name, value in item.fields.items()}
+    """An RMA of an import."""
+    key, said = fresh.key_of(world, item, organisation, "Return"), fresh.said(item)
     made = Return(
         id=0,
         organisation=organisation,
@@ -24,7 +20,7 @@ def imported(world: World, item: Item, organisation: str) -> Return:
         authorised=flag(said, "authorised", False),
         type=said.get("type") or "unknown",
         note=said.get("note", ""),
-        site=said.get("site") or world.book.sites[0],
+        site=fresh.site_of(world, said),
     )
     _check(world, made)
     made.announced = [_line(world, row, organisation) for row in item.children.get("returnLine", [])]
@@ -41,9 +37,8 @@ def _check(world: World, made: Return) -> None:
     if made.type not in TYPES:
         # The list is the tenant's; only three of its words are known (UNCONFIRMED).
         raise ItemRefused(f"Unknown return type '{made.type}'")
-    if made.site not in world.book.sites:
-        raise ItemRefused(f"Site not found: '{made.site}'")
     if made.order_reference:
+        # Whether a return may name an order that nobody imported is UNCONFIRMED.
         made.channel = channel_of(world, made.organisation, made.order_reference)
         if not made.channel:
             raise ItemRefused("Order not found", f"No order with external reference '{made.order_reference}'")

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from sellable.sandbox.orderflow import allocation
+from sellable.sandbox.orderflow import allocation, fresh
 from sellable.sandbox.orderflow.state import World
 from sellable.sandbox.orderflow.stock import Level
 from sellable.sandbox.orderflow.text import Item, product_key, relation, units
-from sellable.sandbox.orderflow.wire import ItemRefused, Known
+from sellable.sandbox.orderflow.wire import ItemRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +16,8 @@ class StockTask:
 
 def imported(world: World, item: Item, organisation: str) -> StockTask:
     """Signed quantities of good stock at one site. All lines or none: a shelf cannot give what it has not."""
-    if item.operation != "insert":
-        raise ItemRefused(f"Operation '{item.operation}' is not supported for type 'stockMoveTask'")
-    key = "stockMoveTask", organisation, item.reference
-    if key in world.references:
-        raise Known(f"Stock move task with external reference '{item.reference}' already exists")
-    said = {name.removeprefix("stockMoveTask."): value for name, value in item.fields.items()}
-    site = said.get("site") or world.book.sites[0]
-    if site not in world.book.sites:
-        raise ItemRefused(f"Site not found: '{site}'")
+    key, said = fresh.key_of(world, item, organisation, "Stock move task"), fresh.said(item)
+    site = fresh.site_of(world, said)
     deltas: dict[Level, int] = {}
     for row in item.children.get("stockMoveLine", []):
         relation(row, "stockMoveTask", "stockMoveTask")

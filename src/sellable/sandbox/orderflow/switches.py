@@ -50,7 +50,8 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     - frozen_as: frozen is shown as a count, or as true and false (two clients disagree).
     - location_types: which of inspection, damaged and quarantined the tenant has; others are not shown.
     - required_fields: order fields without which an order is refused (guess).
-    - unshippable_types: product types that are bundles or virtual: refused in imports and on order lines.
+    - unshippable_types: product types that are bundles or virtual, which must not be sent: refused in imports and on
+      order lines (that it refuses them is a guess).
     - keeps_line_reference: orderLine.n.thirdPartyReference is kept and told back (guess).
     - pulls: order and product notifications are followed by a pull (recorded only); else they are no operation.
     - reasons, conditions: lists of the tenant; a condition says where returned goods go ("good" is sellable) (guess).

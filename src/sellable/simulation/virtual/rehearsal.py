@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -286,6 +287,9 @@ async def _course(world: World, plan: Rehearsal) -> dict[str, Any]:
 
     rested = await world.until(over, END_SECONDS_MAX)
     watching.cancel()
+    with suppress(asyncio.CancelledError):
+        # Had it failed, nobody would be seen to have waited.
+        await watching
     verdict = judge(await world.watch.close(), world.rules, plan.declared)
     return {
         "seed": plan.seed,

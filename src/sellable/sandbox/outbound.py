@@ -1,4 +1,4 @@
-"""Calls the vendor makes to us: extensions and subscription deliveries.
+"""Calls a vendor makes to us: extensions, deliveries of subscriptions, webhooks, pushes.
 
 Rule: one replaceable function does the sending.
 """
@@ -10,14 +10,19 @@ from typing import Any
 import httpx2
 
 Headers = dict[str, str]
-Post = Callable[[str, bytes, Headers], Awaitable[tuple[int, bytes]]]
+Post = Callable[[str, Headers, bytes], Awaitable[tuple[int, bytes]]]
+"""Deliver a body to a URL: (url, headers, body) -> (status, answer)."""
 
 
 class Outbound:
-    """Posts to configured URLs; replace `post` to reach an application in process. Failures are OSError."""
+    """Posts to configured URLs; replace `post` to reach an application in process. Failures are OSError.
 
-    def __init__(self) -> None:
-        self.post: Post = self._post
+    `patience` is how many real seconds the vendor waits for an answer, asked for when the first call is made.
+    """
+
+    def __init__(self, post: Post | None = None, *, patience: Callable[[], float] = lambda: 30.0) -> None:
+        self.post: Post = post or self._post
+        self._patience = patience
         self._client: httpx2.AsyncClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -45,9 +50,9 @@ class Outbound:
             await self._client.aclose()
             self._client = None
 
-    async def _post(self, url: str, body: bytes, headers: Headers) -> tuple[int, bytes]:
+    async def _post(self, url: str, headers: Headers, body: bytes) -> tuple[int, bytes]:
         if self._client is None:
-            self._client = httpx2.AsyncClient(timeout=30.0, follow_redirects=False, trust_env=False)
+            self._client = httpx2.AsyncClient(timeout=self._patience(), follow_redirects=False, trust_env=False)
         try:
             answer = await self._client.post(url, content=body, headers=headers)
         except httpx2.HTTPError as error:
