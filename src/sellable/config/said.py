@@ -36,10 +36,6 @@ class Kind:
     new: bool = True
     needed: tuple[str, ...] = ()
 
-    def key(self, names: Mapping[str, str]) -> Key:
-        """Of the row with these names."""
-        return (self.section, *(names[name] for name in self.names))
-
     def row(self, key: Key) -> dict[str, str]:
         """The names in a key."""
         return dict(zip(self.names, key[1:], strict=True))
