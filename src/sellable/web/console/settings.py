@@ -56,16 +56,6 @@ class Line:
     hand: Said | None
     fits: bool = True
 
-    @property
-    def names(self) -> list[tuple[str, str]]:
-        """What names it, in order."""
-        return list(self.kind.row(self.key).items())
-
-    @property
-    def query(self) -> dict[str, str]:
-        """As an address says it."""
-        return dict(self.names)
-
 
 async def show(visit: Visit) -> Response:
     """Everything that is configured."""
@@ -119,11 +109,6 @@ class Wish:
     key: Key
     value: Fields | None
     why: str
-
-    @property
-    def names(self) -> list[tuple[str, str]]:
-        """What names it, in order."""
-        return list(self.kind.row(self.key).items())
 
 
 async def preview(visit: Visit) -> Response:
