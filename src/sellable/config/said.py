@@ -178,6 +178,8 @@ def together(
     """`merged`, without what the check refuses beside this file: the file may have changed since it was said."""
     rows = list(said)
     settings, left_out = merged(file, rows)
+    if settings is file:
+        return file, left_out
     before = set(refused(file))
     if not set(refused(settings)) - before:
         return settings, left_out
