@@ -39,7 +39,8 @@ from sellable.desk import alerts, cases, quarantine
 from sellable.domain.orders import Address, ReturnItem
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import arrivals, capture, departures, export, fulfilment, importing, reducing, returns, strays
-from sellable.orders.context import BACK_OFFICE, STOREFRONT
+from sellable.orders.context import STOREFRONT
+from sellable.orders.rules import BACK_OFFICE
 from sellable.runtime import budgets, feeds, inbox, operations, said, scribe, slots, wanted
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx

@@ -27,7 +27,8 @@ from sellable.connectors.port import StockPage, StockRow
 from sellable.desk import alerts
 from sellable.domain.orders import Address, GoodsReturn, InventoryMode, Order, OrderState, ReturnedGoods, SyncInfo
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders.context import BACK_OFFICE, STOREFRONT
+from sellable.orders.context import STOREFRONT
+from sellable.orders.rules import BACK_OFFICE
 from sellable.runtime import feeds, inbox, operations, said, wanted
 from sellable.runtime.audit import Audit
 from sellable.runtime.budgets import BudgetSpec

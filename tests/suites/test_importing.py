@@ -15,7 +15,7 @@ from sellable.book import book
 from sellable.connectors.port import Allocation, Despatch, Despatches, Imported, Sale, SaleDraft
 from sellable.domain.orders import Order
 from sellable.orders import cancel, departures, fulfilment, importing, reducing
-from sellable.orders.context import WAREHOUSE
+from sellable.orders.rules import WAREHOUSE
 from sellable.runtime import inbox
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.http import OutcomeLost

@@ -461,17 +461,20 @@ def test_a_set_that_came_to_nothing_is_remembered_while_older_readings_may_come(
 
     def story(tx: Tx) -> list[Any]:
         sweep(tx, "first", [row(2)])
+        # Another master's walk that goes on for ever holds up nothing here.
+        observe.start(tx, "theirs", "orderflow", "", NOW)
+        observe.see_page(tx, "theirs", [row(5, "WH9")], a0=next_seq(tx), a1=next_seq(tx), now=NOW)
         waits, late = next_seq(tx), next_seq(tx)
         abandoned(tx, "nothing")
         found: list[Any] = []
-        observe.forget(tx, NOW + observe.MEMORY)
+        observe.forget(tx, "cin7_core", NOW + observe.MEMORY)
         found.append(tx.value(ROWS_OF, sweep="nothing"))
         assert older(tx, "waits", waits).complete  # it is as low as the newer reading
-        observe.forget(tx, NOW + 2 * observe.MEMORY)
+        observe.forget(tx, "cin7_core", NOW + 2 * observe.MEMORY)
         found.append(tx.value(ROWS_OF, sweep="nothing"))  # the older set still waits to be believed
         observe.apply(tx, "waits", waiting=[], dropped=[], locations=PLACES, now=NOW)
         found.append(tx.value(UNITS))
-        observe.forget(tx, NOW + 2 * observe.MEMORY)
+        observe.start(tx, "next walk", "cin7_core", "", NOW + 2 * observe.MEMORY)
         found.append(tx.value(ROWS_OF, sweep="nothing"))
         found.append(older(tx, "too late", late).complete)
         found.append(older(tx, "new", next_seq(tx)).complete)

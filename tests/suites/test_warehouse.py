@@ -218,7 +218,9 @@ def test_units_that_left_are_forgotten_only_when_the_other_master_was_read_too(s
 def test_windows_of_despatches_overlap_and_long_ones_are_read_in_pieces(store: Store) -> None:
     shelves: Any = Shelves()
     start = store.clock.now() - timedelta(days=2, hours=1)
-    feed = warehouse.DespatchFeed(store, store.clock, shelves, "orderflow", start, timedelta(minutes=30))
+    feed = warehouse.WindowFeed(
+        store, store.clock, shelves.despatches, "despatch", "orderflow", start, timedelta(minutes=30)
+    )
     cursor: dict[str, Any] | None = None
     windows = []
     for _ in range(4):

@@ -49,6 +49,37 @@ def test_a_kit_is_as_good_as_its_worst_component_and_takes_the_best_ones_first()
     assert found == {place("available", "SET"): 1, place("inspection", "SET"): 1}
 
 
+def test_any_number_that_a_vendor_writes_is_placed_at_once() -> None:
+    """Not unit by unit: a slip of the pen of a trillion would stop everything that comes after it."""
+    many = 10**15
+    stock = [("CHAIR", 3, State.AVAILABLE), ("LEG", 2 * many + 1, State.DAMAGED), ("SEAT", many, State.AVAILABLE)]
+    found = pieces.places(back(*stock, items=(("CHAIR", many, ""), ("SET", many, ""))), {"SET": {"LEG": 2, "SEAT": 1}})
+    assert found == Counter(
+        {place("available"): 3, place("written_off", location=""): many - 3, place("damaged", "SET"): many}
+    )
+    assert pieces.batches(place("inspection"), many) == [many]
+
+
+STATES = (State.AVAILABLE, State.DAMAGED, State.INSPECTION)
+
+
+@given(
+    legs=st.lists(st.integers(0, 7), min_size=3, max_size=3),
+    seats=st.lists(st.integers(0, 5), min_size=3, max_size=3),
+    sets=st.integers(1, 9),
+    single=st.integers(0, 6),
+)
+def test_many_at_once_are_placed_as_one_after_the_other(
+    legs: list[int], seats: list[int], sets: int, single: int
+) -> None:
+    stock = [("LEG", n, state) for n, state in zip(legs, STATES, strict=True) if n]
+    stock += [("SEAT", n, state) for n, state in zip(seats, STATES, strict=True) if n]
+    recipes = {"SET": {"LEG": 2, "SEAT": 1}}
+    at_once = pieces.places(back(*stock, items=(("SET", sets, ""), ("LEG", single, ""))), recipes)
+    one_by_one = back(*stock, items=(*[("SET", 1, "")] * sets, *[("LEG", 1, "")] * single))
+    assert +at_once == +pieces.places(one_by_one, recipes)
+
+
 def test_stock_that_nobody_credited_counts_too() -> None:
     assert pieces.places(back(("CHAIR", 2, State.QUARANTINE)), {}) == {place("quarantine"): 2}
 

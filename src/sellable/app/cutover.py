@@ -21,6 +21,7 @@ from sellable.domain.orders import Order
 from sellable.orders import adoption, capture
 from sellable.orders.adoption import There
 from sellable.orders.context import Context
+from sellable.orders.rules import WAREHOUSE
 from sellable.runtime.database import ReadTx, Store
 from sellable.runtime.ids import Ids
 from sellable.runtime.queries import queries
@@ -47,7 +48,8 @@ async def foresee(settings: Settings, store: Store, outside: Outside, limit: int
         current=lambda: live, layout=layout_of(live), ids=Ids(store.clock),
         translate=outside.storefront.translate_order, open_case=desk.open_case, clear_cases=desk.clear_cases,
     )  # fmt: skip
-    searching = adoption.Searching(store, outside.back_office, context)
+    imports = {WAREHOUSE: outside.warehouse} if outside.warehouse else {}
+    searching = adoption.Searching(store, outside.back_office, context, imports, outside.storefront)
     await outside.storefront.learn(lane=LANE)
     cursor, count = None, 0
     while True:

@@ -18,7 +18,8 @@ from sellable.app.layout import masters_of
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.domain.stock import Priority
-from sellable.orders.context import BACK_OFFICE, STOREFRONT
+from sellable.orders.context import STOREFRONT
+from sellable.orders.rules import BACK_OFFICE
 from sellable.runtime import operations
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx

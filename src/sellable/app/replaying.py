@@ -17,7 +17,8 @@ from sellable.desk.kinds import KINDS
 from sellable.desk.quarantine import Meaning
 from sellable.domain.orders import Order
 from sellable.orders import capture, returns
-from sellable.orders.context import BACK_OFFICE, Context
+from sellable.orders.context import Context
+from sellable.orders.rules import BACK_OFFICE
 from sellable.runtime import operations
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx

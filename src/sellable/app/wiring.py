@@ -352,14 +352,14 @@ def _house_feeds(settings: Settings, store: Store, clock: Clock, ids: Ids, house
         Feed(
             name=f"{FLOW}.despatches",
             every_seconds=theirs.despatch_poll_seconds,
-            turn=warehouse.DespatchFeed(store, clock, house.port, FLOW, start, overlap).turn,
+            turn=warehouse.WindowFeed(store, clock, house.port.despatches, "despatch", FLOW, start, overlap).turn,
         ),
         *(
             [
                 Feed(
                     name=f"{FLOW}.returns",
                     every_seconds=theirs.return_poll_seconds,
-                    turn=warehouse.ReturnFeed(store, clock, house.port, FLOW, start, overlap).turn,
+                    turn=warehouse.WindowFeed(store, clock, house.port.returns, "return", FLOW, start, overlap).turn,
                 )
             ]
             if theirs.return_report

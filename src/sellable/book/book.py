@@ -38,6 +38,19 @@ def part_of(tx: Tx, order_id: str, number: int) -> Any:
     return row
 
 
+def read_order(tx: ReadTx, order_id: str) -> Order:
+    """An order of the book, not locked. Raises LookupError when the book has not heard of it."""
+    row = next((row for row in tx.all(sql.find_orders, key=order_id) if row.order_id == order_id), None)
+    if row is None:
+        raise LookupError(f"no order {order_id}")
+    return order_of(row)
+
+
+def read_part(tx: ReadTx, order_id: str, number: int) -> Any | None:
+    """One part, not locked; None when the book has no such part."""
+    return next((part for part in tx.all(sql.read_parts, order_id=order_id) if part.part == number), None)
+
+
 def add(tx: Tx, order: Order, stage: str, now: datetime) -> bool:
     """Writes a new order with its lines; False when it was there already."""
     seq = tx.value(

@@ -21,10 +21,10 @@ from sellable.book import book
 from sellable.connectors.port import OrderImport, OrderTarget, Refused, SaleRow, StorefrontOrders
 from sellable.domain.orders import Order
 from sellable.orders import capture, lines, rules, sales
-from sellable.orders.context import BACK_OFFICE, Context
+from sellable.orders.context import Context
 from sellable.orders.remaining import remaining
-from sellable.orders.rules import Finding
-from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.orders.rules import BACK_OFFICE, Finding
+from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 from sellable.runtime.wanted import want
 from sellable.stock import demand
@@ -57,8 +57,8 @@ class Searching:
         store: Store,
         target: OrderTarget,
         context: Context,
-        imports: Mapping[str, OrderImport] = {},
-        storefront: StorefrontOrders | None = None,
+        imports: Mapping[str, OrderImport],
+        storefront: StorefrontOrders,
     ) -> None:
         self._store = store
         self._target = target
@@ -72,8 +72,8 @@ class Searching:
         The order is read afresh: a former life may have noted its sales after the version that was captured, and an
         id that is noted is surer than any search, whose index may be old.
         """
-        order = await self._store.read(_order, op.payload["order_id"])
-        if self._storefront is not None and not order.sync:
+        order = await self._store.read(book.read_order, op.payload["order_id"])
+        if not order.sync:
             raw = await self._storefront.read_order(order.order_id, lane="orders")
             order = self._context.translate(raw.body)
         return Done({"sales": msgspec.to_builtins(await self.there(order))})
@@ -186,7 +186,7 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     goods = rules.goods(order, kits)
     known = {place.name for place in context.settings.locations}
     # A place that is not ours is told as a change by staff when the sale is read.
-    places = context.places(goods[0].channel or "") if goods else ()
+    places = rules.ships_from(goods[0].channel or "", context.settings) if goods else ()
     there = [place for place in places if context.target_of(place) == sale.target] or [*places, ""]
     place = sale.location if sale.location in known else there[0]
     assignment = {line.line_id: [(place, line.quantity)] for line in goods}
@@ -202,7 +202,6 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     # Its header is made already, at a rate of its maker's.
     made = msgspec.structs.replace(part.draft, currency_rate=None)
     capture.write_part(tx, order, msgspec.structs.replace(part, draft=made), now)
-    target = part.target
     key: dict[str, Any] = {"order_id": order.order_id, "part": part.part}
     tx.run(book.sql.record_sale, **key, sale_id=sale.sale_id, number=sale.number)
     book.tell(
@@ -211,11 +210,11 @@ def adopt(tx: Tx, order: Order, sale: There, now: datetime, context: Context, *,
     )  # fmt: skip
     book.stage(tx, order.order_id, "exporting", now, "adopted")
     if ours and sale.status == "draft":
-        context.owe(tx, order.order_id, target, "sale.lines", {"part": part.part}, now)
+        context.owe(tx, order.order_id, part.target, "sale.lines", {"part": part.part}, now)
         return
     tx.run(book.sql.set_part_state, **key, state="held")
     if sale.status == "authorised":
-        want(tx, target, "sale", [sale.sale_id], 1, now)
+        want(tx, part.target, "sale", [sale.sale_id], 1, now)
         return
     found_so = {"sale": sale.number, "status": sale.status}
     finding = _finding(order, "sale_changed_by_staff", {"status": "authorised"}, found_so)
@@ -262,8 +261,3 @@ def whose(there: Iterable[There], order_id: str, project: str) -> tuple[list[The
     found = list(there)
     ours = [sale for sale in found if sale.ref.startswith(f"{project}:{order_id}:")]
     return ours, [sale for sale in found if not sale.ref.startswith(f"{project}:")]
-
-
-def _order(tx: ReadTx, order_id: str) -> Order:
-    (row,) = (row for row in tx.all(book.sql.find_orders, key=order_id) if row.order_id == order_id)
-    return book.order_of(row)

@@ -13,7 +13,7 @@ from sellable.domain.stock import Priority
 from sellable.orders import evidence
 from sellable.orders.context import ORDER_PRIORITY, Context, lane_of, shadowed
 from sellable.runtime import operations
-from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import Done, Intent, NotApplied, Operation, Outcome, Rejected
 from sellable.runtime.wanted import want
 from sellable.stock import demand, entries
@@ -141,7 +141,7 @@ class Voiding:
         """
         if await self._store.read(shadowed, op.payload["order_id"], self._context):
             return Done({"shadow": True})
-        part = await self._store.read(_part, op.payload["order_id"], op.payload["part"])
+        part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
         if part is None:
             return Done({"nothing": True})
         if part.sale_id is None:
@@ -156,7 +156,7 @@ class Voiding:
 
     async def resolve(self, op: Operation) -> Outcome:
         """Reads the sale: voided (or draft again) is done, anything else may be asked again."""
-        part = await self._store.read(_part, op.payload["order_id"], op.payload["part"])
+        part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
         if part is None or part.sale_id is None:
             return await self.send(op)  # Finding and voiding again does no harm.
         return Done({}) if await self._is_void(op, part) else NotApplied("the sale is not voided")
@@ -221,8 +221,3 @@ class Voiding:
             due_at=now + timedelta(minutes=self._context.settings.cin7_core.stray_draft_minutes),
         )
         operations.owe(tx, [intent], now, self._context.ids)
-
-
-def _part(tx: ReadTx, order_id: str, part: int) -> Any:
-    rows = [p for p in tx.all(book.sql.read_parts, order_id=order_id) if p.part == part]
-    return rows[0] if rows else None

@@ -17,9 +17,9 @@ from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import EXPERIMENT, InventoryMode, Line, Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import cancel, changes, lines, returns, routing, rules, sales, totals
-from sellable.orders.context import BACK_OFFICE, Context, lane_of
+from sellable.orders.context import Context, lane_of
 from sellable.orders.remaining import remaining
-from sellable.orders.rules import Finding
+from sellable.orders.rules import BACK_OFFICE, Finding
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.inbox import InboxRow
@@ -211,16 +211,7 @@ def wrong_with(tx: ReadTx, order: Order, context: Context) -> list[Finding]:
 
 def hold(tx: Tx, order: Order, found: Sequence[Finding], now: datetime, context: Context) -> None:
     """The order waits behind a case for each finding; its units stay in flight."""
-    for finding in found:
-        context.open_case(
-            tx,
-            finding.kind,
-            finding.subject,
-            now,
-            expected=finding.expected,
-            actual=finding.actual,
-            evidence=[f"order:{order.order_id}"],
-        )
+    context.open_findings(tx, found, order.order_id, now)
     causes = ", ".join(sorted({f.kind for f in found}))
     book.stage(tx, order.order_id, "held", now, causes)
     book.tell(tx, order.order_id, "held", now, causes=causes)

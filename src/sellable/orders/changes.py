@@ -16,12 +16,11 @@ from sellable.book import book
 from sellable.connectors.port import OrderTarget, Refused, SaleDraft
 from sellable.domain.orders import Order
 from sellable.domain.states import Machine, may
-from sellable.orders import evidence, rules
+from sellable.orders import evidence, lines, rules
 from sellable.orders.context import Context, shadowed
-from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 
-ENDED = ("voided", "dropped")
 HEADER = ("shipping_address", "billing_address", "shipping_method", "customer_email")
 
 
@@ -36,7 +35,7 @@ def heard(tx: Tx, before: Order, order: Order, parts: Sequence[Any], now: dateti
     if not changed or not parts:
         return
     book.tell(tx, order.order_id, "address or shipping changed", now, fields=changed, version=order.version)
-    for part in (part for part in parts if part.state not in ENDED):
+    for part in (part for part in parts if part.state not in lines.ENDED):
         draft = _with(msgspec.convert(part.draft, SaleDraft), order, context)
         if _routed(tx, part, context):
             draft = msgspec.structs.replace(draft, carrier=part.draft["carrier"])
@@ -105,8 +104,8 @@ class Changing:
         """Reads the sale and writes its header unless somebody works on it; repeating it does no harm."""
         if await self._store.read(shadowed, op.payload["order_id"], self._context):
             return Done({"shadow": True})
-        part = await self._store.read(_part, op.payload["order_id"], op.payload["part"])
-        if part is None or part.sale_id is None or part.state in ENDED:
+        part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
+        if part is None or part.sale_id is None or part.state in lines.ENDED:
             return Done({"nothing": True})
         sale = await self._target.read_sale(part.sale_id, lane="orders")
         if sale.shipments or sale.picked or sale.status == "voided":
@@ -138,16 +137,5 @@ class Changing:
             who = "left to others" if outcome.result.get("shadow") else "back office told"
             book.tell(tx, order_id, f"{who}: {op.kind}", now, part=part.part, version=version)
             if not outcome.result.get("shadow"):
-                self._unmapped(tx, head, now)
-
-    def _unmapped(self, tx: Tx, head: Any, now: datetime) -> None:
-        for finding in rules.carrier_findings(book.order_of(head), self._context.settings):
-            self._context.open_case(
-                tx, finding.kind, finding.subject, now, expected=finding.expected, actual=finding.actual,
-                evidence=[f"order:{head.order_id}"],
-            )  # fmt: skip
-
-
-def _part(tx: ReadTx, order_id: str, part: int) -> Any:
-    rows = tx.all(book.sql.read_parts, order_id=order_id)
-    return next((each for each in rows if each.part == part), None)
+                findings = rules.carrier_findings(book.order_of(head), self._context.settings)
+                self._context.open_findings(tx, findings, order_id, now)

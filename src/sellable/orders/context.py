@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sellable.book import book
-from sellable.config.settings import Settings
+from sellable.config.settings import Cin7Core, OrderFlow, Settings
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
-from sellable.orders.rules import ONE_CALL
+from sellable.orders import reasons
+from sellable.orders.rules import BACK_OFFICE, ONE_CALL, WAREHOUSE, Finding
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.ids import Ids
@@ -19,10 +20,6 @@ from sellable.runtime.operations import Intent
 from sellable.stock.availability import Layout
 
 STOREFRONT = "commercetools"
-BACK_OFFICE = "cin7_core"
-"""Where an order becomes a sale by steps: a draft, its lines, its authorisation (export)."""
-WAREHOUSE = "orderflow"
-"""Where an order becomes one document (importing)."""
 ORDER_PRIORITY = 1
 SETTLED_BY_CANCEL = (
     "backordered", "import_differs", "line_changed", "missing_sku_on_line", "order_refused", "order_stuck",
@@ -35,29 +32,6 @@ SETTLED_BY_EXPORT = (
     "totals_differ",
 )  # fmt: skip
 """Cases that are over when every part of the order is an authorised sale."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Office:
-    """A back office as orders know it; seconds as its settings say them."""
-
-    name: str
-    visibility_lag_seconds: float
-    search_settle_seconds: float
-
-
-def offices_of(settings: Settings) -> dict[str, Office]:
-    """The back offices that orders may go to, by name."""
-    sections = {BACK_OFFICE: settings.cin7_core, WAREHOUSE: settings.orderflow}
-    return {
-        name: Office(
-            name=name,
-            visibility_lag_seconds=section.visibility_lag_seconds,
-            search_settle_seconds=section.search_settle_seconds,
-        )
-        for name in settings.back_offices
-        if (section := sections[name]) is not None
-    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +83,12 @@ class Context:
         """What an order's cases were about is over."""
         self.clear_cases(tx, kinds, f"order:{order_id}", now)
 
-    def office(self, target: str) -> Office:
-        """The back office of this name. Raises LookupError for one that no order can go to."""
-        return offices_of(self.settings)[target]
+    def office(self, target: str) -> Cin7Core | OrderFlow:
+        """The settings of a back office. Raises LookupError for one that no order can go to."""
+        found = {BACK_OFFICE: self.settings.cin7_core, WAREHOUSE: self.settings.orderflow}.get(target)
+        if found is None:
+            raise LookupError(f"no back office {target!r}")
+        return found
 
     @property
     def first_office(self) -> str:
@@ -141,11 +118,21 @@ class Context:
         )
         operations.owe(tx, [intent], now, self.ids)
 
-    def places(self, channel: str) -> tuple[str, ...]:
-        """Locations a channel's orders may ship from, in configured order."""
-        ships = {x.name for x in self.settings.locations if x.ships}
-        rule = self.layout.channels.get(channel)
-        return tuple(x for x in self.layout.pools[rule.pool] if x in ships) if rule else ()
+    def open_findings(self, tx: Tx, found: Iterable[Finding], order_id: str, now: datetime) -> None:
+        """A case for each thing that was found about an order."""
+        for each in found:
+            self.open_case(
+                tx, each.kind, each.subject, now, expected=each.expected, actual=each.actual,
+                evidence=[f"order:{order_id}"],
+            )  # fmt: skip
+
+    def strange_reasons(
+        self, tx: Tx, said: Iterable[str], side: reasons.Side, order_id: str, record: str, now: datetime
+    ) -> None:
+        """A case for each reason code that nobody mapped; `record` is what of the order carried it."""
+        codes = dict.fromkeys(said)
+        found = (reasons.unmapped(code, side, self.settings, f"order {order_id}, {record}") for code in codes)
+        self.open_findings(tx, filter(None, found), order_id, now)
 
 
 def shadowed(tx: ReadTx, order_id: str, context: Context) -> bool:

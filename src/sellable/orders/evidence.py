@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sellable.book import book
+from sellable.connectors.port import Sale
 from sellable.runtime.database import Tx
 from sellable.stock import demand
 
@@ -18,6 +19,14 @@ def allocated(lines: Iterable[tuple[str, int, int]]) -> dict[str, int]:
     for sku, units, short in lines:
         held[sku] += units - short
     return dict(held)
+
+
+def units_on(sale: Sale) -> Counter[str]:
+    """Units by SKU that a sale asks for, held or not."""
+    found: Counter[str] = Counter()
+    for line in sale.lines:
+        found[line.sku] += line.quantity
+    return found
 
 
 def spread(lines: Sequence[Any], most: Mapping[str, int], units_by_sku: Mapping[str, int]) -> dict[str, int]:

@@ -18,18 +18,18 @@ import msgspec
 
 from sellable.book import book
 from sellable.connectors.port import (
-    Conflict,
     OrderTarget,
+    RawOrder,
     Refused,
     Sale,
     SaleDraft,
     SaleRow,
     SaleTotals,
-    StorefrontOrders,
 )
 from sellable.orders import strays, totals
-from sellable.orders.context import SETTLED_BY_EXPORT, STOREFRONT, Context, shadowed
+from sellable.orders.context import SETTLED_BY_EXPORT, STOREFRONT, Context
 from sellable.orders.evidence import allocated, components_of, revoke
+from sellable.orders.telling import LEFT, Telling
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected, Unknown, next_seq
@@ -194,20 +194,12 @@ class Exporting:
             return None
         tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="authorised")
         book.tell(tx, order_id, "sale authorised", now, part=number, sale=part.sale_id, lines=lines)
-        self._backordered(tx, part, lines, now)
+        backordered(tx, part, lines, now, self._context)
         seq = book.allocation_news(tx, order_id, number)
         visible = {"part": number, "location": part.location, "what": "authorised", "lines": lines, "seq": seq}
         self._context.owe_visible(tx, order_id, visible, now)
         went_out(tx, order_id, number, now, self._context)
         return None
-
-    def _backordered(self, tx: Tx, part: Any, lines: Sequence[Sequence[Any]], now: datetime) -> None:
-        short = [line for line in lines if line[2]]
-        if short:
-            self._context.open_case(
-                tx, "backordered", f"order:{part.order_id}", now, expected={"backorder": 0}, actual={"lines": short},
-                evidence=[f"sale:{part.sale_id}"],
-            )  # fmt: skip
 
     def _writable(self, tx: Tx, op: Operation) -> Any | None:
         """The operation's part, locked; None when it is cancelled or held by now, so its answer is only history."""
@@ -283,52 +275,51 @@ class Exporting:
             return
         lines = outcome.result.get("lines", p["lines"])
         if lines != p["lines"]:
-            self._backordered(tx, part, lines, now)
+            backordered(tx, part, lines, now, self._context)
         by_component = components_of(tx, part, allocated(lines))
         demand.evidence(tx, part.order_id, part.location, by_component, seq, now, book.beside(tx, part))
 
     async def _part(self, op: Operation) -> Any:
-        return await self._store.read(_read_part, op.payload["order_id"], op.payload["part"])
+        part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
+        assert part is not None  # What is owed for a part is owed once it is written.
+        return part
 
 
-class Noting:
+class Noting(Telling):
     """Notes the sale's id on the storefront's order."""
-
-    def __init__(self, store: Store, storefront: StorefrontOrders, context: Context) -> None:
-        self._store = store
-        self._storefront = storefront
-        self._context = context
 
     async def note(self, op: Operation) -> Outcome:
         """Reads the order fresh and adds what is missing, guarded by its version."""
-        if await self._store.read(shadowed, op.payload["order_id"], self._context):
-            return Done({"shadow": True})
+        if await self._is_left(op):
+            return LEFT
         sales = await self._store.read(_sales_of, op.payload["order_id"])
         if not sales:
             return Done({})
-        try:
-            order = await self._storefront.read_order(op.payload["order_id"], lane="orders")
-            after = await self._storefront.set_sync_info(order, ",".join(sales), lane="orders")
-        except Conflict as conflict:
-            return NotApplied(str(conflict))
-        except Refused as refusal:
-            return Rejected(str(refusal), {"code": refusal.code})
-        return Done({"version": after.version})
+
+        async def note(order: RawOrder) -> dict[str, Any]:
+            return {"version": (await self._storefront.set_sync_info(order, ",".join(sales), lane="orders")).version}
+
+        return await self._change(op, note)
 
     def noted(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """The storefront knows the sale; its new version is ours."""
         order_id, number = op.payload["order_id"], op.payload["part"]
         if isinstance(outcome, Rejected):
-            self._context.open_case(
-                tx, "write_refused", f"order:{order_id}", now, expected={"sync info": "noted"},
-                actual={"cause": outcome.cause, **outcome.detail}, evidence=[f"operation:{op.id}"],
-            )  # fmt: skip
+            self._refused(tx, op, outcome, now, expected={"sync info": "noted"})
         elif isinstance(outcome, Done):
             tx.run(book.sql.set_told, order_id=order_id, part=number)
-            if outcome.result.get("version"):
-                tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
+            self._version(tx, op, outcome)
             done = "noting is left to others" if outcome.result.get("shadow") else "noted at the storefront"
             book.tell(tx, order_id, done, now, part=number)
+
+
+def backordered(tx: Tx, part: Any, lines: Sequence[Sequence[Any]], now: datetime, context: Context) -> None:
+    """A case for the lines (SKU, units, units on backorder) of a part's sale that wait for stock; none for none."""
+    if short := [list(line) for line in lines if line[2]]:
+        context.open_case(
+            tx, "backordered", f"order:{part.order_id}", now, expected={"backorder": 0}, actual={"lines": short},
+            evidence=[f"sale:{part.sale_id}"],
+        )  # fmt: skip
 
 
 def refused(tx: Tx, op: Operation, outcome: Rejected, now: datetime, context: Context) -> None:
@@ -393,10 +384,6 @@ def _told(sale: Sale) -> Outcome:
 
 def _lines(sale: Sale) -> list[list[Any]]:
     return [[line.sku, line.quantity, line.backorder] for line in sale.lines]
-
-
-def _read_part(tx: ReadTx, order_id: str, number: int) -> Any:
-    return next(p for p in tx.all(book.sql.read_parts, order_id=order_id) if p.part == number)
 
 
 def _sales_of(tx: ReadTx, order_id: str) -> list[str]:

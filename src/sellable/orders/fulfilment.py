@@ -6,6 +6,7 @@ rule: evidence that is gone puts its units back in flight before anything else i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,24 +15,22 @@ import msgspec
 
 from sellable.book import book
 from sellable.connectors.port import (
-    Conflict,
     DeliveryDraft,
     RawOrder,
-    Refused,
     Sale,
-    StorefrontOrders,
 )
-from sellable.domain.orders import Order, OrderState, Parcel, Shipment
+from sellable.domain.orders import OrderState, Parcel, Shipment
 from sellable.domain.states import Machine, may
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
 from sellable.orders import despatch, statuses
-from sellable.orders.context import STOREFRONT, Context, shadowed
-from sellable.orders.evidence import allocated, asked_of, components_of, demand_of, revoke
-from sellable.orders.export import differing, went_out
+from sellable.orders.context import STOREFRONT, Context
+from sellable.orders.evidence import allocated, asked_of, components_of, demand_of, revoke, units_on
+from sellable.orders.export import backordered, differing, went_out
 from sellable.orders.rules import ONE_CALL
-from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.orders.telling import LEFT, Telling
+from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.inbox import InboxRow
-from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected
+from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 from sellable.runtime.wanted import want
 from sellable.stock import demand, ledger
 
@@ -120,12 +119,9 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
     if lost:
         demand.evidence(tx, part.order_id, part.location, kept, 0, now, book.beside(tx, part))
         holds = {"lines": [list(line) for line in lines]}
-        if _asks_for_all(tx, part, sale):
+        if min(_beyond(tx, part, sale).values(), default=0) >= 0:
             # Nobody took a line away: what was set aside went to others, or never was, whatever the answer said.
-            context.open_case(
-                tx, "backordered", f"order:{part.order_id}", now, expected={"backorder": 0}, actual=holds,
-                evidence=[f"sale:{part.sale_id}"],
-            )  # fmt: skip
+            backordered(tx, part, lines, now, context)
             book.tell(tx, part.order_id, "sale holds less", now, part=part.part, **holds)
         else:
             _report(tx, part, holds, now, context)
@@ -134,36 +130,25 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
         seq = book.allocation_news(tx, part.order_id, part.part)
         payload = {"part": part.part, "location": part.location, "what": "allocated", "lines": lines, "seq": seq}
         context.owe_visible(tx, part.order_id, payload, now)
-    short = [list(line) for line in lines if line[2]]
-    if not short:
+    if not any(short for _, _, short in lines):
         context.clear_cases(tx, ["backordered"], f"order:{part.order_id}", now)
     elif part.target in ONE_CALL and now - part.at > WAITS_MAX:
         # Nothing answered at the import whether there is enough: a warehouse allocates in its own time.
-        context.open_case(
-            tx, "backordered", f"order:{part.order_id}", now, expected={"backorder": 0}, actual={"lines": short},
-            evidence=[f"sale:{part.sale_id}"],
-        )  # fmt: skip
+        backordered(tx, part, lines, now, context)
     return not lost
 
 
-def _asks_for_all(tx: Tx, part: Any, sale: Sale) -> bool:
-    """Whether the sale still asks for every unit that the part carries."""
-    left: dict[str, int] = {}
+def _beyond(tx: Tx, part: Any, sale: Sale) -> Counter[str]:
+    """Units by SKU that the sale asks for beyond what its part carries; less than nothing where lines are gone."""
+    found = units_on(sale)
     for sku, units in asked_of(tx, part):
-        left[sku] = left.get(sku, 0) + units
-    for line in sale.lines:
-        left[line.sku] = left.get(line.sku, 0) - line.quantity
-    return all(units <= 0 for units in left.values())
+        found[sku] -= units
+    return found
 
 
 def _report_more(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -> None:
     """Units on the sale that its part does not carry, as when staff merged two sales: said once for the same units."""
-    left = dict.fromkeys((line.sku for line in sale.lines), 0)
-    for line in sale.lines:
-        left[line.sku] += line.quantity
-    for sku, units in asked_of(tx, part):
-        left[sku] = left.get(sku, 0) - units
-    more = {"part": part.part, "units": {sku: units for sku, units in sorted(left.items()) if units > 0}}
+    more = {"part": part.part, "units": dict(sorted((+_beyond(tx, part, sale)).items()))}
     said = tx.value(book.sql.last_told, order_id=part.order_id, what=MORE_ON_THE_SALE, part=part.part)
     if said == more or not (said or more["units"]):
         return
@@ -406,61 +391,50 @@ def finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
 # --- Telling the storefront ------------------------------------------------------------------------------------------
 
 
-class Delivering:
+class Delivering(Telling):
     """Writes deliveries, parcels and states to the storefront's order."""
-
-    def __init__(self, store: Store, storefront: StorefrontOrders, context: Context) -> None:
-        self._store = store
-        self._storefront = storefront
-        self._context = context
 
     async def deliver(self, op: Operation) -> Outcome:
         """Adds the delivery and its parcels unless their keys are there; repeating it changes nothing."""
+        if await self._is_left(op):
+            return LEFT
         shipment, lines, done = await self._store.read(_to_tell, op.payload)
         states = await self._states(op, "shipped" if done else "partly_shipped")
         draft = delivery_of(op.payload["order_id"], shipment, lines, states=states)
-        return await self._change(op, lambda order: self._storefront.add_delivery(order, draft, lane="orders"))
+
+        async def deliver(order: RawOrder) -> dict[str, Any]:
+            return {"version": (await self._storefront.add_delivery(order, draft, lane="orders")).version}
+
+        return await self._change(op, deliver)
 
     async def ready(self, op: Operation) -> Outcome:
         """Everything is picked and nothing has left yet."""
-        shipment, order_ = await self._states(op, "ready")
-        return await self._change(
-            op,
-            lambda order: self._storefront.set_states(
-                order, order_state=order_, shipment_state=shipment, lane="orders"
-            ),
-        )
+        if await self._is_left(op):
+            return LEFT
+        shipment_state, order_state = await self._states(op, "ready")
+
+        async def get_ready(order: RawOrder) -> dict[str, Any]:
+            after = await self._storefront.set_states(
+                order, order_state=order_state, shipment_state=shipment_state, lane="orders"
+            )
+            return {"version": after.version}
+
+        return await self._change(op, get_ready)
 
     async def _states(self, op: Operation, event: statuses.Event) -> tuple[str | None, str | None]:
         """What this market calls it."""
-        order = await self._store.read(_order, op.payload["order_id"])
+        order = await self._store.read(book.read_order, op.payload["order_id"])
         return statuses.told_as(event, order.store or "", order.country or "", self._context.settings)
-
-    async def _change(self, op: Operation, change: Any) -> Outcome:
-        if await self._store.read(shadowed, op.payload["order_id"], self._context):
-            return Done({"shadow": True})
-        try:
-            order: RawOrder = await self._storefront.read_order(op.payload["order_id"], lane="orders")
-            after: RawOrder = await change(order)
-        except Conflict as conflict:
-            return NotApplied(str(conflict))
-        except Refused as refusal:
-            return Rejected(str(refusal), {"code": refusal.code})
-        return Done({"version": after.version})
 
     def told(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """The storefront shows the shipment, or a case says why not."""
         order_id = op.payload["order_id"]
         if isinstance(outcome, Rejected):
-            self._context.open_case(
-                tx, "write_refused", f"order:{order_id}", now, expected={"step": op.kind},
-                actual={"cause": outcome.cause, **outcome.detail}, evidence=[f"operation:{op.id}"],
-            )  # fmt: skip
+            self._refused(tx, op, outcome, now)
         elif isinstance(outcome, Done):
             if op.kind == "order.deliver":
                 tx.run(book.sql.shipment_told, shipment_id=op.payload["shipment"])
-            if outcome.result.get("version"):
-                tx.run(book.sql.told_version, order_id=order_id, version=outcome.result["version"])
+            self._version(tx, op, outcome)
             self._conflict(tx, op, outcome, now)
             who = "left to others" if outcome.result.get("shadow") else "storefront told"
             book.tell(tx, order_id, f"{who}: {op.kind}", now, part=op.payload["part"])
@@ -511,11 +485,6 @@ def _parcel_items(parcel: Parcel, lines: Sequence[tuple[str, str, int]]) -> tupl
             left[sku] -= count
             found.append((line, count))
     return tuple(found)
-
-
-def _order(tx: ReadTx, order_id: str) -> Order:
-    (row,) = (row for row in tx.all(book.sql.find_orders, key=order_id) if row.order_id == order_id)
-    return book.order_of(row)
 
 
 def _to_tell(tx: ReadTx, payload: dict[str, Any]) -> tuple[Shipment, list[tuple[str, str, int]], bool]:

@@ -23,10 +23,11 @@ from sellable.book import book
 from sellable.connectors.port import NOT_THERE, OrderImport, Refused, Sale, SaleDraft, SaleRow, SaleTotals
 from sellable.domain.money import to_minor
 from sellable.orders.context import Context
+from sellable.orders.evidence import units_on
 from sellable.orders.export import refused, went_out
 from sellable.orders.totals import Expected, compare
 from sellable.runtime.clock import Clock
-from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected, Unknown
 from sellable.runtime.wanted import want
 
@@ -45,7 +46,7 @@ class Importing:
 
     async def send(self, op: Operation) -> Outcome:
         """One document, its totals compared before; where the past is uncertain its reference is looked up first."""
-        part = await self._store.read(_read_part, op.payload)
+        part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
         if part is None or part.state not in OPEN:
             return Done({"nothing": True})  # Cancelled meanwhile: what is not there need not be made.
         if differences := differing(part):
@@ -67,7 +68,7 @@ class Importing:
 
     async def resolve(self, op: Operation) -> Outcome:
         """After an unknown outcome: look up, wait until a late order must be found, look up again."""
-        part = await self._store.read(_read_part, op.payload)
+        part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
         if part is None:
             return Done({"nothing": True})
         found = await self._there(op, part)
@@ -85,7 +86,7 @@ class Importing:
             return None
         if sale.status == "voided":
             return Rejected("the order was cancelled at the back office", {"code": "voided"})
-        asked, has = units_of(part), _units(sale)
+        asked, has = units_of(part), units_on(sale)
         return Done({} if asked == has else {"other": {"asked": dict(asked), "has": dict(has)}})
 
     def settled(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
@@ -195,15 +196,3 @@ def units_of(part: Any) -> Counter[str]:
     for line in part.draft["lines"]:
         found[line["sku"]] += line["quantity"]
     return found
-
-
-def _units(sale: Sale) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for line in sale.lines:
-        found[line.sku] += line.quantity
-    return found
-
-
-def _read_part(tx: ReadTx, payload: Mapping[str, Any]) -> Any:
-    parts = tx.all(book.sql.read_parts, order_id=payload["order_id"])
-    return next((p for p in parts if p.part == payload["part"]), None)

@@ -19,7 +19,7 @@ import msgspec
 from sellable.book import book
 from sellable.domain.orders import InventoryMode, Order
 from sellable.domain.stock import Priority
-from sellable.orders import cancel, evidence, reasons
+from sellable.orders import cancel, evidence
 from sellable.orders.context import Context
 from sellable.orders.remaining import worth
 from sellable.runtime.database import ReadTx, Tx
@@ -41,10 +41,11 @@ def heard(tx: Tx, order: Order, parts: Sequence[Any], now: datetime, context: Co
     }
     if not more:
         return False
-    ask(tx, order, {line: rows[line].asked + units for line, units in more.items()})
+    asked = {line: rows[line].asked + units for line, units in more.items()}
+    tx.run(book.sql.ask_lines, order_id=order.order_id, line_id=list(asked), asked=list(asked.values()))
     _give_back(tx, order, {line: rows[line].asked for line in more}, more, now, context)
     for line in (line for line in order.lines if line.line_id in more):
-        report_reason(tx, order.order_id, line.reason, f"line {line.line_id}", now, context)
+        context.strange_reasons(tx, [line.reason], "storefront", order.order_id, f"line {line.line_id}", now)
     said = [[line, rows[line].sku, units] for line, units in sorted(more.items())]
     book.tell(tx, order.order_id, "units cancelled at the storefront", now, lines=said, version=order.version)
     refund(tx, order, more, now, context)
@@ -62,11 +63,6 @@ def as_booked(tx: ReadTx, order: Order) -> Order:
     surely = {row.line_id: row.cancelled for row in tx.all(book.sql.lines_of, order_id=order.order_id)}
     goods = (msgspec.structs.replace(line, cancelled=surely.get(line.line_id, 0)) for line in order.lines)
     return msgspec.structs.replace(order, lines=tuple(goods))
-
-
-def ask(tx: Tx, order: Order, asked: Mapping[str, int]) -> None:
-    """Notes how many units of lines are wanted cancelled, all told."""
-    tx.run(book.sql.ask_lines, order_id=order.order_id, line_id=list(asked), asked=list(asked.values()))
 
 
 def place(
@@ -120,16 +116,6 @@ def refund(tx: Tx, order: Order, units: Mapping[str, int], now: datetime, contex
         },
         evidence=[f"order:{order.order_id}"],
     )  # fmt: skip
-
-
-def report_reason(tx: Tx, order_id: str, said: str, record: str, now: datetime, context: Context) -> None:
-    """A case for a reason of the storefront's that nobody mapped."""
-    finding = reasons.unmapped(said, "storefront", context.settings, f"order {order_id}, {record}")
-    if finding is not None:
-        context.open_case(
-            tx, finding.kind, finding.subject, now, expected=finding.expected, actual=finding.actual,
-            evidence=[f"order:{order_id}"],
-        )  # fmt: skip
 
 
 def _give_back(

@@ -27,6 +27,7 @@ _WORST = ("available", "inspection", "quarantine", "damaged", WRITTEN_OFF)
 """A kit is as good as its worst component."""
 
 KEY_MAX = 200
+EACH_MAX = 200
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -64,8 +65,11 @@ def places(found: GoodsReturn, recipes: Mapping[str, Mapping[str, int]]) -> Coun
     stock = {_place(goods): goods.units for goods in _summed(found.stock)}
     result: Counter[Place] = Counter()
     for sku, units, _ in found.items:
-        for _ in range(units):
-            result[_taken(sku, recipes.get(sku) or {sku: 1}, stock)] += 1
+        left = units
+        while left:
+            place, alike = _taken(sku, recipes.get(sku) or {sku: 1}, stock, left)
+            result[place] += alike
+            left -= alike
     kits = {sku for recipe in (recipes.get(sku) for sku, _, _ in found.items) if recipe for sku in recipe}
     for place, units in stock.items():
         # Components beyond whole kits are stock, and no unit of a line.
@@ -74,19 +78,29 @@ def places(found: GoodsReturn, recipes: Mapping[str, Mapping[str, int]]) -> Coun
     return result
 
 
-def _taken(sku: str, recipe: Mapping[str, int], stock: dict[Place, int]) -> Place:
-    """Takes one unit's components out of `stock`; the best first, and the unit is as its worst component."""
-    taken: list[Place] = []
+def _taken(sku: str, recipe: Mapping[str, int], stock: dict[Place, int], most: int) -> tuple[Place, int]:
+    """Takes the components of a unit out of `stock`, and of as many more, up to `most`, as are made up alike: the best
+    first, and a unit is as its worst component. Whoever wrote the numbers may have written any.
+    """
+    taken: dict[Place, int] = {}
     for component, per in recipe.items():
-        for _ in range(per):
-            there = [place for place, units in stock.items() if place.sku == component and units]
-            if not there:
-                return Place(sku=sku, location="", fate=WRITTEN_OFF)
-            best = min(there, key=lambda place: (_WORST.index(place.fate), place.location))
-            stock[best] -= 1
-            taken.append(best)
-    worst = max(taken, key=lambda place: (_WORST.index(place.fate), place.location))
-    return Place(sku=sku, location=worst.location, fate=worst.fate)
+        left = per
+        for place in sorted((place for place, units in stock.items() if place.sku == component and units), key=_rank):
+            taken[place] = min(left, stock[place])
+            left -= taken[place]
+            if not left:
+                break
+        if left:
+            return Place(sku=sku, location="", fate=WRITTEN_OFF), most
+    alike = min(most, *(stock[place] // units for place, units in taken.items()))
+    for place, units in taken.items():
+        stock[place] -= units * alike
+    worst = max(taken, key=_rank)
+    return Place(sku=sku, location=worst.location, fate=worst.fate), alike
+
+
+def _rank(place: Place) -> tuple[int, str]:
+    return _WORST.index(place.fate), place.location
 
 
 def _place(goods: ReturnedGoods) -> Place:
@@ -147,8 +161,11 @@ def on_lines(
 
 
 def batches(place: Place, units: int) -> list[int]:
-    """How many units each piece has: one where somebody still decides, as the storefront moves an item as a whole."""
-    return [1] * units if place.fate in OPEN else [units]
+    """How many units each piece has: one where somebody still decides, as the storefront moves an item as a whole.
+
+    Nobody looks at each of more than `EACH_MAX`: these are decided together.
+    """
+    return [1] * units if place.fate in OPEN and units <= EACH_MAX else [units]
 
 
 def key_of(return_id: str, number: int) -> str:

@@ -14,15 +14,16 @@ from typing import Any
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import NOT_THERE, Conflict, OrderTarget, RawOrder, Refused, Sale, StorefrontOrders
+from sellable.connectors.port import NOT_THERE, OrderTarget, RawOrder, Refused, Sale
 from sellable.domain.orders import Order, OrderState
 from sellable.orders import cancel, capture, evidence, lines
 from sellable.orders.context import STOREFRONT, Context, lane_of, shadowed
 from sellable.orders.rules import ONE_CALL
+from sellable.orders.telling import LEFT, Telling
 from sellable.runtime import operations
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.inbox import InboxRow
-from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected
+from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 from sellable.runtime.wanted import want
 from sellable.stock import demand
 
@@ -45,7 +46,7 @@ class Reducing:
         """
         if await self._store.read(shadowed, op.payload["order_id"], self._context):
             return Done({"shadow": True})
-        part = await self._store.read(_part, op.payload)
+        part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
         if part is None or part.state in lines.ENDED:
             return Done({"nothing": True})
         if part.state == "shipped":
@@ -207,7 +208,7 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
     if part.state not in ("authorised", "shipped") or row.meta["a0"] < part.allocation_seq or head is None:
         return
     carried = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
-    units = fewer(carried, Counter() if sale.status == "voided" else _on(sale))
+    units = fewer(carried, Counter() if sale.status == "voided" else evidence.units_on(sale))
     if sale.status not in ("authorised", "voided") or not units:
         return
     if sale.status == "authorised" and evidence.taken_apart(part, carried):
@@ -223,13 +224,6 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
     )
     lines.refund(tx, order, units, now, context)
     _tell(tx, order, now, context)
-
-
-def _on(sale: Sale) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for line in sale.lines:
-        found[line.sku] += line.quantity
-    return found
 
 
 def fewer(carried: Sequence[Any], on_sale: Mapping[str, int]) -> dict[str, int]:
@@ -267,44 +261,32 @@ def _tell(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     context.owe(tx, order.order_id, STOREFRONT, "order.cancelled", {"part": 0, "whole": whole}, now)
 
 
-class Cancelling:
+class Cancelling(Telling):
     """Writes to the storefront's order which units are cancelled."""
-
-    def __init__(self, store: Store, storefront: StorefrontOrders, context: Context) -> None:
-        self._store = store
-        self._storefront = storefront
-        self._context = context
 
     async def send(self, op: Operation) -> Outcome:
         """As many units of each line as are cancelled by now; repeating it changes nothing."""
-        order_id = op.payload["order_id"]
-        if await self._store.read(shadowed, order_id, self._context):
-            return Done({"shadow": True})
-        units: dict[str, int] = await self._store.read(_cancelled, order_id)
-        try:
-            order: RawOrder = await self._storefront.read_order(order_id, lane="orders")
+        if await self._is_left(op):
+            return LEFT
+        units: dict[str, int] = await self._store.read(_cancelled, op.payload["order_id"])
+
+        async def cancel_them(order: RawOrder) -> dict[str, Any]:
             if op.payload["whole"]:
-                order = await self._storefront.set_states(
+                after = await self._storefront.set_states(
                     order, order_state="Cancelled", shipment_state="Canceled", lane="orders"
                 )
             else:
-                order = await self._storefront.cancel_units(order, units, lane="orders")
-        except Conflict as conflict:
-            return NotApplied(str(conflict))
-        except Refused as refusal:
-            return Rejected(str(refusal), {"code": refusal.code, **refusal.detail})
-        return Done({"version": order.version, "units": units})
+                after = await self._storefront.cancel_units(order, units, lane="orders")
+            return {"version": after.version, "units": units}
+
+        return await self._change(op, cancel_them)
 
     def told(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """The storefront shows it, or a case says that somebody must tell the customer."""
         order_id = op.payload["order_id"]
         if isinstance(outcome, Rejected):
-            known = outcome.detail.get("code") == "no_state"
-            self._context.open_case(
-                tx, "line_cancelled" if known else "write_refused", f"order:{order_id}", now,
-                expected={"cancelled": tx.all(book.sql.lines_of, order_id=order_id) and _cancelled(tx, order_id)},
-                actual={"cause": outcome.cause, **outcome.detail}, evidence=[f"operation:{op.id}"],
-            )  # fmt: skip
+            kind = "line_cancelled" if outcome.detail.get("code") == "no_state" else "write_refused"
+            self._refused(tx, op, outcome, now, kind=kind, expected={"cancelled": _cancelled(tx, order_id)})
         elif isinstance(outcome, Done):
             # The version is not noted as ours: the order is read again, so that the book knows it as it is now.
             who = "left to others" if outcome.result.get("shadow") else "storefront told"
@@ -314,11 +296,6 @@ class Cancelling:
 def _cancelled(tx: ReadTx, order_id: str) -> dict[str, int]:
     rows = tx.all(book.sql.lines_of, order_id=order_id)
     return {row.line_id: max(row.cancelled, row.asked) for row in rows if row.cancelled or row.asked}
-
-
-def _part(tx: ReadTx, payload: Mapping[str, Any]) -> Any:
-    rows = tx.all(book.sql.read_parts, order_id=payload["order_id"])
-    return next((part for part in rows if part.part == payload["part"]), None)
 
 
 def _wanted(tx: ReadTx, payload: Mapping[str, Any]) -> Counter[str]:
@@ -331,4 +308,4 @@ def _wanted(tx: ReadTx, payload: Mapping[str, Any]) -> Counter[str]:
 
 def _same(sale: Sale, wanted: Counter[str]) -> bool:
     """Whether the sale has these units already: staff were asked by somebody else, and were faster."""
-    return +_on(sale) == +wanted
+    return +evidence.units_on(sale) == +wanted

@@ -11,24 +11,25 @@ and raises nothing. One rule: a return raises a number only when the master's ow
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import Conflict, RawOrder, Refused, ReturnDraft, Sale, StorefrontOrders
+from sellable.connectors.port import RawOrder, ReturnDraft, Sale
 from sellable.domain.orders import GoodsReturn, InventoryMode, Order
 from sellable.domain.states import Machine, may
 from sellable.domain.stock import OUTSIDE, Kind, Movement, Priority, State
 from sellable.orders import pieces, reasons
-from sellable.orders.context import STOREFRONT, Context, shadowed
+from sellable.orders.context import STOREFRONT, Context
 from sellable.orders.fulfilment import carried
 from sellable.orders.pieces import Place
-from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.orders.telling import LEFT, Telling
+from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.inbox import InboxRow
-from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected
+from sellable.runtime.operations import Done, Operation, Outcome, Rejected
 from sellable.stock import entries, ledger, observe
 
 NO_SALE = ("planned", "created", "dropped")
@@ -167,7 +168,7 @@ def _add(
     ]
     placed, over, strange = pieces.on_lines(new, wanting)
     said = {sku: reason for sku, _, reason in found.items if reason}
-    _report_reasons(tx, said.values(), "back_office", part.order_id, f"return {found.number}", now, context)
+    context.strange_reasons(tx, said.values(), "back_office", part.order_id, f"return {found.number}", now)
     notes = [n for n in tx.all(book.sql.notes_of, order_id=part.order_id) if n.arrived < n.units]
     rows = []
     for place, line_id, units in placed:
@@ -228,18 +229,6 @@ def _insert(
     )
 
 
-def _report_reasons(
-    tx: Tx, said: Any, side: reasons.Side, order_id: str, record: str, now: datetime, context: Context
-) -> None:
-    for code in dict.fromkeys(said):
-        finding = reasons.unmapped(code, side, context.settings, f"order {order_id}, {record}")
-        if finding is not None:
-            context.open_case(
-                tx, finding.kind, finding.subject, now, expected=finding.expected, actual=finding.actual,
-                evidence=[f"order:{order_id}"],
-            )  # fmt: skip
-
-
 # --- What a person decides --------------------------------------------------------------------------------------------
 
 
@@ -298,13 +287,14 @@ def heard(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     items = [item for item in order.returns if item.line_id]
     if not items:
         return
-    restocked = [(item.key or item.item_id, item.line_id, item.units) for item in items if item.state == "BackInStock"]
     ours = {p.piece_id: p.item_id for p in tx.all(book.sql.read_pieces, order_id=order.order_id)}
     named = {item_id: piece_id for piece_id, item_id in ours.items() if item_id}
-    ids = {item.key or item.item_id: named.get(item.item_id, item.key or item.item_id) for item in items}
-    _give_back(
-        tx, order, [(ids[name], line, units) for name, line, units in restocked], order.modified_at, now, context
-    )
+    restocked = [
+        (named.get(item.item_id, item.key or item.item_id), item.line_id, item.units)
+        for item in items
+        if item.state == "BackInStock"
+    ]
+    _give_back(tx, order, restocked, order.modified_at, now, context)
     theirs = [item for item in items if item.key not in ours and item.item_id not in named]
     if not theirs:
         return
@@ -325,7 +315,7 @@ def heard(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         book.tell(
             tx, order.order_id, what, now, line=item.line_id, units=item.units, state=item.state, version=order.version
         )
-        _report_reasons(tx, [item.reason], "storefront", order.order_id, f"return of {item.line_id}", now, context)
+        context.strange_reasons(tx, [item.reason], "storefront", order.order_id, f"return of {item.line_id}", now)
 
 
 def _give_back(
@@ -365,7 +355,7 @@ def _fact_line(line_id: str, name: str) -> str:
 
 def _owe(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     """Owes what the storefront does not know yet. What it may restock by that is expected before it is told."""
-    untold = [p for p in tx.all(book.sql.read_pieces, order_id=order.order_id) if p.line_id and p.told != _wanted(p)]
+    untold = _untold(tx, order.order_id)
     if not untold:
         return
     labelled = [(p.piece_id, p.line_id, p.units) for p in untold if pieces.said(p.fate) == "BackInStock"]
@@ -377,37 +367,27 @@ def _wanted(piece: Any) -> str:
     return f"{pieces.said(piece.fate)} {piece.payment}".strip()
 
 
-class Returning:
+class Returning(Telling):
     """Writes return items and their states to the storefront's order."""
-
-    def __init__(self, store: Store, storefront: StorefrontOrders, context: Context) -> None:
-        self._store = store
-        self._storefront = storefront
-        self._context = context
 
     async def send(self, op: Operation) -> Outcome:
         """Adds the items that are missing and moves those that changed; repeating it changes nothing."""
-        order_id = op.payload["order_id"]
-        if await self._store.read(shadowed, order_id, self._context):
-            return Done({"shadow": True})
-        untold: list[Any] = await self._store.read(_untold, order_id)
-        drafts = [self._draft(piece) for piece in untold]
-        if not drafts:
+        if await self._is_left(op):
+            return LEFT
+        untold: list[Any] = await self._store.read(_untold, op.payload["order_id"])
+        if not untold:
             return Done({"nothing": True})
-        try:
-            order: RawOrder = await self._storefront.read_order(order_id, lane="orders")
+        drafts = [self._draft(piece) for piece in untold]
+
+        async def tell(order: RawOrder) -> dict[str, Any]:
             done = await self._storefront.tell_returns(order, drafts, lane="orders")
-        except Conflict as conflict:
-            return NotApplied(str(conflict))
-        except Refused as refusal:
-            return Rejected(str(refusal), {"code": refusal.code})
-        return Done(
-            {
+            return {
                 "version": done.order.version,
                 "told": [[piece.piece_id, _wanted(piece)] for piece in untold],
                 "refused": [list(each) for each in done.refused],
             }
-        )
+
+        return await self._change(op, tell)
 
     def _draft(self, piece: Any) -> ReturnDraft:
         return ReturnDraft(
@@ -422,21 +402,16 @@ class Returning:
 
     def told(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """The storefront shows the return, or a case says why not."""
-        order_id = op.payload["order_id"]
         if isinstance(outcome, Rejected):
-            self._context.open_case(
-                tx, "write_refused", f"order:{order_id}", now, expected={"step": op.kind},
-                actual={"cause": outcome.cause, **outcome.detail}, evidence=[f"operation:{op.id}"],
-            )  # fmt: skip
+            self._refused(tx, op, outcome, now)
         elif isinstance(outcome, Done) and not outcome.result.get("nothing"):
-            self._noted(tx, op, outcome.result, now)
+            self._noted(tx, op, outcome, now)
 
-    def _noted(self, tx: Tx, op: Operation, result: Mapping[str, Any], now: datetime) -> None:
-        order_id = op.payload["order_id"]
+    def _noted(self, tx: Tx, op: Operation, outcome: Done, now: datetime) -> None:
+        order_id, result = op.payload["order_id"], outcome.result
         pairs = result.get("told", [])
         tx.run(book.sql.pieces_told, piece_id=[key for key, _ in pairs], told=[state for _, state in pairs])
-        if result.get("version"):
-            tx.run(book.sql.told_version, order_id=order_id, version=result["version"])
+        self._version(tx, op, outcome)
         told = {piece.piece_id: piece for piece in tx.all(book.sql.read_pieces, order_id=order_id)}
         facts = [_fact_line(told[key].line_id, key) for key, _ in pairs if key in told]
         entries.expect_again(tx, order_id, facts, now)

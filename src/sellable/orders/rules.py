@@ -19,8 +19,11 @@ EXACT_SEARCH_MAX = 12
 """Up to so many locations every combination is tried (4,095 at most); beyond, locations are added greedily."""
 
 
-STEPWISE = "cin7_core"
-ONE_CALL = frozenset({"orderflow"})
+BACK_OFFICE = "cin7_core"
+"""Where an order becomes a sale by steps: a draft, its lines, its authorisation (export)."""
+WAREHOUSE = "orderflow"
+"""Where an order becomes one document (importing)."""
+ONE_CALL = frozenset({WAREHOUSE})
 """Back offices that take an order whole, in one call, and kits only as their components."""
 
 
@@ -176,7 +179,7 @@ def tax_rule(tax: Tax, taxes: Iterable[TaxMap]) -> str | None:
 
 def _customer(order: Order, settings: Settings) -> Iterator[Finding]:
     """Who it is booked on, and at which rate where that card is in a foreign currency; only Cin7 Core asks for it."""
-    if STEPWISE not in settings.back_offices:
+    if BACK_OFFICE not in settings.back_offices:
         return
     if customer_of(order, settings) is None:
         known = sorted({rule.currency for rule in settings.customers})

@@ -17,7 +17,7 @@ from sellable.config.settings import Settings
 from sellable.connectors.port import SaleCharge, SaleDraft, SaleLine
 from sellable.domain.money import to_major
 from sellable.domain.orders import Charge, Line, Order
-from sellable.orders.rules import ONE_CALL, STEPWISE, Finding, at_master, customer_of, goods, rate_of, tax_rule
+from sellable.orders.rules import BACK_OFFICE, ONE_CALL, Finding, at_master, customer_of, goods, rate_of, tax_rule
 from sellable.orders.totals import Expected, Share, expected
 
 PRICE_DIGITS = 4
@@ -343,7 +343,7 @@ def _sale_charge(extra: _Extra, included: bool, digits: int) -> SaleCharge:
 
 def _header(order: Order, settings: Settings, included: bool, zone: tzinfo) -> SaleDraft:
     """What all parts have in common."""
-    booked = STEPWISE in settings.back_offices
+    booked = BACK_OFFICE in settings.back_offices
     customer = customer_of(order, settings)
     if customer is None and booked:
         raise LookupError(f"no customer for {order.currency}")

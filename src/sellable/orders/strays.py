@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from sellable.book import book
 from sellable.connectors.port import OrderTarget, Refused
-from sellable.orders.context import BACK_OFFICE, Context
+from sellable.orders.context import Context
+from sellable.orders.rules import BACK_OFFICE
 from sellable.runtime import operations
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Tx

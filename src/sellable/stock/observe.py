@@ -51,8 +51,12 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def start(tx: Tx, sweep: str, master: str, scope: str, now: datetime) -> None:
-    """Opens a sweep; running ones of the same scope are abandoned (their lowers stay)."""
+    """Opens a sweep; running ones of the same scope are abandoned (their lowers stay). With a whole one begins the time
+    to forget what older ones showed that came to nothing.
+    """
     tx.run(sql.abandon_sweeps, master=master, scope=scope, states=["running"], cause="superseded", at=now)
+    if not scope:
+        forget(tx, master, now)
     tx.run(sql.start_sweep, id=sweep, master=master, scope=scope, at=now)
 
 
@@ -103,9 +107,9 @@ def close(tx: Tx, sweep: str, *, complete: bool, cause: str, locations: Sequence
     return Closing(complete=True, cause="", raises=raises, suspects=suspects, keys=keys, a1=head.last_a1 or 0)
 
 
-def forget(tx: Tx, now: datetime) -> None:
-    """Forgets the rows of sets that came to nothing `MEMORY` ago, unless a set that is older still waits."""
-    tx.run(sql.forget_abandoned_rows, before=now - MEMORY)
+def forget(tx: Tx, master: str, now: datetime) -> None:
+    """Forgets the rows of a master's sets that came to nothing `MEMORY` ago, unless an older set still waits."""
+    tx.run(sql.forget_abandoned_rows, master=master, before=now - MEMORY)
 
 
 def drop(tx: Tx, sweep: str, skus: Sequence[str]) -> None:

@@ -459,14 +459,16 @@ WHERE id = %(id)s FOR UPDATE;
 -- What a set that came to nothing showed is kept as long as an older page may still come; who comes later proves nothing.
 -- planned anew
 WITH past AS (
-    UPDATE sweep s SET forgotten = true WHERE state = 'abandoned' AND NOT forgotten AND finished_at < %(before)s
-        AND NOT EXISTS (SELECT FROM sweep o WHERE o.state IN ('running', 'proving') AND o.first_a0 < s.last_a1)
+    UPDATE sweep s SET forgotten = true
+    WHERE master = %(master)s AND state = 'abandoned' AND NOT forgotten AND finished_at < %(before)s AND NOT EXISTS (
+        SELECT FROM sweep o WHERE o.master = s.master AND o.state IN ('running', 'proving') AND o.first_a0 < s.last_a1)
     RETURNING id)
 DELETE FROM sweep_row WHERE sweep IN (SELECT id FROM past);
 
 -- name: past_memory
 -- Whether a set began before readings that are forgotten: what they showed less of cannot be held against it.
-SELECT EXISTS (SELECT FROM sweep o WHERE o.forgotten AND o.last_a1 > s.first_a0) FROM sweep s WHERE s.id = %(sweep)s;
+SELECT EXISTS (SELECT FROM sweep o WHERE o.forgotten AND o.master = s.master AND o.last_a1 > s.first_a0)
+FROM sweep s WHERE s.id = %(sweep)s;
 
 -- name: sweep_duplicates
 -- How often rows of a sweep came once more.

@@ -324,7 +324,6 @@ def on_close(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:
     # A page that could not be understood is parked behind a case; the set without it proves nothing.
     fault = row.meta["fault"] or ("" if taken == read else f"{taken} row(s) taken of {read} read")
     _close(tx, row.meta["sweep"], fault, row.meta["moved"], master, now)
-    observe.forget(tx, now)
 
 
 def on_sales(tx: Tx, row: InboxRow, now: datetime, *, master: Master) -> None:

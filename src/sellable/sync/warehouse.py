@@ -22,7 +22,6 @@ from sellable.connectors.port import (
     InventoryRow,
     InventorySource,
     OrderImport,
-    ReturnSource,
     Sale,
     StockPage,
 )
@@ -44,6 +43,13 @@ MISSING = "stock_missing"
 
 
 ClearCases = Callable[[Tx, Sequence[str], str, datetime], None]
+
+
+class Reading(Protocol):
+    """One call for a window of what a warehouse did."""
+
+    async def __call__(self, since: datetime, until: datetime, *, lane: str) -> Any:
+        """A struct with the raw answer as its `body`."""
 
 
 class Warehouse(InventorySource, DespatchSource, OrderImport, Protocol):
@@ -113,43 +119,17 @@ class InventoryFeed:
         return FeedResult(arrivals=[arrival], cursor=cursor or {}, again=False)
 
 
-class DespatchFeed:
-    """Reads what left, window after window; each begins some way back in the one before it."""
+class WindowFeed:
+    """Reads what left, or what came back, window after window; each begins some way back in the one before it."""
 
     def __init__(
-        self, store: Store, clock: Clock, port: DespatchSource, master: str, start: datetime, overlap: timedelta
+        self, store: Store, clock: Clock, read: Reading, what: str, master: str, start: datetime, overlap: timedelta
     ) -> None:
+        """`what` is despatch or return."""
         self._store = store
         self._clock = clock
-        self._port = port
-        self._master = master
-        self._start = start
-        self._overlap = overlap
-
-    async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
-        """One window, up to now or a day long."""
-        mark = datetime.fromisoformat(cursor["mark"]) if cursor else self._start
-        now = self._clock.now()
-        since, until = mark - self._overlap, min(now, mark + WINDOW_MAX)
-        a0 = await self._store.write(next_seq)
-        # Their clock may run ahead of ours: the newest window reaches beyond now, its mark does not.
-        page = await self._port.despatches(since, until + self._overlap, lane="reads")
-        a1 = await self._store.write(next_seq)
-        meta = {"target": self._master, "a0": a0, "a1": a1}
-        bare = msgspec.structs.replace(page, body=b"")
-        arrival = arrival_of(self._master, "despatch.page", f"despatches:{a0}", "page", bare, meta)
-        return FeedResult(arrivals=[arrival], cursor={"mark": until.isoformat()}, again=until < now)
-
-
-class ReturnFeed:
-    """Reads what came back, window after window, as the shipments that left."""
-
-    def __init__(
-        self, store: Store, clock: Clock, port: ReturnSource, master: str, start: datetime, overlap: timedelta
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._port = port
+        self._read = read
+        self._what = what
         self._master = master
         self._start = start
         self._overlap = overlap
@@ -160,10 +140,12 @@ class ReturnFeed:
         now = self._clock.now()
         until = min(now, mark + WINDOW_MAX)
         a0 = await self._store.write(next_seq)
-        page = await self._port.returns(mark - self._overlap, until + self._overlap, lane="reads")
-        meta = {"target": self._master, "a0": a0}
+        # Their clock may run ahead of ours: the newest window reaches beyond now, its mark does not.
+        page = await self._read(mark - self._overlap, until + self._overlap, lane="reads")
+        a1 = await self._store.write(next_seq)
+        meta = {"target": self._master, "a0": a0, "a1": a1}
         bare = msgspec.structs.replace(page, body=b"")
-        arrival = arrival_of(self._master, "return.page", f"returns:{a0}", "page", bare, meta)
+        arrival = arrival_of(self._master, f"{self._what}.page", f"{self._what}:{a0}", "page", bare, meta)
         return FeedResult(arrivals=[arrival], cursor={"mark": until.isoformat()}, again=until < now)
 
 
