@@ -201,7 +201,11 @@ def test_values_of_a_story_are_said_in_words() -> None:
         ("gross", 119, "1.19 EUR"), ("lines", [["ARMCHAIR", 2, 0]], "ARMCHAIR 2 0"),
         ("parts", [[1, "Berlin"]], "1 Berlin"),
         ("parcels", ["T-1", "T-2"], "T-1, T-2"), ("found", False, ""), ("found", True, "yes"), ("units", 0, "0"),
-        ("totals", [{"net": 100, "by_rule": {"DE 19%": 19}}], "net 1.00 EUR, by rule DE 19% 19"),
+        ("totals", [{"net": 100, "by_rule": {"DE 19%": 19}}], "net 1.00 EUR, by rule DE 19% 0.19 EUR"),
+        (
+            "differences", [["net", 100, 101], ["gross", 119, 120]],
+            "net 1.00 EUR against 1.01 EUR, gross 1.19 EUR against 1.20 EUR",
+        ),
     ):  # fmt: skip
         assert orders._said(name, value, euros) == words, name
 

@@ -47,16 +47,29 @@ def test_an_order_of_the_book_says_where_its_lines_go_and_went(
     assert found.output.splitlines() == [
         "Order N-o1",
         "2 ARMCHAIR (l1): chairs to orderflow; 2 from Hamburg",
-        "  went as part 2 by chairs to orderflow, Hamburg",
+        "  2 went as part 2 by chairs to orderflow, Hamburg",
         "1 TABLE (l2): tables to cin7_core; 1 from Berlin",
-        "  went as part 1 by tables to cin7_core, Berlin",
+        "  1 went as part 1 by tables to cin7_core, Berlin",
         '  chairs did not take it: SKU "TABLE" is not "ARMCHAIR"',
     ]
     told = json.loads(asked(house, monkeypatch, "o1", "--json").output)
     assert [(x["rule"], x["target"], x["ships"]) for x in told["lines"]] == [
         ("chairs", "orderflow", [["Hamburg", 2]]), ("tables", "cin7_core", [["Berlin", 1]]),
     ]  # fmt: skip
-    assert [x["went"]["part"] for x in told["lines"]] == [2, 1]
+    assert [[went["part"] for went in x["went"]] for x in told["lines"]] == [[2], [1]]
+
+
+def test_a_line_that_was_split_says_each_place_it_went_to(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = House(store)
+
+    async def story() -> None:
+        await made.begin(ARMCHAIR=2, ARMCHAIR__Hamburg=1)
+        await made.bought((CHAIR, 3))
+
+    asyncio.run(story())
+    assert asked(made, monkeypatch, "N-o1").output.splitlines()[-2:] == [
+        "  2 went as part 1 by no rule to orderflow, Berlin", "  1 went as part 2 by no rule to orderflow, Hamburg",
+    ]  # fmt: skip
 
 
 def document(**line: Any) -> dict[str, Any]:
@@ -80,7 +93,7 @@ def test_a_file_is_routed_as_if_it_were_ordered_now(
     found = asked(house, monkeypatch, "--what-if", str(file), "--json")
     assert found.exit_code == 0, found.output
     (line,) = json.loads(found.output)["lines"]
-    assert (line["rule"], line["ships"], line["went"]) == ("chairs", [["Hamburg", 1]], None)
+    assert (line["rule"], line["ships"], line["went"]) == ("chairs", [["Hamburg", 1]], [])
     expanded = {"typeId": "channel", "id": "x", "obj": {"key": "web-eu"}}
     file.write_text(json.dumps(document(supplyChannel=expanded)))
     assert asked(house, monkeypatch, "--what-if", str(file)).exit_code == 0

@@ -184,6 +184,7 @@ def test_what_fits_a_new_file_no_more_is_left_out_and_told(store: Store) -> None
     assert settings == web.settings
     html = web.get("/settings")
     assert html.count("does not fit the file any more") == 2
+    assert "0 numbers now, 0 then" in look(web, "channels", key="web-uk"), "it can be taken back"
     assert web.done("/settings/undo", {"change": "1"}) == {"done": "undone"}
 
 

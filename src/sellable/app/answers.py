@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
@@ -101,13 +102,13 @@ def routes(tx: ReadTx, settings: Settings, order: Order, now: datetime) -> dict[
     routed = routing.route(order, goods, settings, stock, kits)
     lost = routing.unrouted(order, routed)
     places = {} if lost else routing.split(goods, routed, stock, kits)
-    went = {
-        line.line_id: {"part": part.part, "rule": line.rule, "target": part.target, "location": part.location}
-        for part in tx.all(book.sql.read_parts, order_id=order.order_id)
-        for line in tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part)
-    }
+    went: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for part in tx.all(book.sql.read_parts, order_id=order.order_id):
+        told = {"part": part.part, "target": part.target, "location": part.location}
+        for line in tx.all(book.sql.part_lines, order_id=order.order_id, part=part.part):
+            went[line.line_id].append({**told, "units": line.units, "rule": line.rule})
     lines = [
-        {**msgspec.to_builtins(line), "ships": places.get(line.line_id, []), "went": went.get(line.line_id)}
+        {**msgspec.to_builtins(line), "ships": places.get(line.line_id, []), "went": went[line.line_id]}
         for line in routed
     ]
     return {

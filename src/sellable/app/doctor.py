@@ -58,11 +58,10 @@ Found = Iterator[Check]
 
 async def examine(settings: Settings, store: Store, outside: Outside) -> AsyncIterator[Check]:
     """Every check that reads only, as they are made."""
-    for name, look in LOOKS.items():
-        if OFFICES.get(name, settings.back_offices[0]) not in settings.back_offices:
-            continue
-        async for check in _guarded(name, look(settings, store, outside)):
-            yield check
+    for name, office, look in LOOKS:
+        if office in (None, *settings.back_offices):
+            async for check in _guarded(name, look(settings, store, outside)):
+                yield check
     for fact in UNASKED:
         yield Check(name="not found out", result="unknown", evidence=fact)
 
@@ -458,21 +457,14 @@ async def reachable(client: httpx2.AsyncClient, source: str, public_url: str) ->
     return Check(name="webhook address", result="fail", evidence=f"{answer.status_code} at {url}", mend=mend)
 
 
-LOOKS: dict[str, Callable[[Settings, Store, Outside], Awaitable[list[Check]]]] = {
-    "commercetools answers": _storefront,
-    "Cin7 Core answers": _back_office,
-    "webhooks answer": _webhooks,
-    "calls answer": _company_of_the_key,
-    "OrderFlow answers": _warehouse,
-}
-"""What is said to fail, and the look at it."""
-OFFICES = {
-    "Cin7 Core answers": "cin7_core",
-    "webhooks answer": "cin7_core",
-    "calls answer": "cin7_core",
-    "OrderFlow answers": "orderflow",
-}
-"""Looks at a back office, left out where it is not configured."""
+LOOKS: tuple[tuple[str, str | None, Callable[[Settings, Store, Outside], Awaitable[list[Check]]]], ...] = (
+    ("commercetools answers", None, _storefront),
+    ("Cin7 Core answers", "cin7_core", _back_office),
+    ("webhooks answer", "cin7_core", _webhooks),
+    ("calls answer", "cin7_core", _company_of_the_key),
+    ("OrderFlow answers", "orderflow", _warehouse),
+)
+"""What is said to fail, the back office without which it is not asked, and the look."""
 
 
 # --- Experiments -----------------------------------------------------------------------------------------------------

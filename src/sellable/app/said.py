@@ -35,6 +35,12 @@ def together_now(tx: ReadTx, file: Settings) -> tuple[Settings, list[Key]]:
     return together(file, [(each.key, each.value) for each in said.values(tx)], refusals)
 
 
+def together_then(tx: ReadTx, file: Settings, key: Key, value: Fields | None) -> Settings:
+    """What they would say together, were this said too; None is what the file says."""
+    rows = {each.key: each.value for each in said.values(tx)} | {key: value}
+    return together(file, [(name, fields) for name, fields in rows.items() if fields is not None], refusals)[0]
+
+
 def put(
     tx: Tx, file: Settings, clock: Clock, key: Key, value: Fields | None, actor: str, why: str
 ) -> tuple[Fields | None, bool, int]:  # fmt: skip

@@ -26,6 +26,7 @@ from sellable.app import acts, ladder, recovery, status, watching
 from sellable.app import said as said_module
 from sellable.app.console import console_of
 from sellable.app.desk import CaseDesk
+from sellable.app.feeds import feeds_of, fetchers_of
 from sellable.app.layout import layout_of
 from sellable.app.wiring import (
     ALONE,
@@ -35,8 +36,6 @@ from sellable.app.wiring import (
     READINGS,
     House,
     duties,
-    feeds_of,
-    fetchers_of,
     handlers,
     master_of,
     once_known,

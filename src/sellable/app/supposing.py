@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-import msgspec
-
 from sellable.app import said
 from sellable.app.layout import layout_of
 from sellable.app.wiring import stale
 from sellable.book import book
-from sellable.config.said import KINDS, Key, merged
+from sellable.config.said import Key
 from sellable.config.settings import Settings
 from sellable.desk.owners import EVERY
 from sellable.orders import rules
@@ -41,32 +39,14 @@ def effect(tx: Tx, file: Settings, clock: Clock, key: Key, value: Fields | None)
     now, (settings, _) = clock.now(), said.together_now(tx, file)
     if key[0] == buffers.SECTION:
         which = buffers.which(key)
-        units = value["units"] if value else sum(b.units for b in file.buffers if _is(b, which))
-        return _of_buffer(tx, settings, which, which.rule(int(units)), now)
-    kind = KINDS[key[0]]
-    said_by_file = kind.of(file).get(key)
-    after = value if value is not None else said_by_file
-    then = _without(settings, key) if after is None else merged(settings, [(key, after)])[0]
+        units = value["units"] if value else buffers.of_file(file).get(key, 0)
+        return _of_buffer(tx, settings, which, which.rule(units), now)
+    then = said.together_then(tx, file, key, value)
     if key[0] == "skus":
         return _of_spelling(tx, settings, then, key[1], clock)
     if key[0] in said.ORDERS:
         return Effect(facts=_orders(tx, settings, then, clock))
     return Effect(facts=_OTHERS[key[0]](tx, settings, then, key, now))
-
-
-def _is(rule: object, which: buffers.Which) -> bool:
-    return all(getattr(rule, name) == getattr(which, name) for name in ("sku", "location", "channel"))
-
-
-def _without(settings: Settings, key: Key) -> Settings:
-    """Settings in which nobody says this row any more."""
-    kind, section = KINDS[key[0]], getattr(settings, key[0])
-    kept: object
-    if isinstance(section, tuple):
-        kept = tuple(row for row in section if (key[0], *(getattr(row, name) for name in kind.names)) != key)
-    else:
-        kept = {name: carrier for name, carrier in section.items() if name != key[1]}
-    return msgspec.structs.replace(settings, **{key[0]: kept})
 
 
 def _of_buffer(tx: Tx, settings: Settings, which: buffers.Which, rule: BufferRule, now: datetime) -> Effect:
@@ -135,7 +115,7 @@ def _reasons(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime
 
 def _low_mark(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime) -> list[tuple[str, str]]:
     (before, after) = (
-        tx.value(sql.low_on, channel=key[1], mark=next(c.low_mark for c in each.channels if c.key == key[1]))
+        tx.value(sql.low_on, channel=key[1], mark=next((c.low_mark for c in each.channels if c.key == key[1]), 0))
         for each in (settings, then)
     )
     counts = f"{before:,} numbers now, {after:,} then"

@@ -55,7 +55,7 @@ def show(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     with opened(config) as (_, store, _clock):
         hands = store.read_now(said.values)
     found = list(sources.values(settings))
-    over = {f"{h.key[0]}.{field}": (value, h) for h in hands if len(h.key) == 1 for field, value in h.value.items()}
+    over = said.over(hands)
     sections = [
         (f"{name}[{n}]", dict(zip(columns, row, strict=True)))
         for name, columns, rows in sources.lists(settings)

@@ -141,9 +141,10 @@ def _print_routes(found: Mapping[str, Any], explain: bool) -> None:
         out.print(f"{x['units']} {x['sku']} ({x['line_id']}): {rule}; {ships}", end="")
         ways = [f"{name} {x[name]}" for name in ("carrier", "service") if x[name]]
         out.print(f"; {', '.join(ways)}" if ways else "")
-        if went := x["went"]:
+        for went in x["went"]:
+            rule = went["rule"] or "no rule"
             out.print(
-                f"  went as part {went['part']} by {went['rule'] or 'no rule'} to {went['target']}, {went['location']}"
+                f"  {went['units']} went as part {went['part']} by {rule} to {went['target']}, {went['location']}"
             )
         for passed in x["passed"] if explain else ():
             out.print(f"  {passed['rule']} did not take it: {passed['because']}")

@@ -36,10 +36,6 @@ class Kind:
     new: bool = True
     needed: tuple[str, ...] = ()
 
-    def key(self, names: Mapping[str, str]) -> Key:
-        """Of the row with these names."""
-        return (self.section, *(names[name] for name in self.names))
-
     def row(self, key: Key) -> dict[str, str]:
         """The names in a key."""
         return dict(zip(self.names, key[1:], strict=True))
@@ -182,6 +178,8 @@ def together(
     """`merged`, without what the check refuses beside this file: the file may have changed since it was said."""
     rows = list(said)
     settings, left_out = merged(file, rows)
+    if settings is file:
+        return file, left_out
     before = set(refused(file))
     if not set(refused(settings)) - before:
         return settings, left_out

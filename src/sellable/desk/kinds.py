@@ -77,7 +77,7 @@ _TABLE = (
         4,
         "First pass would change too much",
         "A channel's first pass in its new mode would change more numbers, or more units, than its brake allows; "
-        "nothing of the channel is written.",
+        "nothing new of the channel is written; decreases go on where they were written before.",
         "Explain some of the largest under actual: if they are right, `sellable cutover proceed CHANNEL`; if not, mend "
         "the settings and restart.",
     ),
@@ -242,7 +242,7 @@ _TABLE = (
         48,
         "Unknown reason code",
         "A cancel or return gives a reason that the settings do not map; its units moved all the same.",
-        "Add the [[reasons]] line named under expected, or correct the code where it is chosen; then restart.",
+        "Add the line named under expected, under Settings or in [[reasons]], or correct the code where it is chosen.",
     ),
     _kind(
         "sale_changed_by_staff",

@@ -6,7 +6,7 @@ One rule: a change and its place in the history are one transaction, with whatev
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -60,6 +60,15 @@ def values(tx: ReadTx) -> list[Said]:
         Said(key=tuple(row.key), value=row.value, actor=row.actor, at=row.at, why=row.why)
         for row in tx.all(sql.said_values)
     ]
+
+
+def over(hands: Iterable[Said]) -> dict[str, tuple[Any, Said]]:
+    """Settings that are single values -> what is said of them."""
+    return {
+        f"{each.key[0]}.{field}": (value, each)
+        for each in hands if len(each.key) == 1
+        for field, value in each.value.items()
+    }  # fmt: skip
 
 
 def changes(tx: ReadTx, limit: int) -> list[Change]:

@@ -5,9 +5,11 @@ Said in the console like other settings (`runtime.said`); every number reads the
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
+from sellable.config.settings import Settings
 from sellable.domain.stock import Priority
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.queries import queries
@@ -42,6 +44,14 @@ def which(key: Key) -> Which:
     """What is said under this key."""
     _, sku, location, channel = key
     return Which(sku=sku, location=location, channel=None if channel == ALL_CHANNELS else channel)
+
+
+def of_file(settings: Settings) -> dict[Key, int]:
+    """Units that the settings file holds back, added up where several rules are for the same."""
+    found: dict[Key, int] = defaultdict(int)
+    for rule in settings.buffers:
+        found[Which(sku=rule.sku, location=rule.location, channel=rule.channel).key()] += rule.units
+    return dict(found)
 
 
 def concerned(tx: ReadTx, each: Which) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -20,8 +21,9 @@ ALWAYS = (401, 403, 422, 429, 503)
 REFS = "#/components/schemas/{name}"
 
 
+@cache
 def document() -> dict[str, Any]:
-    """All of it."""
+    """All of it; the same as long as the process lives."""
     structs = [Problem, *(t for e in ENDPOINTS for t in (e.answers, e.body) if t is not None)]
     _, schemas = msgspec.json.schema_components(dict.fromkeys(structs), ref_template=REFS)
     paths: dict[str, dict[str, Any]] = {}

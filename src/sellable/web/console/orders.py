@@ -361,7 +361,13 @@ def _body(value: Any) -> str:
 def _said(name: str, value: Any, order: Mapping[str, Any]) -> str:
     """A value of the story in words: amounts as money, lists and tables without their brackets."""
     if isinstance(value, Mapping):
+        if name == "by_rule":  # A tax rule's name -> its tax.
+            return ", ".join(f"{rule} {_said('tax', each, order)}" for rule, each in value.items())
         return ", ".join(f"{inner.replace('_', ' ')} {_said(inner, each, order)}" for inner, each in value.items())
+    if name == "differences":  # (which amount, expected, actual) each.
+        return ", ".join(
+            f"{of} {_said(of, ours, order)} against {_said(of, theirs, order)}" for of, ours, theirs in value
+        )
     if isinstance(value, list):
         flat = not any(isinstance(each, list | dict) for each in value)
         return (" " if flat and len(value) > 1 and name == "" else ", ").join(_said("", each, order) for each in value)

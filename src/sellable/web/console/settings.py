@@ -5,7 +5,6 @@ One rule: a value that the check of the settings file would refuse is refused he
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -57,16 +56,6 @@ class Line:
     hand: Said | None
     fits: bool = True
 
-    @property
-    def names(self) -> list[tuple[str, str]]:
-        """What names it, in order."""
-        return list(self.kind.row(self.key).items())
-
-    @property
-    def query(self) -> dict[str, str]:
-        """As an address says it."""
-        return dict(self.names)
-
 
 async def show(visit: Visit) -> Response:
     """Everything that is configured."""
@@ -82,7 +71,7 @@ async def show(visit: Visit) -> Response:
         sections=[(kind, lines(kind, file, hands, left_out)) for kind in ALL_KINDS.values()],
         lists=[each for each in sources.lists(file) if each[0] not in ALL_KINDS or each[0] in FIXED],
         said=said(visit, SAID),
-        over=over(hands), kinds=ALL_KINDS, may=lambda key: visit.person.may(needed(key)),
+        over=said_module.over(hands), kinds=ALL_KINDS, may=lambda key: visit.person.may(needed(key)),
         may_any=visit.person.may("operator"), may_all=visit.person.may("approver"),
         choices=choices(settings), every=ALL_CHANNELS,
     )  # fmt: skip
@@ -98,7 +87,7 @@ def headline(groups: Sequence[tuple[str, Sequence[sources.Value]]], hands: Seque
 
 def lines(kind: Kind, file: Settings, hands: Sequence[Said], left_out: Sequence[Key]) -> list[Line]:
     """All rows of a kind, those of the file and those said here over them."""
-    says = from_file(file) if kind is BUFFERS else kind.of(file)
+    says = {key: {"units": n} for key, n in buffers.of_file(file).items()} if kind is BUFFERS else kind.of(file)
     hand = {each.key: each for each in hands if each.key[0] == kind.section}
     return [
         Line(
@@ -107,23 +96,6 @@ def lines(kind: Kind, file: Settings, hands: Sequence[Said], left_out: Sequence[
         )
         for key in sorted({*says, *hand})
     ]  # fmt: skip
-
-
-def over(hands: Sequence[Said]) -> dict[str, tuple[Any, Said]]:
-    """Settings that are single values -> what is said of them here."""
-    return {
-        f"{each.key[0]}.{field}": (value, each)
-        for each in hands if len(each.key) == 1
-        for field, value in each.value.items()
-    }  # fmt: skip
-
-
-def from_file(settings: Settings) -> dict[Key, dict[str, int]]:
-    """Units that the settings file holds back, added up where several rules are for the same."""
-    found: dict[Key, dict[str, int]] = defaultdict(lambda: {"units": 0})
-    for rule in settings.buffers:
-        found[buffers.Which(sku=rule.sku, location=rule.location, channel=rule.channel).key()]["units"] += rule.units
-    return dict(found)
 
 
 # --- Saying one ------------------------------------------------------------------------------------------------------
@@ -137,11 +109,6 @@ class Wish:
     key: Key
     value: Fields | None
     why: str
-
-    @property
-    def names(self) -> list[tuple[str, str]]:
-        """What names it, in order."""
-        return list(self.kind.row(self.key).items())
 
 
 async def preview(visit: Visit) -> Response:
