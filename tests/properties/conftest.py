@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import psycopg
+import pytest
 from hypothesis import HealthCheck, settings
-from tests.properties.machines import LONG, MORE
+from tests.properties.machines import LONG, MORE, InStore, InTransaction
+
+from sellable.runtime.database import Store, _connect
 
 settings.register_profile(
     "house",
@@ -15,3 +21,19 @@ settings.register_profile(
     print_blob=LONG,
 )
 settings.load_profile("house")
+
+
+@pytest.fixture
+def alone(store: Store) -> Iterator[None]:
+    """An empty database for machines that work in a transaction of their own."""
+    with _connect(store.url) as InTransaction.link:
+        yield
+        InTransaction.link.rollback()
+
+
+@pytest.fixture
+def emptied(store: Store) -> Iterator[None]:
+    """The database that machines empty themselves, and a connection to look into it."""
+    InStore.store = store
+    with psycopg.connect(store.url, autocommit=True) as InStore.watch:
+        yield

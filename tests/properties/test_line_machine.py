@@ -7,18 +7,15 @@ conservation has its case.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import msgspec
-import psycopg
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from tests.properties.machines import found_out, holds
-from tests.suites.orders_life import CHAIR, TABLE, Life, shipment
+from hypothesis.stateful import precondition, rule
+from tests.properties.machines import InLife, holds, tried
+from tests.suites.orders_life import CHAIR, TABLE, shipment
 
 from sellable.book import book
 from sellable.connectors.port import Unavailable
@@ -27,26 +24,18 @@ from sellable.domain.orders import GoodsReturn, ReturnedGoods
 from sellable.domain.stock import State
 from sellable.orders import lines as cancelled_lines
 from sellable.orders import pieces
-from sellable.runtime.database import Store
-from sellable.simulation.virtual.play import EMPTY
 
+pytestmark = pytest.mark.usefixtures("emptied")
 STOCK = 40
 ORDERED = {"l1": (CHAIR, 4), "l2": (TABLE, 3)}
 LINES = st.sampled_from(sorted(ORDERED))
 STATES = st.sampled_from([State.INSPECTION, State.AVAILABLE, State.DAMAGED])
 CALLS = st.sampled_from(["void", "lines", "authorise", "read"])
-EXCUSES = {"over_shipped", "cancel_too_late", "over_returned"}
 
 
-class Lines(RuleBasedStateMachine):
-    store: Store
-    watch: psycopg.Connection[Any]
-
+class Lines(InLife):
     def __init__(self) -> None:
-        super().__init__()
-        self.watch.execute(EMPTY)
-        self.loop = asyncio.new_event_loop()
-        self.life = Life(self.store, orders={"staff_cancels": True})
+        super().__init__(orders={"staff_cancels": True})
         self.order = self.life.order(*ORDERED.values())
         self.gone: Counter[str] = Counter()
         self.shipped: Counter[str] = Counter()
@@ -57,9 +46,6 @@ class Lines(RuleBasedStateMachine):
     async def _begin(self) -> None:
         await self.life.begin(ARMCHAIR=STOCK, TABLE=STOCK)
         await self.life.take(self.order)
-
-    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.loop.run_until_complete(work)
 
     @property
     def sale(self) -> dict[str, Any] | None:
@@ -111,9 +97,7 @@ class Lines(RuleBasedStateMachine):
             sale.setdefault("shipments", []).append(shipment(name, {sku: count}, parcel))
 
     @precondition(lambda self: self.shipped)
-    @rule(
-        line=LINES, units=st.integers(1, 2), state=st.sampled_from([State.INSPECTION, State.AVAILABLE, State.DAMAGED])
-    )
+    @rule(line=LINES, units=st.integers(1, 2), state=STATES)
     def sent_back(self, line: str, units: int, state: State) -> None:
         if self.sale is None or not self.units(line):
             return
@@ -145,31 +129,22 @@ class Lines(RuleBasedStateMachine):
 
     # --- In the end --------------------------------------------------------------------------------------------------
 
-    def teardown(self) -> None:
-        try:
-            self.do(self._quiet())
-        finally:
-            self.loop.close()
-
-    async def _quiet(self) -> None:
+    async def judged(self) -> None:
         life = self.life
-        for _ in range(4):
-            await life.steps(200)
-            for sale_id in list(life.office.sales):
-                await life.read_sale(sale_id)
+        await self.quiet(4)
         await life.steps(200)
         rows = {r.line_id: r for r in await life.store.read(lambda tx: tx.all(book.sql.lines_of, order_id="o1"))}
         kinds = {c.kind for c in await life.store.read(cases.listing)}
         where = (rows, self.sale, self.gone, self.shipped, self.back, kinds, life.office.calls)
         for line, (_, ordered) in ORDERED.items():
             row = rows[line]
-            assert row.shipped == self.shipped[line], where
-            assert row.returned == self.back[line], where
-            assert 0 <= row.cancelled <= ordered, where
-            assert row.cancelled == ordered - self.units(line), where
-            assert row.asked >= self.gone[line], where
+            assert row.shipped == self.shipped[line], ("units that left", *where)
+            assert row.returned == self.back[line], ("units that came back", *where)
+            assert 0 <= row.cancelled <= ordered, ("cancelled units", *where)
+            assert row.cancelled == ordered - self.units(line), ("units that the sale does not have", *where)
+            assert row.asked >= self.gone[line], ("units asked to be cancelled", *where)
             if row.cancelled < self.gone[line]:
-                assert "cancel_too_late" in kinds, where
+                assert "cancel_too_late" in kinds, ("a cancel that nothing came of", *where)
         for broken in await life.store.read(book.lines_that_differ):
             assert not broken.over_shipped or kinds & {"over_shipped", "cancel_too_late"}, where
             assert not broken.over_returned or "over_returned" in kinds, where
@@ -191,13 +166,6 @@ class Lines(RuleBasedStateMachine):
         assert +returned == +self.back, (returned, where)
 
 
-@pytest.fixture(autouse=True)
-def prepared(store: Store) -> Iterator[None]:
-    Lines.store = store
-    with psycopg.connect(store.url, autocommit=True) as Lines.watch:
-        yield
-
-
 @pytest.mark.timeout(300)
 def test_lines_are_conserved_whatever_happens_in_which_order() -> None:
     holds(Lines, 10, 30)
@@ -205,7 +173,8 @@ def test_lines_are_conserved_whatever_happens_in_which_order() -> None:
 
 def test_a_cancel_that_no_sale_follows_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cancelled_lines, "place", lambda *args: [])
-    found_out(Lines, 20, 20)
+    with pytest.raises(AssertionError, match="a cancel that nothing came of"):
+        tried(Lines, 20)
 
 
 def test_returns_that_are_clipped_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,4 +185,5 @@ def test_returns_that_are_clipped_are_found_out(monkeypatch: pytest.MonkeyPatch)
         return placed[:-1], over, strange
 
     monkeypatch.setattr(pieces, "on_lines", clipped)
-    found_out(Lines, 40, 40)
+    with pytest.raises(AssertionError, match="units that came back"):
+        tried(Lines, 40)

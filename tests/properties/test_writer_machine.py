@@ -7,37 +7,31 @@ Nobody else sells, so the shop must never show more than there is, and E must be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-import psycopg
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.properties.machines import found_out, holds
+from hypothesis.stateful import invariant, precondition, rule
+from tests.properties.machines import InStore, holds, tried
 from tests.suites.test_writer import Q_OPEN, Desk, Shop
 
-from sellable.runtime.database import Store, Tx
+from sellable.runtime.database import Tx
 from sellable.runtime.operations import Done
-from sellable.simulation.virtual.play import EMPTY
 from sellable.stock import numbers
 from sellable.sync import writer
 
+pytestmark = pytest.mark.usefixtures("emptied")
 FATES = ["fine", "fine", "fine", "lost before", "lost after", "late", "limited"]
 FACTS = "SELECT coalesce(sum(quantity), 0)::bigint FROM entry_fact WHERE kind <> 'baseline'"
 
 
-class Writer(RuleBasedStateMachine):
-    store: Store
-    watch: psycopg.Connection[Any]
-
+class Writer(InStore):
     def __init__(self) -> None:
         super().__init__()
-        self.watch.execute(EMPTY)
         self.names = count()
         self.supply = self.e = 8
         self.sold = self.known = 0
@@ -145,7 +139,8 @@ class Writer(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_there_is(self) -> None:
-        assert self.shop.quantity <= self.supply - self.sold, (self.shop.quantity, self.supply, self.sold)
+        where = ("more than there is", self.shop.quantity, self.supply, self.sold)
+        assert self.shop.quantity <= self.supply - self.sold, where
 
     @invariant()
     def one_write_at_a_time(self) -> None:
@@ -172,24 +167,23 @@ class Writer(RuleBasedStateMachine):
         self.desk.see()
         for _ in range(4):
             self.write(["fine"])
-        assert self.desk.numbers() == (self.supply - self.sold,) * 3
+        assert self.desk.numbers() == (self.supply - self.sold,) * 3, "in the end all numbers are one"
 
 
-@pytest.fixture
-def machine(store: Store) -> Iterator[type[Writer]]:
-    Writer.store = store
-    with psycopg.connect(store.url, autocommit=True) as Writer.watch:
-        yield Writer
+def test_nothing_is_oversold_and_e_is_a_plain_sum() -> None:
+    holds(Writer, 25, 20)
 
 
-def test_nothing_is_oversold_and_e_is_a_plain_sum(machine: type[Writer]) -> None:
-    holds(machine, 25, 20)
+MISTAKES = {
+    "absolute writes": "more than there is",
+    "no marker": "in the end all numbers are one",
+    "the same raise again": "more than there is",
+}
+"""What is done wrong, and the words in which it is found out."""
 
 
-@pytest.mark.parametrize("mistake", ["absolute writes", "no marker", "the same raise again"])
-def test_mistakes_of_a_writer_are_found_out(
-    machine: type[Writer], monkeypatch: pytest.MonkeyPatch, mistake: str
-) -> None:
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_of_a_writer_are_found_out(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
     def dead(op_id: str, payload: dict[str, Any], seen: Any) -> str:
         return writer.ALIVE if seen.version == payload["version"] else writer.DEAD
 
@@ -207,4 +201,5 @@ def test_mistakes_of_a_writer_are_found_out(
         monkeypatch.setattr(writer, "_next_copy", same)
     else:
         monkeypatch.setattr(writer, "numbers", SimpleNamespace(**vars(numbers) | {"compute": absolute}))
-    assert found_out(machine, 60, 25)
+    with pytest.raises(AssertionError, match=MISTAKES[mistake]):
+        tried(Writer, 25)
