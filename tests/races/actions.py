@@ -197,6 +197,11 @@ def noted(tx: Tx, w: World) -> None:
     settle(tx, w, "unnoted", Done({"version": 9}))
 
 
+@action("note refused unnoted")
+def note_refused(tx: Tx, w: World) -> None:
+    settle(tx, w, "unnoted", Rejected("no such order", {"code": "ResourceNotFound"}))
+
+
 @action("delivery told shipped")
 def delivered(tx: Tx, w: World) -> None:
     settle(tx, w, "shipped", Done({"version": 9}))

@@ -296,6 +296,24 @@ def test_units_staff_take_off_a_sale_are_cancelled_everywhere_when_the_settings_
     play(store, story, orders=CANCELS)
 
 
+def test_a_line_that_staff_took_off_wholly_leaves_the_others_as_they_are(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10, TABLE=6)
+        await exported(life, (CHAIR, 3), (TABLE, 2))
+        await life.count(ARMCHAIR=7, TABLE=4)
+        for left in ([(TABLE, 2)], [(TABLE, 1)]):
+            life.office.sales["sale-1"]["lines"] = left
+            await life.read_sale("sale-1")
+            await life.steps()
+        assert life.shop.cancelled == {"l1": 3, "l2": 1}
+        assert await lines(life) == {CHAIR: (3, 0, 3, 0), TABLE: (2, 0, 1, 0)}
+        assert await life.cases() == {"refund_due"}
+        await life.count(ARMCHAIR=10, TABLE=5)
+        assert (await life.shown(), await life.shown(TABLE)) == (10, 5)
+
+    play(store, story, orders=CANCELS)
+
+
 def test_a_sale_staff_void_cancels_the_order_when_the_settings_say_so(store: Store) -> None:
     async def story(life: Life) -> None:
         await life.begin(ARMCHAIR=10)

@@ -73,9 +73,11 @@ def asked_of(tx: Tx, part: Any) -> list[tuple[str, int]]:
 
 
 def taken_apart(part: Any, lines: Sequence[Any]) -> bool:
-    """Whether the back office knows no kits, so that all lines of the sale are components."""
+    """Whether the back office knows no kits, so that all lines of the sale are components; a line that is gone since the
+    sale was written is none.
+    """
     asked = {line["sku"] for line in part.draft.get("lines", ())}
-    return bool(asked) and asked != {line.sku for line in lines}
+    return bool(asked) and not asked >= {line.sku for line in lines}
 
 
 def demand_of(tx: Tx, part: Any) -> list[Any]:
