@@ -73,8 +73,9 @@ def asked_of(tx: Tx, part: Any) -> list[tuple[str, int]]:
 
 
 def taken_apart(part: Any, lines: Sequence[Any]) -> bool:
-    """Whether the back office knows no kits, so that all lines of the sale are components; a line that is gone since the
-    sale was written is none.
+    """Whether the back office knows no kits, so that all lines of the sale are components.
+
+    A line that is gone since the sale was written says nothing about the others.
     """
     asked = {line["sku"] for line in part.draft.get("lines", ())}
     return bool(asked) and not asked >= {line.sku for line in lines}
