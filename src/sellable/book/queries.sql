@@ -214,10 +214,12 @@ JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location
 WHERE p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held') AND p.verified_seq <= %(after)s;
 
 -- name: sales_of_pairs
--- Sales of these orders' parts, and where they are.
+-- Sales of these orders' parts, and where they are; not those that are about to be read anyway.
 SELECT DISTINCT p.target, p.sale_id FROM order_part p
 JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
-WHERE p.sale_id IS NOT NULL ORDER BY 1, 2;
+WHERE p.sale_id IS NOT NULL AND NOT EXISTS (SELECT FROM operation v
+    WHERE v.lane = 'visible:' || p.order_id || ':' || p.part AND v.state IN ('intent', 'unknown', 'held'))
+ORDER BY 1, 2;
 
 -- name: insert_shipment
 -- A shipment once.
