@@ -181,6 +181,7 @@ def test_goods_gone_from_inspection_leave_the_ledger_too(store: Store) -> None:
         entry(tx)
         whole(tx, "s0", [row(10), row(4, part="RETURNS", state="inspection")])
         whole(tx, "s1", [row(10)])
+        tx.finish()
         assert ledger.skus_that_do_not_sum_to_zero(tx) == []
         return [(r.location, r.state, r.quantity) for r in tx.all(numbers.sql.balances_of, sku=LAMP)]
 

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -56,30 +57,30 @@ def causes(
     """
     found: dict[str, float] = defaultdict(float)
     for key, rows in gaps.items():
+        words, freed = told.get(key, ()), free.get(key, ())
+        changes = sorted([*(each.at for each in words), *(at + known_seconds for at, _ in freed)])
         for gap in rows:
-            for began, ended, words in _told_during(gap, told.get(key, ())):
-                if words is None:
-                    found[OTHER] += (ended - began) * (gap.low - gap.shown)
-                    continue
-                at_least = _least(free.get(key, ()), began - known_seconds, began)
-                for cause, units in _split(gap, words, at_least):
+            for began, ended in _pieces(gap, changes):
+                place = bisect_right(words, began, key=lambda each: each.at) - 1
+                at_least = _least(freed, began - known_seconds, began)
+                for cause, units in _split(gap, words[place] if place >= 0 else None, at_least):
                     found[cause] += (ended - began) * units
     ranked = sorted(found, key=found.__getitem__, reverse=True)
     return {cause: round(found[cause], 1) for cause in ranked if found[cause]}
 
 
-def _told_during(gap: Gap, told: Sequence[Told]) -> Iterator[tuple[float, float, Told | None]]:
-    """The gap's time in pieces, each with what the product meant then."""
-    place, began = bisect_right(told, gap.began, key=lambda words: words.at) - 1, gap.began
-    while began < gap.ended:
-        until = min(gap.ended, told[place + 1].at if place + 1 < len(told) else gap.ended)
-        yield began, until, told[place] if place >= 0 else None
-        began, place = until, place + 1
+def _pieces(gap: Gap, changes: Sequence[float]) -> Iterator[tuple[float, float]]:
+    """The gap's time, cut where something changed."""
+    inside = changes[bisect_right(changes, gap.began) : bisect_right(changes, gap.ended)]
+    yield from pairwise([gap.began, *inside, gap.ended])
 
 
-def _split(gap: Gap, words: Told, free_at_least: int) -> Iterator[tuple[str, int]]:
+def _split(gap: Gap, words: Told | None, free_at_least: int) -> Iterator[tuple[str, int]]:
     """Units of the gap by cause; each takes no more than the ones before it have left."""
     left = gap.low - gap.shown
+    if words is None:
+        yield OTHER, left
+        return
     not_counted = max(0, gap.free - words.counted)
     shares = (
         (WRITE, words.target - gap.shown),

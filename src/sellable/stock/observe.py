@@ -244,9 +244,15 @@ def _follow(tx: Tx, sweep: str, rows: Sequence[Any], now: datetime) -> None:
         sweep=sweep,
         at=now,
     )
-    ledger_follows(tx, sorted({r.sku for r in rows}), sweep, now)
+    for sku in sorted({r.sku for r in rows}):
+        # All balances at once and after all units of orders, as whoever takes in a shipment locks them.
+        tx.gather(_follow_ledger, (sku, sweep, now), early=True)
     lowered = {r.sku for r in rows if r.value < r.value_before}
     dirty.mark(tx, lowered, Priority.LOWER, "master's number fell", now)
+
+
+def _follow_ledger(tx: Tx, moved: list[tuple[str, str, datetime]]) -> None:
+    ledger_follows(tx, sorted({sku for sku, _, _ in moved}), moved[-1][1], moved[-1][2])
 
 
 def ledger_follows(tx: Tx, skus: Sequence[str], sweep: str, now: datetime) -> None:

@@ -110,7 +110,7 @@ SELECT d.order_id, d.line_id, d.sku, d.slot, d.location, d.open_units, d.evidenc
 FROM demand d
 WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
     AND NOT finished AND NOT settled
-ORDER BY sku, line_id, slot FOR UPDATE;
+ORDER BY line_id, sku, slot FOR UPDATE;
 
 -- name: set_evidence
 -- Splits rows of an order into units in flight and units the master holds.
@@ -127,7 +127,7 @@ WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (t.line_id, t.s
 WITH before AS (
     SELECT order_id, line_id, sku, slot, evidenced_units FROM demand
     WHERE order_id = %(order_id)s AND (%(location)s::text IS NULL OR location = %(location)s)
-        AND line_id <> ALL (%(without)s::text[]) AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY sku, line_id, slot FOR UPDATE)
+        AND line_id <> ALL (%(without)s::text[]) AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY line_id, sku, slot FOR UPDATE)
 UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_units = 0, evidence_seq = NULL,
     doubt_seq = NULL
 FROM before b WHERE (d.order_id, d.line_id, d.sku, d.slot) = (b.order_id, b.line_id, b.sku, b.slot)
@@ -165,7 +165,7 @@ RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 -- Drops never-sent units of some components of some lines.
 WITH input AS (SELECT * FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[]) AS t (line_id, sku, units)),
 old AS (SELECT d.line_id, d.sku, d.slot, least(i.units, d.open_units) AS units FROM demand d JOIN input i USING (line_id, sku)
-    WHERE d.order_id = %(order_id)s AND NOT d.settled ORDER BY d.sku, d.line_id, d.slot FOR UPDATE OF d)
+    WHERE d.order_id = %(order_id)s AND NOT d.settled ORDER BY d.line_id, d.sku, d.slot FOR UPDATE OF d)
 UPDATE demand d SET open_units = d.open_units - o.units, quantity = d.quantity - o.units FROM old o
 WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (o.line_id, o.sku, o.slot)
 RETURNING d.order_id, d.line_id, d.sku, o.units, d.location, d.evidence_seq;
@@ -219,10 +219,13 @@ RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
 -- name: settle_demand
 -- Retires finished rows that every reading of their SKU contains; places no longer read do not count.
-UPDATE demand d SET settled = true
-WHERE d.sku = ANY (%(skus)s::text[]) AND d.finished AND NOT d.settled AND d.open_units = 0
-    AND (d.evidence_seq IS NULL OR d.evidence_seq < (SELECT min(o.a0) FROM observed o WHERE o.sku = d.sku
-        AND o.location = ANY (%(locations)s::text[])));
+UPDATE demand d SET settled = true FROM (
+    SELECT d.order_id, d.line_id, d.sku, d.slot FROM demand d
+    WHERE d.sku = ANY (%(skus)s::text[]) AND d.finished AND NOT d.settled AND d.open_units = 0
+        AND (d.evidence_seq IS NULL OR d.evidence_seq < (SELECT min(o.a0) FROM observed o WHERE o.sku = d.sku
+            AND o.location = ANY (%(locations)s::text[])))
+    ORDER BY d.order_id, d.line_id, d.sku, d.slot FOR UPDATE OF d) AS done
+WHERE (d.order_id, d.line_id, d.sku, d.slot) = (done.order_id, done.line_id, done.sku, done.slot);
 
 -- name: contained_and_open
 -- Unfinished units that count as contained, or will once newer readings are believed.
