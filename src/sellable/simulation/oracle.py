@@ -37,9 +37,10 @@ class Judged:
 @dataclass(frozen=True, kw_only=True)
 class Tie:
     """Orders of the storefront against sales of the back office. Every list holds order ids but `deliveries_*`, which
-    are units by (order id, sku). `reduced` are orders of which some units are cancelled. `unbalanced` names lines at
-    the storefront of which more is delivered and cancelled than was ordered, or more came back than was delivered;
-    `returns_differ` is by (order id, sku) how many more units came back to a warehouse than the storefront was told."""
+    are units by (order id, sku). `reduced` are orders of which some units are cancelled; the two lists of cancels that
+    came to nothing name orders of `cancelled` or `reduced`. `unbalanced` names lines at the storefront of which more is
+    delivered and cancelled than was ordered, or more came back than was delivered; `returns_differ` is by (order id, sku)
+    how many more units came back to a warehouse than the storefront was told."""
 
     captured: int
     exported_once: list[str] = field(default_factory=list)
@@ -290,13 +291,17 @@ def _tie_deliveries(order: Row, cards: Mapping[str, str], sales: list[Row], foun
 
 
 def _tie_lines(order: Row, found: Tie) -> None:
-    """Of each line no more is delivered and cancelled than was ordered, and no more came back than was delivered."""
+    """Of each line no more is delivered and cancelled than was ordered, and no more came back than was delivered.
+
+    Units cancelled when they had left already are both; their orders are named apart.
+    """
+    too_late = order["id"] in found.cancelled_too_late
     told = _units((item["id"], item["quantity"]) for each in order["deliveries"] for item in each["items"])
     back = _returned(order)
     for line in order["lines"]:
         identity = line["line"]
         gone = line.get("in_state", {}).get(CANCELLED, 0)
-        if told[identity] + gone > line["quantity"] or back[identity] > told[identity]:
+        if told[identity] + (0 if too_late else gone) > line["quantity"] or back[identity] > told[identity]:
             found.unbalanced.append(
                 f"{order.get('orderNumber') or order['id']} {line['sku']}: ordered {line['quantity']}, delivered "
                 f"{told[identity]}, cancelled {gone}, returned {back[identity]}"
