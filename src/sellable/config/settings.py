@@ -5,7 +5,7 @@ One rule: a setting that can make the storefront lie has no default; it must be 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -344,12 +344,21 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     stray_draft_minutes: Annotated[float, _says("Age at which an unrecorded draft with our reference is voided.")] = (
         10.0
     )
-    max_age_minutes: Annotated[float, _says("Older numbers of the master freeze raises and alarm.")] = 30.0
-    stale_buffer: Annotated[int, _says("Units held back in addition while the master's numbers are too old.")] = 0
+    max_age_minutes: Annotated[float, _says("Older numbers of Cin7 Core alarm, and nothing rises that it counts.")] = (
+        30.0
+    )
+    stale_buffer: Annotated[
+        int, _says("Units of each SKU it counts that are held back in addition while its numbers are too old.")
+    ] = 0
     shipping_service: Annotated[str, _says("Service product under which shipping is charged.")] = "Shipping"
     custom_service: Annotated[str, _says("Service product for custom lines.")] = "Custom charge"
     discount_service: Annotated[str, _says("Service product for discounts on the total.")] = "Discount"
     webhook: Annotated[Webhook, _says("Cin7's notifications; only a hint.")] = Webhook()
+
+    @property
+    def stock_seconds(self) -> float:
+        """How often all its numbers are read."""
+        return self.sweep_seconds
 
 
 class OrderFlow(_Settings, frozen=True, kw_only=True):
@@ -380,6 +389,12 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     overlap_minutes: Annotated[
         float, _says("How far each window of shipments and returns reaches back into the one before it.")
     ] = 30.0
+    max_age_minutes: Annotated[
+        float, _says("Older numbers of the warehouse alarm, and nothing rises that it counts.")
+    ] = 30.0
+    stale_buffer: Annotated[
+        int, _says("Units of each SKU it counts that are held back in addition while its numbers are too old.")
+    ] = 0
     visibility_lag_seconds: Annotated[
         float, _says("How long after an import or a cancellation the inventory may still show the old number.")
     ] = 60.0
@@ -432,6 +447,27 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     ] = "basic"
     push_header: Annotated[str, _says("Name of that header, where push_auth is header.")] = "x-sellable-token"
     webhook: Annotated[Webhook, _says("OrderFlow's pushes; only a hint.")] = Webhook()
+
+    @property
+    def stock_seconds(self) -> float:
+        """How often all its numbers are read."""
+        return self.inventory_poll_seconds
+
+
+class Age(msgspec.Struct, frozen=True, kw_only=True):
+    """From which age on a master's numbers are too old, and how often all of them are read.
+
+    `buffer` is held back meanwhile, in units of each SKU that it counts.
+    """
+
+    limit_seconds: float
+    read_every_seconds: float
+    buffer: int
+
+    @property
+    def limit(self) -> timedelta:
+        """The age."""
+        return timedelta(seconds=self.limit_seconds)
 
 
 class Alerts(_Settings, frozen=True, kw_only=True):
@@ -508,6 +544,23 @@ class Settings(_Settings, frozen=True, kw_only=True):
         if self.orderflow is not None:
             offices.append(ORDERFLOW)
         return tuple(offices)
+
+    @property
+    def ages(self) -> dict[str, Age]:
+        """How old the numbers of each master of a location may be. One without a section is reached by nobody."""
+        found: dict[str, Cin7Core | OrderFlow] = {CIN7_CORE: self.cin7_core}
+        if self.orderflow is not None:
+            found[ORDERFLOW] = self.orderflow
+        masters = {location.master for location in self.locations}
+        return {
+            master: Age(
+                limit_seconds=section.max_age_minutes * 60,
+                read_every_seconds=section.stock_seconds,
+                buffer=section.stale_buffer,
+            )
+            for master, section in found.items()
+            if master in masters
+        }
 
     @property
     def base_currency(self) -> str:

@@ -179,6 +179,8 @@ class HttpPort:
         try:
             answer = await self._exchange(request, timeout_seconds, sent_at, began)
             status, body = answer.status, answer.body
+            if status < 500 and self._budgets is not None:
+                self._budgets.answered(credential)
         except HttpError as failure:
             error = type(failure).__name__
             raise

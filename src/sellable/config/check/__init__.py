@@ -31,6 +31,7 @@ def check(
         *places.pools(settings),
         *places.channels(settings),
         *routes.routes(settings),
+        *places.ages(settings),
         *places.buffers(settings),
         *sales.skus(settings),
         *sales.customers_and_taxes(settings),
