@@ -15,12 +15,11 @@ import msgspec
 from sellable.book import shelves
 from sellable.desk import cases
 from sellable.runtime.database import ReadTx
-from sellable.runtime.queries import queries
 from sellable.web.api import shapes
+from sellable.web.api.offered import Offer, Question
 from sellable.web.console import exceptions, orders
 from sellable.web.console.doors import Role, Visit
 
-sql = queries("sellable.web.api")
 ROOT = "/api/v1"
 
 
@@ -60,19 +59,21 @@ async def availability(visit: Visit, asked: shapes.WhichSkus, _: Any) -> shapes.
         raise Refused(422, "there is no such channel", f"Channels: {', '.join(map(repr, marks))}.")
     channels = list(marks) if asked.channel is None else [asked.channel]
     skus = list(dict.fromkeys(asked.sku))
-    rows = await visit.console.store.ask(sql.availability, skus=skus, channels=channels, locations=asked.locations)
-    known = {row.sku for row in rows}
+    offers = await visit.console.offered(Question(skus, channels, asked.locations))
+    known = {offer.sku for offer in offers}
     return shapes.Availability(
-        at=visit.console.clock.now(), numbers=[_number(row, marks[row.channel], asked.locations) for row in rows],
+        at=visit.console.clock.now(),
+        numbers=[_number(offer, marks[offer.channel], asked.locations) for offer in offers],
         unknown=[sku for sku in skus if sku not in known],
-    )  # fmt: skip
+    )
 
 
-def _number(row: Any, low_mark: int, locations: bool) -> shapes.Number:
-    places = msgspec.convert(row.places or [], tuple[shapes.Place, ...]) if locations else msgspec.UNSET
+def _number(offer: Offer, low_mark: int, locations: bool) -> shapes.Number:
+    places = msgspec.convert(offer.places, tuple[shapes.Place, ...]) if locations else msgspec.UNSET
     return shapes.Number(
-        sku=row.sku, channel=row.channel, available=row.t, shown=row.t - row.d, status=status_of(row.t, low_mark),
-        explanation=f"{ROOT}/availability/{quote(row.sku, safe='')}", locations=places,
+        sku=offer.sku, channel=offer.channel, available=offer.t, shown=offer.t - offer.d,
+        status=status_of(offer.t, low_mark), explanation=f"{ROOT}/availability/{quote(offer.sku, safe='')}",
+        locations=places,
     )  # fmt: skip
 
 
