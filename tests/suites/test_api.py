@@ -39,6 +39,7 @@ PLACE = query(
     " VALUES (%(sku)s, 'Berlin', '', 'cin7_core', 'available', 9, 9, 0, 1, 1, app_now())"
 )
 SELL = query("UPDATE desired SET t = %(t)s WHERE sku = 'S1'")
+GONE = query("UPDATE entry SET gone = channel = ANY (%(channels)s::text[]) WHERE sku = 'S1'")
 TOKEN = query("SELECT id FROM api_token WHERE hash = %(hash)s")
 AUDIT = query("SELECT actor, action, subject FROM audit WHERE segment <> 'seals' ORDER BY id DESC LIMIT 1")
 
@@ -140,6 +141,22 @@ def test_who_asks_at_the_same_moment_shares_statements_and_gets_their_own_answer
         assert asked["token_people"] + asked["offered"] <= 6, asked
 
     played(store, scene, porch=False)
+
+
+def test_an_entry_the_storefront_has_no_more_is_unknown_until_it_is_back(store: Store) -> None:
+    stock(store, ("S1", "web-eu", 4), ("S1", "web-uk", 4), ("S2", "web-eu", 4))
+
+    async def scene(program: Program) -> None:
+        for gone, numbers, unknown in (
+            (["web-eu"], [("S1", "web-uk"), ("S2", "web-eu")], []),
+            (["web-eu", "web-uk"], [("S2", "web-eu")], ["S1"]),
+            ([], [("S1", "web-eu"), ("S1", "web-uk"), ("S2", "web-eu")], []),
+        ):
+            store.write_now(lambda tx, gone=gone: tx.run(GONE, channels=gone))
+            found = await program.get("/availability", sku=["S1", "S2"])
+            assert ([(n["sku"], n["channel"]) for n in found["numbers"]], found["unknown"]) == (numbers, unknown)
+
+    as_program(store, "viewer", scene)
 
 
 def test_a_number_and_a_token_are_as_they_are_when_asked(store: Store) -> None:

@@ -340,7 +340,9 @@ class Inbox:
         return None
 
     def _hand_over(self, tx: Tx, row: InboxRow, now: datetime) -> None:
-        told = {"sellable.source": row.source, "sellable.inbox_id": row.id, "sellable.attempts": row.attempts}
+        told: dict[str, tracing.Value] = {
+            "sellable.source": row.source, "sellable.inbox_id": row.id, "sellable.attempts": row.attempts,
+        }  # fmt: skip
         with tracing.span(f"inbox {row.kind}", "consumer", told):
             self._handlers[row.kind](tx, row, now)
 

@@ -6,7 +6,7 @@ Rule: nothing is kept from one statement to the next, so a number is never older
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sellable.runtime.database import Store
 from sellable.runtime.queries import queries
@@ -18,21 +18,14 @@ QUESTIONS_MAX = 32
 
 
 class Question(NamedTuple):
-    """SKUs and channels, each with each; `locations` for what lies where besides."""
+    """SKUs and channels, each with each."""
 
     skus: Sequence[str]
     channels: Sequence[str]
-    locations: bool
 
 
-class Offer(NamedTuple):
-    """Of one SKU on one channel: what may be sold, how far off what is shown is, what lies where if asked."""
-
-    sku: str
-    channel: str
-    t: int
-    d: int
-    places: Sequence[dict[str, Any]]
+Offer = tuple[str, str, int, int]
+"""(SKU, channel, what may be sold, how far off what is shown is). Plain, as twenty are made for each call."""
 
 
 class Offered:
@@ -47,16 +40,17 @@ class Offered:
         return await self._together.ask(question)
 
     async def _fetch(self, questions: Sequence[Question]) -> list[list[Offer]]:
-        pairs = [
-            (number, sku, channel, question.locations)
-            for number, question in enumerate(questions)
-            for sku in sorted(question.skus)
-            for channel in sorted(question.channels)
+        skus: list[str] = []
+        channels: list[str] = []
+        ends = []
+        for question in questions:
+            names = sorted(question.channels)
+            for sku in sorted(question.skus):
+                skus += [sku] * len(names)
+                channels += names
+            ends.append(len(skus))
+        (found,) = await self._store.ask(sql.offered, skus=skus, channels=channels)
+        rows: list[Offer] = list(zip(skus, channels, found.ts or (), found.ds or (), strict=True))
+        return [
+            [row for row in rows[begin:end] if row[2] is not None] for begin, end in zip([0, *ends], ends, strict=False)
         ]
-        _, skus, channels, locations = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([],) * 4
-        (found,) = await self._store.ask(sql.offered, skus=skus, channels=channels, locations=locations)
-        offers: list[list[Offer]] = [[] for _ in questions]
-        for n, t, d, places in zip(found.ns, found.ts, found.ds, found.places, strict=True):
-            number, sku, channel, _ = pairs[n - 1]
-            offers[number].append(Offer(sku, channel, t, d, places or ()))
-        return offers

@@ -129,11 +129,11 @@ def _asked(request: Request, wanted: type[msgspec.Struct]) -> Any:
         raise Refused(422, "the address asks for what cannot be", str(error)) from None
 
 
-def _pairs(text: str) -> Iterable[tuple[str, str]]:
+def _pairs(text: str) -> Iterable[tuple[str, ...]]:
     """Names and values of an address, as `parse_qsl` reads them; where nothing is escaped at a sixth of its cost."""
     if "%" in text or "+" in text:
         return parse_qsl(text, keep_blank_values=True)
-    return [(name, value) for name, _, value in (pair.partition("=") for pair in text.split("&") if pair)]
+    return [pair.partition("=")[::2] for pair in text.split("&") if pair]
 
 
 @cache
