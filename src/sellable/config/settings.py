@@ -480,6 +480,15 @@ class Alerts(_Settings, frozen=True, kw_only=True):
     insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
 
 
+class Traces(_Settings, frozen=True, kw_only=True):
+    """Spans for OpenTelemetry: what is handled, done at vendors and asked of us; needs the extra `sellable[otel]`."""
+
+    endpoint: Annotated[str, _says("OTLP/HTTP address that takes them (https://.../v1/traces); empty for none.")] = ""
+    headers: Annotated[str, _hides("Headers it wants, as name=value,name=value; empty for none.")] = ""
+    percent: Annotated[float, _says("Traces told of a hundred.")] = 100.0
+    insecure: Annotated[bool, _says("Allow http to another machine, inside a network of your own.")] = False
+
+
 class Console(_Settings, frozen=True, kw_only=True):
     """Signing in at the console and its API."""
 
@@ -530,6 +539,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     statuses: tuple[StatusMap, ...] = ()
     alerts: Alerts = Alerts()
+    traces: Traces = Traces()
     console: Console = Console()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict

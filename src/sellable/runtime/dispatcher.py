@@ -14,7 +14,7 @@ from datetime import datetime
 
 import psycopg
 
-from sellable.runtime import operations, telemetry
+from sellable.runtime import operations, telemetry, tracing
 from sellable.runtime.budgets import PRIORITY, Budgets, Grant, prepaid
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import OutcomeUnknown, Store, Tx
@@ -228,7 +228,10 @@ class Dispatcher:
                     grant.give_back()
                 await self._persist(self._give_up, op, Later(0.0, f"no duty for kind {op.kind!r}"))
             else:
-                await self._record(duty, op, await self._attempt(duty, op, grant))
+                with tracing.span(f"{op.system} {op.kind}", "internal", _told(op)) as told:
+                    outcome = await self._attempt(duty, op, grant)
+                    told.say({"sellable.outcome": type(outcome).__name__})
+                    await self._record(duty, op, outcome)
         except Exception:
             # The lease ends by itself, and the next owner finds out what became of it.
             log.exception("the outcome of operation %s could not be written", op.id)
@@ -319,6 +322,14 @@ class Dispatcher:
     def _stop_strays(self, tx: Tx, now: datetime) -> None:
         for op in operations.strays(tx, [(pump.system, pump.lane) for pump in self._pumps]):
             self._hold(tx, op, f"system {op.system!r} has no budget lane {op.budget!r}", now)
+
+
+def _told(op: Operation) -> dict[str, tracing.Value]:
+    """What a span says of an operation."""
+    return {
+        "sellable.vendor": op.system, "sellable.lane": op.budget, "sellable.priority": op.priority,
+        "sellable.operation": op.id, "sellable.sends": op.sends,
+    }  # fmt: skip
 
 
 @dataclass
