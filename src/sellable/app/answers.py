@@ -18,7 +18,7 @@ from sellable.orders import capture, routing, rules
 from sellable.runtime import calls, operations
 from sellable.runtime.database import ReadTx
 from sellable.runtime.queries import queries
-from sellable.stock import catalogue, entries, numbers
+from sellable.stock import adjustments, catalogue, entries, numbers
 
 sql = queries("sellable.app")
 FACTS = 20
@@ -51,6 +51,11 @@ def explain(tx: ReadTx, settings: Settings, sku: str, channel: str | None, at: d
                 tx.all(entries.sql.entry_facts_of, sku=sku, channel=n["channel"], at=moment, limit=FACTS)
             )
             for n in shown
+        },
+        "adjustments": {
+            n["channel"]: _rows(adjustments.of(tx, sku, n["channel"], moment, FACTS))
+            for n in shown
+            if n["explanation"].get("counted")
         },
     }
 

@@ -29,6 +29,7 @@ from sellable.connectors.orderflow import webhooks as flow_webhooks
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
 from sellable.orders import (
+    adjusting,
     adoption,
     arrivals,
     cancel,
@@ -129,7 +130,7 @@ def master_of(live: Live, name: str, open_case: OpenCase) -> masters.Master:
     return masters.Master(
         name=name,
         remotes=masters_of(settings).get(name, {}),
-        elsewhere=tuple(place.name for place in settings.locations if place.master != name),
+        elsewhere=tuple(place.name for place in settings.locations if place.keeper != name),
         open_case=open_case,
         low_mark=lambda: max((channel.low_mark for channel in live().channels), default=0),
     )
@@ -148,6 +149,7 @@ def handlers(
         reducing.on_sale(tx, row, now, context=context)
         fulfilment.on_sale(tx, row, now, context=context)
         returns.on_sale(tx, row, now, context=context)
+        adjusting.on_sale(tx, row, now, context=context)
         tx.after_commit(sale_read)
 
     def on_cin7_hook(tx: Tx, row: InboxRow, now: datetime) -> None:

@@ -496,3 +496,48 @@ FROM order_line WHERE shipped + cancelled > ordered OR returned > shipped ORDER 
 -- name: redraft
 -- What a part's sale shall say, without another attempt at it.
 UPDATE order_part SET draft = %(draft)s::jsonb WHERE order_id = %(order_id)s AND part = %(part)s;
+
+-- name: count_lines
+-- Lines of an order whose numbers commercetools is the master of are followed from now on.
+INSERT INTO counted_line (order_id, line_id, sku, channel)
+SELECT order_id, line_id, sku, channel FROM order_line
+WHERE order_id = %(order_id)s AND line_id = ANY (%(line_id)s::text[])
+ON CONFLICT (order_id, line_id) DO NOTHING;
+
+-- name: cancel_follows
+-- We are about to cancel a whole order at the storefront: what that puts back is expected before it happens.
+UPDATE counted_line SET cancelling = true WHERE order_id = %(order_id)s;
+
+-- name: lose_units
+-- Units of followed lines that the warehouse could not find: cancelled, and on no shelf.
+UPDATE counted_line c SET lost = c.lost + t.units
+FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)
+WHERE c.order_id = %(order_id)s AND c.line_id = t.line_id;
+
+-- name: balance_lines
+-- Balances of followed lines that moved, and by how much. Units are out while they are ordered and not cancelled (or
+-- cancelled because they are lost), while a sale that is not over carries them, and when they left; they are back when
+-- they were returned fit to be sold. What commercetools did itself: it took what was ordered unless the line's mode is
+-- None, and it put back what was cancelled with the order, or labelled BackInStock, where it is known to do so.
+WITH held AS (
+    SELECT l.order_id, l.line_id, sum(l.units)::bigint AS units FROM part_line l JOIN order_part p USING (order_id, part)
+    WHERE l.order_id = ANY (%(order_ids)s::text[]) AND p.state NOT IN ('voided', 'dropped') GROUP BY 1, 2
+), returned AS (
+    SELECT order_id, line_id, coalesce(sum(units) FILTER (WHERE fate = 'available'), 0)::bigint AS units,
+        coalesce(sum(units) FILTER (WHERE fate = 'available' OR told LIKE 'BackInStock%%'), 0)::bigint AS labelled
+    FROM return_piece WHERE order_id = ANY (%(order_ids)s::text[]) AND line_id IS NOT NULL GROUP BY 1, 2
+), balance AS (
+    SELECT c.order_id, c.line_id, CASE WHEN l.mode = 'None' THEN 0 ELSE l.ordered
+            - CASE WHEN %(on_cancel)s AND (o.state = 'Cancelled' OR c.cancelling) THEN l.ordered ELSE 0 END
+            - CASE WHEN %(on_return)s THEN coalesce(r.labelled, 0) ELSE 0 END END
+        - greatest(least(l.ordered, l.ordered - l.cancelled + c.lost), coalesce(h.units, 0), l.shipped)
+        + coalesce(r.units, 0) AS units
+    FROM counted_line c JOIN order_line l USING (order_id, line_id) JOIN orders o USING (order_id)
+    LEFT JOIN held h USING (order_id, line_id) LEFT JOIN returned r USING (order_id, line_id)
+    WHERE c.order_id = ANY (%(order_ids)s::text[]) ORDER BY c.order_id, c.line_id FOR UPDATE OF c
+), moved AS (
+    SELECT b.order_id, b.line_id, b.units, b.units - c.adjusted AS change FROM balance b
+    JOIN counted_line c USING (order_id, line_id) WHERE b.units <> c.adjusted
+)
+UPDATE counted_line c SET adjusted = m.units FROM moved m WHERE (c.order_id, c.line_id) = (m.order_id, m.line_id)
+RETURNING c.order_id, c.line_id, c.sku, c.channel, m.change AS units;

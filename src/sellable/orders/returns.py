@@ -22,7 +22,7 @@ from sellable.connectors.port import RawOrder, ReturnDraft, Sale
 from sellable.domain.orders import GoodsReturn, InventoryMode, Order
 from sellable.domain.states import Machine, may
 from sellable.domain.stock import OUTSIDE, Kind, Movement, Priority, State
-from sellable.orders import pieces, reasons
+from sellable.orders import adjusting, pieces, reasons
 from sellable.orders.context import STOREFRONT, Context
 from sellable.orders.fulfilment import carried
 from sellable.orders.pieces import Place
@@ -56,6 +56,7 @@ def take(tx: Tx, part: Any, returned: Sequence[GoodsReturn], a0: int, now: datet
     known = {r.return_id: r for r in tx.all(book.sql.lock_returns, order_id=part.order_id)}
     taken = [_take(tx, part, found, known.get(found.return_id), a0, now, context) for found in returned]
     if any(taken):
+        adjusting.follow(tx, order.order_id, now, context)
         _owe(tx, order, now, context)
 
 
@@ -261,6 +262,7 @@ def decide(tx: Tx, piece_id: str, fate: str, actor: str, reason: str, now: datet
         tx, piece.order_id, "returned goods inspected", now, piece=piece_id, sku=piece.sku, units=piece.units,
         before=piece.fate, after=fate, actor=actor, reason=reason,
     )  # fmt: skip
+    adjusting.follow(tx, piece.order_id, now, context)
     _owe(tx, book.order_of(head), now, context)
     return True
 
