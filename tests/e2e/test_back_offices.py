@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 from tests.e2e.test_main_job import healthy
-from tests.e2e.world import Detached, World
+from tests.e2e.world import COMPANY, SHOP, Detached, World
 
 from sellable.app import answers, doctor, recovery
 from sellable.desk import cases
@@ -93,9 +93,11 @@ class Houses(World):
         return list((await self.http.get(f"{FLOW}/_sandbox/truth")).json()["orders"])
 
 
-def play(story: Callable[[Houses], Awaitable[None]], store: Store, **settings: Any) -> None:
+def play(
+    story: Callable[[Houses], Awaitable[None]], store: Store, *, seeds: tuple[Any, Any] = (SHOP, COMPANY), **settings: Any
+) -> None:  # fmt: skip
     async def whole() -> None:
-        world = Houses(store)
+        world = Houses(store, seeds=seeds)
         service = world.serve(**settings)
         try:
             await world.sign_in()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from sellable.app.desk import CaseDesk
-from sellable.app.duties import ATTEMPTS_MAX, Carry, carried, looked
+from sellable.app.duties import ATTEMPTS_MAX, Carry, alone, carried, looked, together
 from sellable.app.layout import age_limits, masters_of
 from sellable.config.said import Live
 from sellable.config.secrets import key_of
@@ -31,6 +31,7 @@ from sellable.domain.orders import Order
 from sellable.orders import (
     adjusting,
     adoption,
+    announcing,
     arrivals,
     cancel,
     capture,
@@ -208,6 +209,7 @@ def duties(
     exporting = export.Exporting(store, clock, cin7, context)
     imports = {FLOW: house.port} if house else {}
     importing_ = importing.Importing(store, clock, imports, context)
+    announcing_ = announcing.Announcing(store, imports, context)
     searching = adoption.Searching(store, cin7, context, imports, shop)
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
@@ -230,7 +232,7 @@ def duties(
         ("sale.create", exporting.create, exporting.search, exporting.created),
         ("sale.lines", exporting.put_lines, None, exporting.lines_settled),
         ("sale.authorise", exporting.authorise, exporting.look, exporting.authorised),
-        ("order.import", importing_.send, importing_.resolve, importing_.settled),
+        ("order.import", alone(importing_), importing_.resolve, importing_.settled),
         (
             "sale.void",
             _by_office(voiding.send, withdrawing.send),
@@ -250,10 +252,12 @@ def duties(
         ("order.deliver", delivering.deliver, None, delivering.told),
         ("order.ready", delivering.ready, None, delivering.told),
         ("order.return", returning.send, None, returning.told),
+        ("return.announce", alone(announcing_), None, announcing_.settled),
         ("order.cancelled", cancelling.send, None, cancelling.told),
         ("entry.create", creating.send, None, creating.settled),
         ("stock.write", resolver.send, resolver.resolve, partial(writer.settled, on_refused=desk.write_refused)),
     ]
+    grouped = {"order.import": together(importing_), "return.announce": together(announcing_)}
     return [
         Duty(
             kind=kind,
@@ -261,6 +265,8 @@ def duties(
             resolve=looked(resolve),
             settled=settled,
             max_attempts=ATTEMPTS_MAX,
+            together=grouped.get(kind),
+            most=house.settings.import_batch if house else 1,
         )
         for kind, send, resolve, settled in table
     ]

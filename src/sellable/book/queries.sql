@@ -452,8 +452,8 @@ ORDER BY at, item_id;
 
 -- name: put_notes
 -- Notes as they are now; answers those that are new.
-INSERT INTO return_note AS n (order_id, item_id, line_id, units, state, payment, reason, at)
-SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, %(at)s
+INSERT INTO return_note AS n (order_id, item_id, line_id, units, state, payment, reason, untold, at)
+SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, units, %(at)s
 FROM unnest(%(item_id)s::text[], %(line_id)s::text[], %(units)s::bigint[], %(state)s::text[], %(payment)s::text[],
     %(reason)s::text[]) AS t (item_id, line_id, units, state, payment, reason)
 ON CONFLICT (order_id, item_id) DO UPDATE SET state = excluded.state, payment = excluded.payment
@@ -541,3 +541,52 @@ WITH held AS (
 )
 UPDATE counted_line c SET adjusted = m.units FROM moved m WHERE (c.order_id, c.line_id) = (m.order_id, m.line_id)
 RETURNING c.order_id, c.line_id, c.sku, c.channel, m.change AS units;
+
+-- name: notes_to_announce
+-- Returns at the storefront that a warehouse may have to be told of, oldest first, and whether all of their line that is
+-- to leave has left.
+SELECT n.item_id, n.line_id, n.untold AS units, n.reason, l.sku, l.shipped + l.cancelled >= l.ordered AS complete
+FROM return_note n JOIN order_line l USING (order_id, line_id)
+WHERE n.order_id = %(order_id)s AND n.untold > 0 AND n.arrived = 0 AND n.state IN ('Advised', 'Returned')
+ORDER BY n.at, n.item_id;
+
+-- name: still_out
+-- By part at these back offices, units of a line that left with it and are neither back nor announced.
+SELECT l.part, p.ref, p.target, greatest(0, l.shipped
+    - coalesce((SELECT sum(x.units) FROM return_piece x JOIN goods_return r USING (return_id)
+        WHERE x.order_id = l.order_id AND r.part = l.part AND x.line_id = l.line_id), 0)
+    - coalesce((SELECT sum(a.units - a.arrived) FROM announcement a
+        WHERE a.order_id = l.order_id AND a.part = l.part AND a.line_id = l.line_id), 0))::bigint AS units
+FROM part_line l JOIN order_part p USING (order_id, part)
+WHERE l.order_id = %(order_id)s AND l.line_id = %(line_id)s AND p.target = ANY (%(targets)s::text[]) ORDER BY l.part;
+
+-- name: announce
+-- A return to be announced, once.
+INSERT INTO announcement (ref, order_id, part, item_id, line_id, units, at)
+VALUES (%(ref)s, %(order_id)s, %(part)s, %(item_id)s, %(line_id)s, %(units)s, %(at)s)
+ON CONFLICT (ref) DO NOTHING;
+
+-- name: note_told
+-- Nothing of a note is left to be announced.
+UPDATE return_note SET untold = 0 WHERE order_id = %(order_id)s AND item_id = %(item_id)s;
+
+-- name: announcement
+-- One announcement.
+SELECT * FROM announcement WHERE ref = %(ref)s;
+
+-- name: announced_parts
+-- References of the parts that these announcements are of.
+SELECT a.ref, p.ref AS part_ref FROM announcement a JOIN order_part p USING (order_id, part)
+WHERE a.ref = ANY (%(refs)s::text[]);
+
+-- name: announcement_told
+-- The warehouse knows it.
+UPDATE announcement SET told = true WHERE ref = %(ref)s;
+
+-- name: announcement_arrived
+-- Units of it came back.
+UPDATE announcement SET arrived = arrived + %(units)s WHERE ref = %(ref)s;
+
+-- name: announcements_of
+-- What was announced of an order's returns.
+SELECT ref, part, item_id, line_id, units, arrived, told, at FROM announcement WHERE order_id = %(order_id)s ORDER BY at, ref;

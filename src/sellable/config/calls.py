@@ -92,7 +92,7 @@ def _flows_of(house: OrderFlow, settings: Settings, parts: int) -> dict[str, int
     """Calls an hour at a warehouse; where lines are routed, all of them might go there."""
     sites = sum(location.keeper == ORDERFLOW for location in settings.locations)
     return {
-        # At worst each order goes alone.
+        # At worst each order goes alone; what waits goes together.
         "order import": parts,
         # Each is read back once for its allocation, beside the looks at orders that are open.
         "order reads": 60 * max(1, house.calls_per_minute // 10) + parts,

@@ -411,6 +411,12 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     return_report: Annotated[str, _says("Key of the report of returns; empty where the tenant has none.")] = (
         "return_line_api_report"
     )
+    announce_returns: Annotated[
+        bool, _says("Whether returns made known at commercetools are announced here, once their goods have left.")
+    ] = True
+    return_type: Annotated[
+        str, _says("The tenant's word for the type of announced returns; empty leaves it to the import.")
+    ] = ""
     conditions: Annotated[
         dict[str, Literal["available", "inspection", "quarantine", "damaged"]],
         _says(

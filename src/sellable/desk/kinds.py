@@ -229,6 +229,15 @@ _TABLE = (
         "Find the order that the goods belong to and move the credit note there, or correct its lines.",
     ),
     _kind(
+        "return_not_announced",
+        Area.ORDERS,
+        3,
+        24,
+        "A warehouse takes no announcement of a return",
+        "The warehouse refused to be told of goods that come back; they are taken in all the same when they arrive.",
+        "Read its words under actual; mend the reason or the product there and tell the warehouse by hand.",
+    ),
+    _kind(
         "status_conflict",
         Area.ORDERS,
         3,

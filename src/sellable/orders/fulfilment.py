@@ -22,7 +22,7 @@ from sellable.connectors.port import (
 from sellable.domain.orders import OrderState, Parcel, Shipment
 from sellable.domain.states import Machine, may
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders import despatch, statuses
+from sellable.orders import announcing, despatch, statuses
 from sellable.orders.context import STOREFRONT, Context
 from sellable.orders.evidence import allocated, asked_of, components_of, demand_of, revoke, units_on
 from sellable.orders.export import backordered, differing, went_out
@@ -301,6 +301,7 @@ def _shipped(
             )  # fmt: skip
     if items:
         _deliver(tx, part, piece, now, context)
+        announcing.owe(tx, part.order_id, now, context)
     return conflicts
 
 

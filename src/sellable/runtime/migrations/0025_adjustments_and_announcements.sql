@@ -31,3 +31,19 @@ CREATE INDEX adjustment_order ON adjustment (resource, line) WHERE source = 'ord
 CREATE UNIQUE INDEX adjustment_write ON adjustment (resource) WHERE source = 'write';
 CREATE TRIGGER adjustment_append_only BEFORE UPDATE OR DELETE ON adjustment
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Returns made known at the storefront and announced to the warehouse that their goods left.
+CREATE TABLE announcement (
+    ref      text   PRIMARY KEY,                  -- our number of it there, for ever the same
+    order_id text   NOT NULL REFERENCES orders (order_id),
+    part     int    NOT NULL,
+    item_id  text   NOT NULL,                     -- the storefront's return item
+    line_id  text   NOT NULL,
+    units    bigint NOT NULL CHECK (units > 0),
+    arrived  bigint NOT NULL DEFAULT 0,
+    told     boolean NOT NULL DEFAULT false,
+    at       timestamptz NOT NULL
+);
+CREATE INDEX announcement_order ON announcement (order_id);
+-- Units of it that no back office was told of yet; nobody is of those that were noted before this was known.
+ALTER TABLE return_note ADD COLUMN untold bigint NOT NULL DEFAULT 0 CHECK (untold >= 0);
