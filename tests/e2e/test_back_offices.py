@@ -94,8 +94,12 @@ class Houses(World):
 
 
 def play(
-    story: Callable[[Houses], Awaitable[None]], store: Store, *, seeds: tuple[Any, Any] = (SHOP, COMPANY), **settings: Any
-) -> None:  # fmt: skip
+    story: Callable[[Houses], Awaitable[None]],
+    store: Store,
+    *,
+    seeds: tuple[Any, Any] = (SHOP, COMPANY),
+    **settings: Any,
+) -> None:
     async def whole() -> None:
         world = Houses(store, seeds=seeds)
         service = world.serve(**settings)

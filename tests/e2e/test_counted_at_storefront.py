@@ -1,4 +1,4 @@
-"""commercetools as the master of stock, over a warehouse that runs OrderFlow: its numbers are told what happened, once."""
+"""commercetools as the master of stock, over an OrderFlow warehouse: its numbers are told what happened, once."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ COUNTED: dict[str, Any] = {
     "pools": [{"name": "eu", "locations": ["Leeds"]}],
     "channels": [{"key": "web-eu", "pool": "eu", **NO_BRAKE}],
 }  # fmt: skip
-STOCKED = [{"sku": "ARMCHAIR", "channel": "web-eu", "quantity": 7}, {"sku": "TABLE", "channel": "web-eu", "quantity": 9}]
+STOCKED = [{"sku": sku, "channel": "web-eu", "quantity": units} for sku, units in (("ARMCHAIR", 7), ("TABLE", 9))]
 SEEDS = ({**SHOP, "inventory": STOCKED}, COMPANY)
+DEAF = {"name": "deaf", "effect": "status", "status": 503, "match": ".*cancel.*", "rate": 1}
+LOST = {"name": "lost", "effect": "reset", "when": "after", "match": "POST .*(graphql|inventory)", "rate": 0.6}
 WRITES = Query(
     package="t", name="t", purpose="t",
     text="SELECT payload ->> 'sku' AS sku, (payload ->> 'd')::int AS d FROM operation WHERE kind = 'stock.write'"
@@ -111,7 +113,7 @@ def test_units_that_are_cancelled_come_back_when_the_warehouse_has_let_them_go(s
         order = await world.buy({"ARMCHAIR": 2})
         await world.until_stage(order["id"], "exported")
         await world.until_shown(ARMCHAIR__web_eu=5)
-        await world.faults(FLOW, [{"name": "deaf", "effect": "status", "status": 503, "match": ".*cancel.*", "rate": 1}])
+        await world.faults(FLOW, [DEAF])
         await world.cancel(order["id"])
         await world.until_stage(order["id"], "cancelling")
         assert await adjusted(world) == [], "the warehouse may still ship them"
@@ -133,7 +135,7 @@ def test_where_it_restocks_by_itself_units_are_held_until_the_warehouse_lets_the
         await known(world)
         order = await world.buy({"ARMCHAIR": 2})
         await world.until_stage(order["id"], "exported")
-        await world.faults(FLOW, [{"name": "deaf", "effect": "status", "status": 503, "match": ".*cancel.*", "rate": 1}])
+        await world.faults(FLOW, [DEAF])
         await world.cancel(order["id"])
         await world.until_stage(order["id"], "cancelling")
         await world.until_shown(ARMCHAIR__web_eu=5)
@@ -165,11 +167,10 @@ def test_answers_that_are_lost_and_a_process_that_ends_write_nothing_twice(store
     async def story(world: Houses) -> None:
         await known(world)
         await world.flow(warehouse={"auto": True, **WORK})
-        await world.faults(CT, [{"name": "lost", "effect": "reset", "when": "after", "match": "POST .*(graphql|inventory)",
-                                 "rate": 0.6}])  # fmt: skip
+        await world.faults(CT, [LOST])
         bought = [await ship(world, {"TABLE": 1}, mode="None") for _ in range(3)]
         await world.service.stop()
-        world.serve(**{**COUNTED})
+        world.serve(**COUNTED)
         await world.service.start()
         lines = [{"sku": "TABLE", "quantity": 1, "reason": "A - Not wanted", "condition": "As new"}]
         for order in bought[:2]:

@@ -18,8 +18,8 @@ REASONS = [{"code": "wrong size", "storefront": "size", "back_office": "C - Wron
 REF = "shop:o1:1:r1"
 
 
-def item(units: int = 1, name: str = "r1", line: str = "l1", state: str = "Advised", reason: str = "size") -> ReturnItem:
-    return ReturnItem(item_id=name, key="", line_id=line, units=units, state=state, payment="Initial", reason=reason)
+def item(units: int = 1, name: str = "r1", state: str = "Advised") -> ReturnItem:
+    return ReturnItem(item_id=name, key="", line_id="l1", units=units, state=state, payment="Initial", reason="size")
 
 
 async def knows(life: House, order: Order, *items: ReturnItem, version: int = 5) -> None:

@@ -14,9 +14,14 @@ def layout_of(settings: Settings) -> Layout:
     return Layout(
         channels={
             c.key: ChannelRule(
-                key=c.key, pool=c.pool, buffer=c.buffer, cap=c.cap, low_mark=c.low_mark, mode=c.mode,
+                key=c.key,
+                pool=c.pool,
+                buffer=c.buffer,
+                cap=c.cap,
+                low_mark=c.low_mark,
+                mode=c.mode,
                 counted=c.key in own,
-            )  # fmt: skip
+            )
             for c in settings.channels
         },
         pools={p.name: p.locations for p in settings.pools},

@@ -167,7 +167,7 @@ def _sold_beside(tx: Tx, settings: Settings, sku: str, orders: Sequence[Row]) ->
 
 
 class _Compared(msgspec.Struct):
-    """What differed, in units by channel and SKU, when complete sets looked: by those of `sweep`, and by the ones before."""
+    """What differed when complete sets looked, in units by channel and SKU: by that of `sweep`, and by the one before."""
 
     sweep: str = ""
     units: dict[str, dict[str, int]] = {}
@@ -177,7 +177,8 @@ class _Compared(msgspec.Struct):
 def counted(tx: Tx, desk: CaseDesk, layout: Layout, now: datetime) -> None:
     """Opens `stock_differs` for each channel whose own numbers two complete readings of the warehouse differ from.
 
-    A difference counts as far as both show it in one direction: what is on its way is gone by the next. Nothing is written.
+    A difference counts as far as both show it in one direction: what is on its way is gone by the next. Nothing is
+    written.
     """
     channels = sorted(layout.counted)
     newest = observe.last_applied(tx, WAREHOUSE) if channels else None

@@ -313,8 +313,8 @@ class Commercetools(_Settings, frozen=True, kw_only=True):
     stock_writers: Annotated[
         tuple[str, ...],
         _says(
-            "API clients, by id, that may write numbers where commercetools is the master of stock, beside people in the "
-            "Merchant Center; any other is a case."
+            "API clients, by id, that may write numbers where commercetools is the master of stock, beside people in "
+            "the Merchant Center; any other is a case."
         ),
     ] = ()
     cancelled_states: Annotated[
@@ -427,8 +427,8 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     cancelled_units: Annotated[
         Literal["gone", "back"],
         _says(
-            "Where commercetools is the master of stock: whether units that the warehouse itself cancels were not found "
-            "(gone) or are on the shelf again (back); gone gives nothing back."
+            "Where commercetools is the master of stock: whether units that the warehouse itself cancels were not "
+            "found (gone) or are on the shelf again (back); gone gives nothing back."
         ),
     ] = "gone"
     order_state: Annotated[str, _says("State that imported orders are given; empty to leave it to the import.")] = (

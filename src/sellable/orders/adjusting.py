@@ -53,7 +53,7 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
 
 
 def lost(tx: Tx, order_id: str, units: Mapping[str, int], context: Context) -> None:
-    """The warehouse itself cancelled units, by line: unless the settings say that they are on its shelf, they are not."""
+    """The warehouse itself cancelled units, by line: unless the settings say so they are on no shelf."""
     house = context.settings.orderflow
     if house is not None and house.cancelled_units == "gone":
         tx.run(book.sql.lose_units, order_id=order_id, line_id=list(units), units=list(units.values()))

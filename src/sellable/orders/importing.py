@@ -6,9 +6,10 @@
                   ├─ failure: held behind a case
                   └─ unknown: looked up by our reference, waited for, looked up again, only then sent again
 
-Orders that wait go together in one call, and each has its own answer: what is refused, taken already or left open of one
-holds none of the others. The reference is ours and the same for ever, so a repeat is a duplicate over there and never a second order. One rule:
-the document's own totals are compared with the order's before it is sent, for nobody over there does.
+Orders that wait go together in one call, and each has its own answer: one that is refused, taken already or left open
+holds none of the others. The reference is ours and the same for ever, so a repeat is a duplicate over there and never a
+second order. One rule: the document's own totals are compared with the order's before it is sent, for nobody over there
+does.
 """
 
 from __future__ import annotations

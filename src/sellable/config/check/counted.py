@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sellable.config.check.found import Found, quoted
+from sellable.config.check.found import Found
 from sellable.config.settings import COMMERCETOOLS, ORDERFLOW, Channel, Settings
 
 
@@ -11,7 +11,7 @@ def counted(settings: Settings) -> Found:
     for index, place in enumerate(settings.locations):
         if place.shipped_by and not place.counted_at_storefront:
             says = f'"{place.name}" is counted by {place.master}, which ships from it too'
-            mend = f'Leave it out; or make it master = "{COMMERCETOOLS}", if commercetools\' own number is the truth there.'
+            mend = f'Leave it out; or write master = "{COMMERCETOOLS}", if its own number is the truth there.'
             yield f"locations[{index}].shipped_by", says, mend
         elif place.counted_at_storefront and place.shipped_by != ORDERFLOW:
             says = f'commercetools is the master of "{place.name}", and ships nothing itself'
@@ -46,10 +46,11 @@ def _one_entry(settings: Settings, own: set[str]) -> Found:
                 yield f"pools[{index}].locations", says, "Keep one pool, sold by one channel."
     sellers: dict[str, str] = {}
     for index, channel in enumerate(settings.channels):
-        if channel.key in settings.counted_channels:
-            if (other := sellers.setdefault(channel.pool, channel.key)) != channel.key:
-                says = f'"{other}" sells from the pool "{channel.pool}" already, so its place would have two numbers'
-                yield f"channels[{index}].pool", says, "Where commercetools is the master a place has one channel."
+        if channel.key not in settings.counted_channels:
+            continue
+        if (other := sellers.setdefault(channel.pool, channel.key)) != channel.key:
+            says = f'"{other}" sells from the pool "{channel.pool}" already, so its place would have two numbers'
+            yield f"channels[{index}].pool", says, "Where commercetools is the master a place has one channel."
 
 
 def _nothing_held_back(index: int, channel: Channel, settings: Settings, own: set[str]) -> Found:
@@ -60,4 +61,4 @@ def _nothing_held_back(index: int, channel: Channel, settings: Settings, own: se
             yield f"channels[{index}].{name}", says, "Leave it out, and hold units back at commercetools."
     for place, buffer in enumerate(settings.buffers):
         if buffer.channel == channel.key or buffer.location in own:
-            yield f"buffers[{place}].units", says, f"Leave it out; buffers count on other channels than {quoted([channel.key])}."
+            yield f"buffers[{place}].units", says, "Leave it out, and hold units back at commercetools."
