@@ -71,9 +71,10 @@ def test_what_comes_back_is_matched_by_the_number_it_was_announced_under(store: 
         order = await shipped(life, (CHAIR, 3))
         await knows(life, order, item(1), item(1, "r2"))
         await life.steps()
-        await life.came_back(back(life, 1, "shop:o1:1:r2", order_ref=""))
+        row = back(life, 1, "shop:o1:1:r2", order_ref="")
+        await life.came_back(row)
         assert await notes(life) == {"r1": 0, "r2": 1}
-        await life.came_back(back(life, 1, "shop:o1:1:r2", order_ref=""))
+        await life.came_back(row)
         assert await notes(life) == {"r1": 0, "r2": 1}
         told = await life.store.read(lambda tx: tx.all(book.sql.announcements_of, order_id="o1"))
         assert [(a.item_id, a.arrived, a.told) for a in told] == [("r1", 0, True), ("r2", 1, True)]

@@ -167,7 +167,7 @@ def _sold_beside(tx: Tx, settings: Settings, sku: str, orders: Sequence[Row]) ->
 
 
 class _Compared(msgspec.Struct):
-    """What differed when complete sets looked, in units by channel and SKU: by that of `sweep`, and by the one before."""
+    """What differed when complete sets looked, in units by channel and SKU: by that of `sweep`, and before."""
 
     sweep: str = ""
     units: dict[str, dict[str, int]] = {}

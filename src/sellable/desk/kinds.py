@@ -106,8 +106,8 @@ _TABLE = (
         8,
         "Someone else writes stock",
         "A stock entry was changed at the storefront by a person or program other than its one owner.",
-        "Find the client named under actual and stop it from writing stock, or, where commercetools is the master, name "
-        "it in commercetools.stock_writers; the number itself is repaired, or there stays as it was written.",
+        "Find the client named under actual and stop it from writing stock, or, where commercetools is the master, "
+        "name it in commercetools.stock_writers; the number itself is repaired, or there stays as it was written.",
     ),
     _kind(
         "drift",
@@ -126,7 +126,7 @@ _TABLE = (
         "An adjustment may have been written before",
         "Units owed to a number of commercetools' own may have been written between a backup and its restore; they are "
         "not written again.",
-        "Compare the warehouse's number with commercetools' (`sellable explain SKU`); correct that in the Merchant Center.",
+        "Compare both numbers (`sellable explain SKU`), count, and correct commercetools' in the Merchant Center.",
     ),
     _kind(
         "stock_differs",

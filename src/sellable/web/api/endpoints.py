@@ -71,8 +71,9 @@ async def availability(visit: Visit, asked: shapes.WhichSkus, _: Any) -> shapes.
 def _number(row: Any, low_mark: int, locations: bool) -> shapes.Number:
     places = msgspec.convert(row.places or [], tuple[shapes.Place, ...]) if locations else msgspec.UNSET
     return shapes.Number(
-        sku=row.sku, channel=row.channel, available=row.t, shown=row.t - row.d, status=status_of(row.t, low_mark),
-        explanation=f"{ROOT}/availability/{quote(row.sku, safe='')}", locations=places,
+        sku=row.sku, channel=row.channel, available=max(0, row.t), shown=row.t - row.d,
+        status=status_of(row.t, low_mark), explanation=f"{ROOT}/availability/{quote(row.sku, safe='')}",
+        locations=places,
     )  # fmt: skip
 
 
