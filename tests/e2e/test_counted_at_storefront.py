@@ -88,6 +88,7 @@ async def ship(world: Houses, lines: dict[str, int], mode: str = "ReserveOnOrder
 def test_what_commercetools_did_itself_is_not_done_again_and_the_rest_once(store: Store) -> None:
     async def story(world: Houses) -> None:
         await known(world)
+        await world.flow(count={"sku": "TABLE", "site": "LEEDS", "found": 9})
         await world.flow(warehouse={"auto": True, **WORK})
         order = await ship(world, {"ARMCHAIR": 2, "TABLE": 1})
         await world.until_shown(ARMCHAIR__web_eu=5, TABLE__web_eu=8)
