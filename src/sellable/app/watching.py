@@ -186,17 +186,19 @@ def counted(tx: Tx, desk: CaseDesk, layout: Layout, now: datetime) -> None:
         return
     row = tx.one(sql.recall, name="compared")
     seen = msgspec.json.decode(row.value, type=_Compared) if row else _Compared()
-    if seen.sweep == newest.id:
-        return
-    units: dict[str, dict[str, int]] = {channel: {} for channel in channels}
-    places = [layout.pools[layout.channels[channel].pool][0] for channel in channels]
-    for found in tx.all(sql.stock_that_differs, channel=channels, location=places):
-        units[found.channel][found.sku] = found.units
-    seen = _Compared(sweep=newest.id, units=units, before=seen.units)
-    tx.run(sql.remember_anew, name="compared", value=msgspec.json.encode(seen).decode(), at=now)
-    for channel, now_differs in units.items():
-        lasting = _lasting(now_differs, seen.before.get(channel, {}))
+    another = seen.sweep != newest.id
+    if another:
+        units: dict[str, dict[str, int]] = {channel: {} for channel in channels}
+        places = [layout.pools[layout.channels[channel].pool][0] for channel in channels]
+        for found in tx.all(sql.stock_that_differs, channel=channels, location=places):
+            units[found.channel][found.sku] = found.units
+        seen = _Compared(sweep=newest.id, units=units, before=seen.units)
+        tx.run(sql.remember_anew, name="compared", value=msgspec.json.encode(seen).decode(), at=now)
+    for channel in channels:
+        lasting = _lasting(seen.units.get(channel, {}), seen.before.get(channel, {}))
         differing.labels(channel).set(len(lasting))
+        if not another:
+            continue  # The case says so already.
         if lasting:
             worst = sorted(lasting.items(), key=lambda each: (-abs(each[1]), each[0]))[:EXAMPLES]
             desk.open_case(
