@@ -52,8 +52,8 @@ class Duty:
     `send` does it; `resolve` finds out what became of an earlier copy (None: sending twice does no harm, so send).
     `settled` hears Done and Rejected, in the transaction that writes them, and decides what they mean. After
     `max_attempts` outcomes that were neither, the operation is held and becomes a case.
-    Where `together` is given, up to `most` operations that were never sent go in one call of it; what is left open of
-    each is found out by itself.
+    Where `together` is given, up to `most` operations of which no copy is open go in one call of it; what that leaves
+    open of each is found out by itself.
     """
 
     kind: str
@@ -249,8 +249,8 @@ class Dispatcher:
         self._running[op.id, op.epoch] = op
 
     async def _more(self, duty: Duty, op: Operation) -> list[Operation]:
-        """Operations that go in the same call, where this one never left before."""
-        if duty.together is None or duty.most < 2 or not op.first_send or op.was_unknown:
+        """Operations that go in the same call, unless something of this one is open."""
+        if duty.together is None or duty.most < 2 or op.was_unknown:
             return []
         now, most = self._clock.now(), duty.most - 1
         try:

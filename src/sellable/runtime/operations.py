@@ -224,7 +224,7 @@ def claim(
 def claim_alike(
     tx: Tx, op: Operation, owner: str, lease_seconds: float, now: datetime, limit: int
 ) -> list[Operation]:  # fmt: skip
-    """Lease up to `limit` more due operations of a claimed one's kind that were never sent, most urgent first."""
+    """Lease up to `limit` more due operations of a claimed one's kind of which no copy is open, most urgent first."""
     rows = tx.all(
         sql.claim_alike, system=op.system, budget=op.budget, kind=op.kind, owner=owner, lease_seconds=lease_seconds,
         now=now, limit=limit,

@@ -141,11 +141,11 @@ WHERE o.id = ANY(%(ids)s::text[]) AND o.state IN ('intent', 'unknown') AND o.due
 RETURNING o.*;
 
 -- name: claim_alike
--- Leases the most urgent due operations of one kind that were never sent and are first of their lane; each counts as sent
--- from here on.
+-- Leases the most urgent due operations of one kind of which no copy is open and that are first of their lane; each counts
+-- as sent from here on.
 WITH picked AS (
     SELECT a.id FROM operation AS a
-    WHERE a.system = %(system)s AND a.budget = %(budget)s AND a.state = 'intent' AND a.kind = %(kind)s AND a.sends = 0
+    WHERE a.system = %(system)s AND a.budget = %(budget)s AND a.state = 'intent' AND a.kind = %(kind)s AND a.sends = a.outcome_sends
         AND a.due_at <= %(now)s AND (a.lease_until IS NULL OR a.lease_until <= app_now())
         AND NOT EXISTS (
             SELECT FROM operation AS e
