@@ -29,7 +29,6 @@ from sellable.connectors.orderflow import webhooks as flow_webhooks
 from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
 from sellable.orders import (
-    adjusting,
     adoption,
     announcing,
     arrivals,
@@ -150,7 +149,6 @@ def handlers(
         reducing.on_sale(tx, row, now, context=context)
         fulfilment.on_sale(tx, row, now, context=context)
         returns.on_sale(tx, row, now, context=context)
-        adjusting.on_sale(tx, row, now, context=context)
         tx.after_commit(sale_read)
 
     def on_cin7_hook(tx: Tx, row: InboxRow, now: datetime) -> None:

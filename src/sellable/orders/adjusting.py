@@ -13,14 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-import msgspec
-
 from sellable.book import book
-from sellable.connectors.port import Sale
 from sellable.domain.orders import Line
 from sellable.orders.context import Context
 from sellable.runtime.database import Tx
-from sellable.runtime.inbox import InboxRow
 from sellable.stock import adjustments
 from sellable.stock.adjustments import Adjustment
 
@@ -42,14 +38,6 @@ def follow(tx: Tx, order_id: str, now: datetime, context: Context) -> None:
     """Something happened to an order: before the commit, what it changes of its lines' balances is owed."""
     if context.layout.counted:
         tx.gather(_settle, (order_id, now, context))
-
-
-def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
-    """Inbox handler, after all others of a sale."""
-    sale = msgspec.json.decode(row.body, type=Sale)
-    part = tx.one(book.sql.part_of_sale, sale_id=sale.sale_id)
-    if part is not None:
-        follow(tx, part.order_id, now, context)
 
 
 def lost(tx: Tx, order_id: str, units: Mapping[str, int], context: Context) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from sellable.book import book
 from sellable.connectors.port import Despatch, Despatches
-from sellable.orders import adjusting, fulfilment
+from sellable.orders import fulfilment
 from sellable.orders.context import Context
 from sellable.orders.export import went_out
 from sellable.runtime.database import Tx
@@ -56,7 +56,6 @@ def _take(tx: Tx, ref: str, left: Sequence[Despatch], a1: int, now: datetime, co
     assert part is not None
     head = book.lock(tx, part.order_id)
     part = book.part_of(tx, part.order_id, part.part)
-    adjusting.follow(tx, part.order_id, now, context)
     if part.state in GONE and _all_told(tx, left):
         return
     if part.sale_id is None:

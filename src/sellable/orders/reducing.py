@@ -224,6 +224,7 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
         tx, order.order_id, "units cancelled at the back office", now, part=part.part, units=units, status=sale.status
     )
     adjusting.lost(tx, order.order_id, units, context)
+    adjusting.follow(tx, order.order_id, now, context)
     lines.refund(tx, order, units, now, context)
     _tell(tx, order, now, context)
 
