@@ -179,7 +179,8 @@ class Service:
         loops.every("many", 5.0, partial(self._watch, watching.drift, self.context.layout))
         loops.every("first passes", 5.0, partial(self._watch, ladder.judge, self.settings))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
-        loops.every("counted", 60.0, partial(self._watch, watching.counted, self.context.layout))
+        if self.context.layout.counted:
+            loops.every("counted", 60.0, partial(self._watch, watching.counted, self.context.layout))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, self.watch_ages)
         loops.every("keys", 60.0, self.keep_sealed)
