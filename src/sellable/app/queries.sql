@@ -110,7 +110,9 @@ told AS (
     GROUP BY sku, channel
 )
 SELECT e.sku, e.channel, (e.e + coalesce(d.units, 0) - t.units)::bigint AS units
-FROM entry_now e JOIN told t USING (sku, channel) LEFT JOIN due d USING (sku, channel)
+FROM entry_now e LEFT JOIN sku_map m ON m.storefront = e.sku
+JOIN told t ON t.channel = e.channel AND t.sku = coalesce(m.master, e.sku)
+LEFT JOIN due d ON (d.sku, d.channel) = (e.sku, e.channel)
 WHERE e.e + coalesce(d.units, 0) <> t.units ORDER BY e.channel, e.sku;
 
 -- name: short_skus

@@ -235,14 +235,19 @@ class Dispatcher:
                 return
             taken += await self._more(duty, op)
             for each, outcome in await self._attempt(duty, taken, grant):
-                try:
-                    await self._record(duty, each, outcome)
-                except Exception:
-                    # The lease ends by itself, and the next owner finds out what became of it.
-                    log.exception("the outcome of operation %s could not be written", each.id)
+                await self._note(duty, each, outcome)
+        except Exception:
+            log.exception("operation %s could not be carried out", op.id)
         finally:
             for each in taken:
                 del self._running[each.id, each.epoch]
+
+    async def _note(self, duty: Duty, op: Operation, outcome: Outcome) -> None:
+        try:
+            await self._record(duty, op, outcome)
+        except Exception:
+            # The lease ends by itself, and the next owner finds out what became of it.
+            log.exception("the outcome of operation %s could not be written", op.id)
 
     def _hold_lease(self, op: Operation) -> None:
         # By claim: a process that stood still longer than its leases may claim anew what it is still carrying out.
