@@ -270,7 +270,7 @@ class Exporting:
         seq = next_seq(tx)
         if p["what"] == "cancelled":
             part = tx.one(book.sql.part, order_id=p["order_id"], part=p["part"])
-            others = book.beside(tx, part) if part else ()
+            others = part.beside if part else ()
             demand.cancelled(tx, p["order_id"], p["location"], seq, "void confirmed", now, others)
             return
         if p["what"] == "units":
@@ -286,7 +286,7 @@ class Exporting:
         if lines != p["lines"]:
             backordered(tx, part, lines, now, self._context)
         by_component = components_of(tx, part, allocated(lines))
-        demand.evidence(tx, part.order_id, part.location, by_component, seq, now, book.beside(tx, part))
+        demand.evidence(tx, part.order_id, part.location, by_component, seq, now, part.beside)
         read = outcome.result.get("read")
         if read and part.sale_updated is None and sorted((sku, units) for sku, units, _ in lines) == _asked(tx, part):
             # All of the sale is as it was made: it was read whole, and need not be again until it changes.
