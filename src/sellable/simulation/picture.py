@@ -57,6 +57,18 @@ class Acceptance:
     scenes: Mapping[str, tuple[Places, dict[str, int], int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time (unix seconds) during which an entry showed less than it should have: at least `low`. `free` are units at
+    the places of its pool that the back office called available, sold ones that it had not taken yet included."""
+
+    began: float
+    ended: float
+    low: int
+    shown: int
+    free: int
+
+
 @dataclass(slots=True)
 class PictureOrder:
     """An accepted order by component: needed, where it is taken from (as far as known), and taken already."""
@@ -97,6 +109,9 @@ class Entry:
     above_since: float | None = None
     above_cause: str = ""
     undersell: float = 0.0
+    free: int = 0
+    freed: list[tuple[float, int]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
 
     @property
     def right(self) -> bool:
@@ -111,6 +126,7 @@ class Counts:
     wasted: int = 0
     late: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     refusals: int = 0
+    refused_though_there: int = 0
 
 
 class Picture:
@@ -129,11 +145,14 @@ class Picture:
         start: float = 0.0,
         client: str = "",
         assignments: Mapping[str, Mapping[str, Places]] | None = None,
+        keep_gaps: bool = False,
     ) -> None:
         """`stock` are levels (sku, location, available) and `entries` (sku, channel, internal, visible) at `start`
-        (unix seconds, simulated); `client` is whose direct writes are counted, "" for anybody's."""
-        self.rules, self._client, self._future = rules, client, assignments
+        (unix seconds, simulated); `client` is whose direct writes are counted, "" for anybody's. With `keep_gaps` each
+        entry keeps when it showed too little, and its free units whenever they changed (`freed`)."""
+        self.rules, self._client, self._future, self._keep_gaps = rules, client, assignments, keep_gaps
         self.net: dict[str, Places] = defaultdict(lambda: defaultdict(int))
+        self._free: dict[str, Places] = defaultdict(lambda: defaultdict(int))
         self.promised: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.history: dict[str, list[Change]] = defaultdict(list)
         self.orders: dict[str, PictureOrder] = {}
@@ -149,6 +168,7 @@ class Picture:
                 self._made_of[component].add(kit)
         for row in stock:
             self.net[row["sku"]][row["location"]] += int(row["available"])
+            self._free[row["sku"]][row["location"]] += int(row["available"])
         for row in entries:
             self._admit((row["sku"], row["channel"] or ""), int(row["internal"]), int(row["visible"]))
 
@@ -210,11 +230,22 @@ class Picture:
         self.counts = Counts()
         for entry in self.entries.values():
             entry.undersell = 0.0
+            entry.gaps.clear()
 
     def _admit(self, key: Key, internal: int, shown: int) -> Entry:
         entry = self.entries[key] = Entry(internal, shown, t=self.t)
         entry.low, entry.high = self.should(key, high=False), self.should(key, high=True)
+        self._note_free(key, entry)
         return entry
+
+    def _note_free(self, key: Key, entry: Entry) -> None:
+        """Of a bundle whatever its first component has."""
+        if self._keep_gaps:
+            places = self._free[next(iter(self.rules.parts(key[0])))]
+            free = sum(places[place] for place in self.rules.pools.get(key[1], ()))
+            if not entry.freed or free != entry.free:
+                entry.freed.append((self.t, free))
+            entry.free = free
 
     def _accepted(self, row: Row) -> None:
         order = PictureOrder(row["order"], row.get("number") or row["order"], row["t"])
@@ -300,6 +331,7 @@ class Picture:
 
     def _stock(self, row: Row) -> None:
         component, place, t = row["sku"], row["location"], row["t"]
+        self._free[component][place] += int(row["delta"])
         order = self.orders.get(order_of(row.get("external_id"), self.rules.project) or "")
         if order is None or row["cause"] == "restock":
             # Goods that come back are not less taken: they were, and lie there again.
@@ -370,10 +402,14 @@ class Picture:
                     self._integrate(entry)
                     entry.low = self.should((sku, channel), high=False)
                     entry.high = self.should((sku, channel), high=True)
+                    self._note_free((sku, channel), entry)
                     self._look(entry, t, cause)
 
     def _integrate(self, entry: Entry) -> None:
-        entry.undersell += max(0.0, self.t - entry.t) * max(0, entry.low - entry.shown)
+        if self.t > entry.t and entry.low > entry.shown:
+            entry.undersell += (self.t - entry.t) * (entry.low - entry.shown)
+            if self._keep_gaps:
+                entry.gaps.append(Gap(entry.t, self.t, entry.low, entry.shown, entry.free))
         entry.t = self.t
 
     def _look(self, entry: Entry, t: float, cause: str) -> None:
@@ -387,6 +423,8 @@ class Picture:
 
     def _refused(self, row: Row) -> None:
         self.counts.refusals += 1
+        entry = self.entries.get((row["sku"], row.get("channel") or ""))
+        self.counts.refused_though_there += entry is not None and entry.low >= row["asked"]
 
 
 _HANDLERS = {

@@ -1,7 +1,3 @@
--- name: one_snapshot
--- Everything read in this transaction comes from one snapshot; must be its first statement.
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
-
 -- name: sole_planner
 -- One planner at a time: two would only undo each other's work.
 SELECT pg_try_advisory_xact_lock(hashtext('sellable planner'));

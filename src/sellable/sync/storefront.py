@@ -440,11 +440,12 @@ class Judge:
         return len(rows)
 
     def _judge(self, tx: Tx, row: Any, before: datetime, now: datetime, *, asked: bool) -> bool:
-        """Judges one look in one snapshot; False when orders must be asked for before a fall is adopted.
+        """Judges one look; False when orders must be asked for before a fall is adopted.
 
-        A write that was settled, or begun, since the look was chosen leaves nothing to judge.
+        No fact of the entry comes between the judgement and what is adopted. A write that was settled, or begun, since
+        the look was chosen leaves nothing to judge.
         """
-        tx.run(sql.one_snapshot)
+        tx.run(entries.sql.lock_entry, sku=row.sku, channel=row.channel)
         fresh = [r for r in _judgeable(tx, before, 1, row) if r.looked_at == row.looked_at]
         if not fresh:
             return True

@@ -64,10 +64,10 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: Collection[str],
     reason = {sku: why for sku, _, why in taken}
     skus = dirty.with_kits(tx, list(cause))
     free = tx.all(sql.unpark_ready, skus=skus, locations=sorted({p for pool in layout.pools.values() for p in pool}))
-    if free:
-        tx.run(sql.hasten_desired, sku=[r.sku for r in free], channel=[r.channel for r in free], at=now)
     # Whoever confirms a write corrects the plan by what it added, so no confirmation may fall between look and note.
     tx.all(sql.lock_plans, skus=skus)
+    if free:
+        tx.run(sql.hasten_desired, sku=[r.sku for r in free], channel=[r.channel for r in free], at=now)
     found = numbers.compute(tx, skus, layout, now, stale=stale)
     if not found:
         return len(taken)
