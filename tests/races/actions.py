@@ -814,12 +814,12 @@ def fold(tx: Tx, w: World) -> None:
 
 @action("plan", again=True)
 def plan(tx: Tx, w: World) -> None:
-    writer.plan_dirty(tx, w.layout, NOW, stale=False)
+    writer.plan_dirty(tx, w.layout, NOW, stale=())
 
 
 @action("lowers picked", again=True)
 def pick_lowers(tx: Tx, w: World) -> None:
-    writer.pick(tx, w.layout, w.context.ids, NOW + timedelta(hours=1), owner="writer", limit=1, only=None, stale=False)
+    writer.pick(tx, w.layout, w.context.ids, NOW + timedelta(hours=1), owner="writer", limit=1, only=None, stale=())
 
 
 @action("raises chosen", again=True)
@@ -830,7 +830,7 @@ def raises(tx: Tx, w: World) -> None:
 @action("raises picked", again=True)
 def pick_raises(tx: Tx, w: World) -> None:
     keys = [(TABLE, "web-eu"), (SET, "web-eu")]
-    writer.pick(tx, w.layout, w.context.ids, NOW + timedelta(hours=1), owner="writer", limit=5, only=keys, stale=False)
+    writer.pick(tx, w.layout, w.context.ids, NOW + timedelta(hours=1), owner="writer", limit=5, only=keys, stale=())
 
 
 def written(op: Any) -> Done:
@@ -1173,9 +1173,9 @@ def layout_changed(tx: Tx, w: World) -> None:
 
 @action("numbers too old")
 def too_old(tx: Tx, w: World) -> None:
-    service.notice_stale(w.layout, tx, True, NOW)
+    service.notice_stale(w.layout, tx, {"cin7_core"}, NOW)
 
 
 @action("numbers young again")
 def young(tx: Tx, w: World) -> None:
-    service.notice_stale(w.layout, tx, False, NOW)
+    service.notice_stale(w.layout, tx, (), NOW)

@@ -147,7 +147,7 @@ class Desk:
 
     def plan(self) -> tuple[int, int]:
         """(d, priority) after looking at what is dirty."""
-        self.store.write_now(writer.plan_dirty, self.layout, NOW, stale=False)
+        self.store.write_now(writer.plan_dirty, self.layout, NOW, stale=())
         row = self.store.read_now(lambda tx: tx.one(Q_DESIRED))
         return (row.d, row.priority) if row else (0, -1)
 
@@ -156,8 +156,8 @@ class Desk:
             self.see()
         only = [(LAMP, "web")] if raises else None
         return self.store.write_now(
-            writer.pick, self.layout, self.ids, NOW + timedelta(seconds=20), owner="w1", limit=25, only=only,
-            stale=False, stopped=lambda tx: self.stopped,
+            writer.pick, self.layout, self.ids, NOW + timedelta(seconds=20), owner="w1", limit=25, only=only, stale=(),
+            stopped=lambda tx: self.stopped,
         )  # fmt: skip
 
     def send(self, picked: writer.Picked) -> list[Any]:
@@ -427,7 +427,7 @@ def test_the_most_dangerous_goes_first(store: Store) -> None:
 
     store.write_now(fill)
     d = Desk(store, Shop())
-    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False):
+    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=()):
         pass
     store.write_now(
         demand.capture,
@@ -436,8 +436,8 @@ def test_the_most_dangerous_goes_first(store: Store) -> None:
     )
     assert store.write_now(dirty.take, 1)[0][:2] == (LAMP, Priority.ORDER_LOWER)
     store.write_now(dirty.mark, [LAMP], Priority.ORDER_LOWER, "order", NOW)
-    store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False)
-    picked = store.write_now(writer.pick, LAYOUT, d.ids, NOW, owner="w1", limit=1, only=None, stale=False)
+    store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=())
+    picked = store.write_now(writer.pick, LAYOUT, d.ids, NOW, owner="w1", limit=1, only=None, stale=())
     assert [(w.sku, w.difference) for w in picked.writes] == [(LAMP, -5)]
 
 
@@ -504,7 +504,7 @@ def test_a_refill_is_a_raise_too_while_our_account_is_in_doubt(store: Store) -> 
     assert d.pick(raises=False).operations == ()
     d.stopped = False
     assert len(d.store.write_now(
-        writer.pick, LAYOUT, d.ids, NOW + timedelta(minutes=1), owner="w1", limit=25, only=None, stale=False
+        writer.pick, LAYOUT, d.ids, NOW + timedelta(minutes=1), owner="w1", limit=25, only=None, stale=()
     ).operations) == 1  # fmt: skip
 
 
@@ -536,7 +536,7 @@ def test_a_raise_needs_a_reading_of_its_own(store: Store) -> None:
     d.plan()
     later = store.write_now(next_seq)
     picked = store.write_now(
-        writer.pick, LAYOUT, d.ids, NOW, owner="w1", limit=25, only=[(LAMP, "web")], stale=False, read_seq=later
+        writer.pick, LAYOUT, d.ids, NOW, owner="w1", limit=25, only=[(LAMP, "web")], stale=(), read_seq=later
     )
     assert picked.operations == ()
 
@@ -551,9 +551,36 @@ def test_a_raise_after_a_raise_does_not_wait(store: Store) -> None:
     d.base(15, "s1")
     d.plan()
     rows = store.write_now(
-        lambda tx: tx.all(writer.sql.pick_work, now=NOW, raises=True, limit=10, silent=[], falling=[])
-    )
+        lambda tx: tx.all(
+            writer.sql.pick_work, now=NOW, raises=True, limit=10, **writer.counted_by(LAYOUT, ()),
+            **writer.writable(LAYOUT),
+        )
+    )  # fmt: skip
     assert [r.sku for r in rows] == [LAMP]
+
+
+def test_raises_of_what_a_stale_master_counts_are_not_picked_and_others_are(store: Store) -> None:
+    d = desk(store, shown=0)
+    d.plan()
+
+    layout = replace(LAYOUT, masters={"WH1": "erp"})
+
+    def waiting(*stale: str) -> list[str]:
+        kept = {**writer.counted_by(layout, stale), **writer.writable(layout)}
+        rows = store.write_now(lambda tx: tx.all(writer.sql.pick_work, now=NOW, raises=True, limit=10, **kept))
+        return [r.sku for r in rows]
+
+    def picked(*stale: str) -> int:
+        d.see()
+        only, later = [(LAMP, "web")], NOW + timedelta(seconds=20)
+        found = store.write_now(
+            writer.pick, layout, d.ids, later, owner="w1", limit=25, only=only, stale=stale, stopped=lambda tx: False
+        )
+        return len(found.operations)
+
+    assert (waiting(), waiting("wms"), waiting("erp")) == ([LAMP], [LAMP], [])
+    assert picked("erp") == 0, "one that was claimed before the master grew old"
+    assert picked("wms") == 1, "another master counts nothing of it"
 
 
 def test_a_raise_noted_as_a_lower_is_planned_anew(store: Store) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sellable.config.settings import Settings
 from sellable.stock.availability import BufferRule, ChannelRule, Layout
 
@@ -28,13 +26,9 @@ def layout_of(settings: Settings) -> Layout:
         buffers=tuple(
             BufferRule(units=b.units, sku=b.sku, location=b.location, channel=b.channel) for b in settings.buffers
         ),
-        stale_buffer=settings.cin7_core.stale_buffer,
+        masters={place.name: place.keeper for place in settings.locations},
+        stale_buffers={master: age.buffer for master, age in settings.ages.items() if age.buffer},
     )
-
-
-def age_limits(settings: Settings) -> dict[str, timedelta]:
-    """Master -> how old its numbers may be before nothing rises."""
-    return {name: timedelta(minutes=settings.cin7_core.max_age_minutes) for name in masters_of(settings)}
 
 
 def masters_of(settings: Settings) -> dict[str, dict[str, str]]:

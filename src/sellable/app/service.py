@@ -11,7 +11,7 @@ import hmac
 import itertools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -467,15 +467,17 @@ def notice_layout(tx: Tx, layout: Layout, now: datetime) -> bool:
     return True
 
 
-def notice_stale(layout: Layout, tx: Tx, stale: bool, now: datetime) -> None:
-    """A master's numbers became too old, or young again: what is held back because of it concerns every number.
+def notice_stale(layout: Layout, tx: Tx, stale: Collection[str], now: datetime) -> None:
+    """Numbers of masters became too old, or young again: what is held back because of it may concern every number.
 
     One transition is one mark, whichever process sees it first; without a `stale_buffer` no number changes by it.
     """
-    fresh = tx.one(status.sql.remember, name="stale", value=str(stale), at=now) is not None
-    if fresh and layout.stale_buffer:
-        priority, reason = (Priority.LOWER, "numbers too old") if stale else (Priority.RAISE, "numbers young again")
-        dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], priority, reason, now)
+    for master in sorted(set(layout.masters.values())):
+        old = master in stale
+        fresh = tx.one(status.sql.remember, name=f"stale {master}", value=str(old), at=now) is not None
+        if fresh and layout.stale_buffers.get(master):
+            priority, reason = (Priority.LOWER, "numbers too old") if old else (Priority.RAISE, "numbers young again")
+            dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], priority, reason, now)
 
 
 def housekeeping(tx: Tx, settings: Settings, clock: Clock) -> None:

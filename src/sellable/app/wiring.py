@@ -15,7 +15,7 @@ import httpx2
 
 from sellable.app.desk import CaseDesk
 from sellable.app.duties import ATTEMPTS_MAX, Carry, alone, carried, looked, together
-from sellable.app.layout import age_limits, masters_of
+from sellable.app.layout import masters_of
 from sellable.config.said import Live
 from sellable.config.secrets import key_of
 from sellable.config.settings import OrderFlow as OrderFlowSettings
@@ -101,9 +101,9 @@ def take(tx: Tx, order: Order, now: datetime, *, context: Context) -> None:
     capture.take(tx, order, now, context)
 
 
-def stale(settings: Settings, tx: ReadTx, now: datetime) -> bool:
-    """Whether any master's numbers are older than the settings allow: then nothing rises."""
-    return any(masters.stale(tx, name, limit, now) for name, limit in age_limits(settings).items())
+def stale(settings: Settings, tx: ReadTx, now: datetime) -> frozenset[str]:
+    """Masters whose numbers are older than the settings allow: nothing rises that they count."""
+    return frozenset(name for name, age in settings.ages.items() if masters.stale(tx, name, age.limit, now))
 
 
 def seal_of(settings: Settings) -> Seal:

@@ -59,12 +59,17 @@ WHERE l.order_id = %(order_id)s AND l.line_id = t.line_id
 RETURNING l.line_id, l.sku, l.ordered, l.shipped, l.cancelled;
 
 -- name: parts_of
--- Parts of an order, locked.
-SELECT * FROM order_part WHERE order_id = %(order_id)s ORDER BY part FOR UPDATE;
+-- Parts of an order, locked. `beside` are lines that other sales of the order carry from the same location (they leave by
+-- another carrier or service level), so that units are told apart.
+SELECT p.*, ARRAY(SELECT DISTINCT l.line_id FROM part_line l JOIN order_part q USING (order_id, part)
+    WHERE l.order_id = p.order_id AND l.part <> p.part AND q.location = p.location AND q.state <> 'dropped' ORDER BY 1) AS beside
+FROM order_part p WHERE p.order_id = %(order_id)s ORDER BY p.part FOR UPDATE OF p;
 
 -- name: part
--- One part.
-SELECT * FROM order_part WHERE order_id = %(order_id)s AND part = %(part)s FOR UPDATE;
+-- One part, locked, with the lines beside it.
+SELECT p.*, ARRAY(SELECT DISTINCT l.line_id FROM part_line l JOIN order_part q USING (order_id, part)
+    WHERE l.order_id = p.order_id AND l.part <> p.part AND q.location = p.location AND q.state <> 'dropped' ORDER BY 1) AS beside
+FROM order_part p WHERE p.order_id = %(order_id)s AND p.part = %(part)s FOR UPDATE OF p;
 
 -- name: part_of_sale
 -- The part a sale belongs to.
@@ -94,12 +99,6 @@ ON CONFLICT DO NOTHING;
 -- name: part_lines
 -- What a part carries, in line order.
 SELECT line_id, sku, units, shipped, rule FROM part_line WHERE order_id = %(order_id)s AND part = %(part)s ORDER BY line_id;
-
--- name: lines_beside
--- Lines that other sales of the order carry from the same location: they leave by another carrier or service level.
-SELECT DISTINCT l.line_id FROM part_line l JOIN order_part p USING (order_id, part)
-WHERE l.order_id = %(order_id)s AND l.part <> %(part)s AND p.location = %(location)s AND p.state <> 'dropped'
-ORDER BY l.line_id;
 
 -- name: ship_part_lines
 -- Units of a part that left.
@@ -246,6 +245,16 @@ SELECT %(order_id)s, line_id, sku, channel, mode, units FROM unnest(%(line_id)s:
     %(channel)s::text[], %(mode)s::text[], %(units)s::bigint[]) AS t (line_id, sku, channel, mode, units)
 ON CONFLICT (order_id, line_id) DO UPDATE SET ordered = greatest(l.ordered, excluded.ordered),
     cancelled = greatest(l.cancelled, l.ordered - excluded.ordered);
+
+-- name: shipped_just_so
+-- Those of these shipments that are recorded with this very content, of parts that have left as a whole and that nobody
+-- has found to contradict themselves.
+SELECT s.shipment_id FROM shipment s
+JOIN unnest(%(shipment_id)s::text[], %(document)s::text[]) AS t (shipment_id, document) USING (shipment_id)
+JOIN order_part p USING (order_id, part)
+WHERE p.target = %(target)s AND p.state = 'shipped' AND s.root = s.shipment_id AND s.document = t.document::jsonb
+    AND NOT EXISTS (SELECT FROM cases c WHERE c.kind = 'fact_conflict' AND c.subject = 'order:' || s.order_id
+        AND c.state <> 'resolved');
 
 -- name: update_shipment
 -- The same shipment with later parcels or tracking.

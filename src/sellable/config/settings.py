@@ -5,7 +5,7 @@ One rule: a setting that can make the storefront lie has no default; it must be 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -366,12 +366,21 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     stray_draft_minutes: Annotated[float, _says("Age at which an unrecorded draft with our reference is voided.")] = (
         10.0
     )
-    max_age_minutes: Annotated[float, _says("Older numbers of the master freeze raises and alarm.")] = 30.0
-    stale_buffer: Annotated[int, _says("Units held back in addition while the master's numbers are too old.")] = 0
+    max_age_minutes: Annotated[float, _says("Older numbers of Cin7 Core alarm, and nothing rises that it counts.")] = (
+        30.0
+    )
+    stale_buffer: Annotated[
+        int, _says("Units of each SKU it counts that are held back in addition while its numbers are too old.")
+    ] = 0
     shipping_service: Annotated[str, _says("Service product under which shipping is charged.")] = "Shipping"
     custom_service: Annotated[str, _says("Service product for custom lines.")] = "Custom charge"
     discount_service: Annotated[str, _says("Service product for discounts on the total.")] = "Discount"
     webhook: Annotated[Webhook, _says("Cin7's notifications; only a hint.")] = Webhook()
+
+    @property
+    def stock_seconds(self) -> float:
+        """How often all its numbers are read."""
+        return self.sweep_seconds
 
 
 class OrderFlow(_Settings, frozen=True, kw_only=True):
@@ -402,6 +411,12 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     overlap_minutes: Annotated[
         float, _says("How far each window of shipments and returns reaches back into the one before it.")
     ] = 30.0
+    max_age_minutes: Annotated[
+        float, _says("Older numbers of the warehouse alarm, and nothing rises that it counts.")
+    ] = 30.0
+    stale_buffer: Annotated[
+        int, _says("Units of each SKU it counts that are held back in addition while its numbers are too old.")
+    ] = 0
     visibility_lag_seconds: Annotated[
         float, _says("How long after an import or a cancellation the inventory may still show the old number.")
     ] = 60.0
@@ -468,6 +483,27 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     push_header: Annotated[str, _says("Name of that header, where push_auth is header.")] = "x-sellable-token"
     webhook: Annotated[Webhook, _says("OrderFlow's pushes; only a hint.")] = Webhook()
 
+    @property
+    def stock_seconds(self) -> float:
+        """How often all its numbers are read."""
+        return self.inventory_poll_seconds
+
+
+class Age(msgspec.Struct, frozen=True, kw_only=True):
+    """From which age on a master's numbers are too old, and how often all of them are read.
+
+    `buffer` is held back meanwhile, in units of each SKU that it counts.
+    """
+
+    limit_seconds: float
+    read_every_seconds: float
+    buffer: int
+
+    @property
+    def limit(self) -> timedelta:
+        """The age."""
+        return timedelta(seconds=self.limit_seconds)
+
 
 class Alerts(_Settings, frozen=True, kw_only=True):
     """Where a new or worse case is told."""
@@ -477,6 +513,15 @@ class Alerts(_Settings, frozen=True, kw_only=True):
     smtp_url: Annotated[str, _hides("smtp:// or smtps://user:password@host:port; empty for none.")] = ""
     mail_from: Annotated[str, _says("Sender of alert mails.")] = ""
     insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
+
+
+class Traces(_Settings, frozen=True, kw_only=True):
+    """Spans for OpenTelemetry: what is handled, done at vendors and asked of us; needs the extra `sellable[otel]`."""
+
+    endpoint: Annotated[str, _says("OTLP/HTTP address that takes them (https://.../v1/traces); empty for none.")] = ""
+    headers: Annotated[str, _hides("Headers it wants, as name=value,name=value; empty for none.")] = ""
+    percent: Annotated[float, _says("Traces told of a hundred.")] = 100.0
+    insecure: Annotated[bool, _says("Allow http to another machine, inside a network of your own.")] = False
 
 
 class Console(_Settings, frozen=True, kw_only=True):
@@ -529,6 +574,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     statuses: tuple[StatusMap, ...] = ()
     alerts: Alerts = Alerts()
+    traces: Traces = Traces()
     console: Console = Console()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict
@@ -550,6 +596,23 @@ class Settings(_Settings, frozen=True, kw_only=True):
         own = {place.name for place in self.locations if place.counted_at_storefront}
         pools = {pool.name for pool in self.pools if own.intersection(pool.locations)}
         return frozenset(channel.key for channel in self.channels if channel.pool in pools)
+
+    @property
+    def ages(self) -> dict[str, Age]:
+        """How old the numbers of each master of a location may be. One without a section is reached by nobody."""
+        found: dict[str, Cin7Core | OrderFlow] = {CIN7_CORE: self.cin7_core}
+        if self.orderflow is not None:
+            found[ORDERFLOW] = self.orderflow
+        masters = {location.keeper for location in self.locations}
+        return {
+            master: Age(
+                limit_seconds=section.max_age_minutes * 60,
+                read_every_seconds=section.stock_seconds,
+                buffer=section.stale_buffer,
+            )
+            for master, section in found.items()
+            if master in masters
+        }
 
     @property
     def base_currency(self) -> str:

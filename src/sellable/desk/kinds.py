@@ -96,7 +96,7 @@ _TABLE = (
         2,
         2,
         "The master's numbers are too old",
-        "No usable stock numbers arrived for longer than the age limit; raises are frozen.",
+        "No usable stock numbers of it arrived for longer than its age limit; what it counts does not rise.",
         "Check that the master answers and that its key is valid; numbers go on by themselves when it does.",
     ),
     _kind(
@@ -290,6 +290,16 @@ _TABLE = (
         "Back office refuses an order",
         "The back office answered that it will not take this order; the order is held.",
         "Read the refusal under actual, correct what it names at the back office or in the settings, then replay.",
+    ),
+    _kind(
+        "order_impossible",
+        Area.ORDERS,
+        2,
+        4,
+        "Order that cannot be true",
+        "An order states quantities or amounts beyond all there are; it is held and counts as the most there is, so "
+        "what it names is sold out.",
+        "Look at the order at the storefront: cancelled there, its units are free again; corrected there, it goes on.",
     ),
     _kind(
         "route_missing",

@@ -14,7 +14,7 @@ import msgspec
 
 from sellable.book import book
 from sellable.connectors.port import SaleDraft
-from sellable.domain.orders import EXPERIMENT, InventoryMode, Line, Order, OrderState
+from sellable.domain.orders import EXPERIMENT, Line, Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import adjusting, cancel, changes, lines, returns, routing, rules, sales, totals
 from sellable.orders.context import Context, lane_of
@@ -107,11 +107,7 @@ def followed(order: Order) -> bool:
 
 def took(tx: Tx, order: Order, now: datetime) -> None:
     """What the storefront has done to its own entries by taking this order: E follows."""
-    facts = [
-        _fact(order, line, "taken", -line.quantity, order.placed_at)
-        for line in order.lines
-        if line.sku and line.quantity and line.mode is not InventoryMode.NONE
-    ]
+    facts = [_fact(order, line, "taken", -line.quantity, order.placed_at) for line in order.lines if line.moves_entry]
     entries.record(tx, facts, now, priority=Priority.ORDER_LOWER, reason=f"order {order.label}")
 
 
@@ -208,7 +204,9 @@ def wrong_with(tx: ReadTx, order: Order, context: Context) -> list[Finding]:
     sold = {line.sku for line in order.lines if line.sku}
     spelled = rules.at_master(context.settings)
     known = catalogue.known(tx, sorted(sold | {spelled[sku] for sku in sold if sku in spelled}))
-    return [*rules.findings(order, known, context.settings), *totals.recompute(order)]
+    # What is impossible is not here as it was stated, so nothing adds up.
+    differing = [] if order.impossible else totals.recompute(order)
+    return [*rules.findings(order, known, context.settings), *differing]
 
 
 def hold(tx: Tx, order: Order, found: Sequence[Finding], now: datetime, context: Context) -> None:

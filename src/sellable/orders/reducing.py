@@ -183,7 +183,7 @@ def take_off(tx: Tx, part: Any, units: Mapping[str, int], now: datetime, context
     tx.run(book.sql.shrink_part_lines, order_id=part.order_id, part=part.part, **columns)
     tx.run(book.sql.cancel_units, order_id=part.order_id, **columns)
     rows = demand.cancel_units(
-        tx, part.order_id, part.location, taken, "fewer units", now, book.beside(tx, part)
+        tx, part.order_id, part.location, taken, "fewer units", now, part.beside
     )  # fmt: skip
     if rows:
         visible = {"part": part.part, "location": part.location, "what": "units", "rows": rows}

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import psycopg
 
-from sellable.runtime import operations, telemetry
+from sellable.runtime import operations, telemetry, tracing
 from sellable.runtime.budgets import PRIORITY, Budgets, Grant, prepaid
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import OutcomeUnknown, Store, Tx
@@ -234,8 +234,11 @@ class Dispatcher:
                 await self._persist(self._give_up, op, Later(0.0, f"no duty for kind {op.kind!r}"))
                 return
             taken += await self._more(duty, op)
-            for each, outcome in await self._attempt(duty, taken, grant):
-                await self._note(duty, each, outcome)
+            with tracing.span(f"{op.system} {op.kind}", "internal", _told(op)) as told:
+                found = await self._attempt(duty, taken, grant)
+                told.say({"sellable.outcome": type(found[0][1]).__name__})
+                for each, outcome in found:
+                    await self._note(duty, each, outcome)
         except Exception:
             log.exception("operation %s could not be carried out", op.id)
         finally:
@@ -360,6 +363,14 @@ class Dispatcher:
     def _stop_strays(self, tx: Tx, now: datetime) -> None:
         for op in operations.strays(tx, [(pump.system, pump.lane) for pump in self._pumps]):
             self._hold(tx, op, f"system {op.system!r} has no budget lane {op.budget!r}", now)
+
+
+def _told(op: Operation) -> dict[str, tracing.Value]:
+    """What a span says of an operation."""
+    return {
+        "sellable.vendor": op.system, "sellable.lane": op.budget, "sellable.priority": op.priority,
+        "sellable.operation": op.id, "sellable.sends": op.sends,
+    }  # fmt: skip
 
 
 @dataclass

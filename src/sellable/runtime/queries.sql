@@ -305,6 +305,11 @@ UPDATE budget_state SET
     cooldown_until = greatest(cooldown_until, app_now() + make_interval(secs => %(seconds)s))
 WHERE credential = %(credential)s;
 
+-- name: close_budget
+-- Stops a credential for some seconds; its rate stays.
+UPDATE budget_state SET cooldown_until = greatest(cooldown_until, app_now() + make_interval(secs => %(seconds)s))
+WHERE credential = %(credential)s;
+
 -- name: empty_budget
 -- Takes all tokens of a credential.
 UPDATE budget SET tokens = 0 WHERE credential = %(credential)s;

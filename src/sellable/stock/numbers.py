@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -144,13 +144,13 @@ def compute(
     layout: Layout,
     now: datetime,
     *,
-    stale: bool = False,
+    stale: Collection[str] = (),
     supposing: Sequence[BufferRule] = (),
 ) -> list[Number]:
     """The numbers of every known entry of these SKUs; T's inputs and E are from one snapshot in any transaction.
 
     Buffers set by hand are among these inputs, so that all processes use the same; `supposing` are further ones, for
-    asking what would be.
+    asking what would be. `stale` are masters whose numbers are too old.
     """
     sight = sight_of(tx, skus, now)
     layout = sight.layout(layout, supposing)

@@ -7,7 +7,7 @@ old copy is superseded at the same version, which kills it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,7 +50,7 @@ def lane_of(sku: str, channel: str) -> str:
 # --- Planning: dirty names become desired differences ----------------------------------------------------------------
 
 
-def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int = 300) -> int:
+def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: Collection[str], limit: int = 300) -> int:
     """Looks at the most urgent dirty SKUs and notes what differs. Returns how many names were taken.
 
     None while another process plans: what is dirty is its work. What becomes dirty after the marks were taken stays so.
@@ -132,7 +132,7 @@ def pick(
     owner: str,
     limit: int,
     only: Sequence[tuple[str, str]] | None,
-    stale: bool,
+    stale: Collection[str],
     read_seq: int | None = None,
     stopped: Stopped = lambda tx: False,
 ) -> Picked:
@@ -142,7 +142,7 @@ def pick(
     read a moment ago (not before causal `read_seq`); each sends at most what the reading allows, and parks the rest.
     """
     if only is None:
-        rows = tx.all(sql.pick_work, now=now, raises=False, limit=limit, **writable(layout))
+        rows = tx.all(sql.pick_work, now=now, raises=False, limit=limit, **counted_by(layout, ()), **writable(layout))
     else:
         # Somebody else's open operation keeps its key: at most one at a time.
         rows = tx.all(sql.lock_desired, sku=[s for s, _ in only], channel=[c for _, c in only])
@@ -164,7 +164,7 @@ def pick(
             amount = 0
         elif amount > 0 and not plan.is_refill(target=number.explanation.target, last_target=number.entry.last_t):
             unread = only is None or (read_seq is not None and number.entry.q_seq < read_seq)
-            amount = 0 if unread else _raise_amount(number, parked, stale=stale)
+            amount = 0 if unread else _raise_amount(number, parked)
         if amount:
             amounts[key] = amount
     even = [k for k, n in found.items() if n.d == 0]
@@ -189,9 +189,15 @@ def writable(layout: Layout) -> dict[str, list[str]]:
     return {"silent": layout.in_mode("shadow"), "falling": layout.in_mode("lowers")}
 
 
-def _raise_amount(number: numbers.Number, parked: list[tuple[str, str]], *, stale: bool) -> int:
+def counted_by(layout: Layout, stale: Collection[str]) -> dict[str, list[str]]:
+    """Where channels sell what these masters count, as the query of raises wants it."""
+    places = layout.counted_by(stale)
+    return {"old_channel": [channel for channel, _ in places], "old_location": [place for _, place in places]}
+
+
+def _raise_amount(number: numbers.Number, parked: list[tuple[str, str]]) -> int:
     """What a just-read entry may rise by; a difference the reading does not allow waits for the judge."""
-    if stale:
+    if number.explanation.too_old:
         return 0
     if number.explanation.counted:
         return number.d  # What is owed to a number of commercetools' own is right whatever it shows.

@@ -32,6 +32,7 @@ def check(
         *places.channels(settings),
         *counted.counted(settings),
         *routes.routes(settings),
+        *places.ages(settings),
         *places.buffers(settings),
         *sales.skus(settings),
         *sales.customers_and_taxes(settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from sellable.config.check.found import Found, quoted, same, twice, unknown
@@ -103,6 +104,14 @@ def channels(settings: Settings) -> Found:
         yield f"channels[{index}].key", says, "Keep one; a channel sells from one pool."
 
 
+def ages(settings: Settings) -> Found:
+    for master, age in settings.ages.items():
+        if 0 < age.limit_seconds <= age.read_every_seconds:
+            says = f"read every {age.read_every_seconds:g} s, its numbers would be too old most of the time"
+            least = math.ceil(2 * age.read_every_seconds / 60)
+            yield f"{master}.max_age_minutes", says, f"Write {least} or more."
+
+
 def buffers(settings: Settings) -> Found:
     names = [location.name for location in settings.locations]
     keys = [channel.key for channel in settings.channels]
@@ -122,6 +131,7 @@ def buffers(settings: Settings) -> Found:
         *((f"channels[{index}].low_mark", channel.low_mark) for index, channel in enumerate(settings.channels)),
         *((f"channels[{index}].brake_keys_min", each.brake_keys_min) for index, each in enumerate(settings.channels)),
         ("cin7_core.stale_buffer", settings.cin7_core.stale_buffer),
+        ("orderflow.stale_buffer", settings.orderflow.stale_buffer if settings.orderflow else 0),
     ]
     for key, units in marks:
         if units < 0:
