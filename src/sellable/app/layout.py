@@ -26,7 +26,7 @@ def layout_of(settings: Settings) -> Layout:
         buffers=tuple(
             BufferRule(units=b.units, sku=b.sku, location=b.location, channel=b.channel) for b in settings.buffers
         ),
-        masters={place.name: place.keeper for place in settings.locations},
+        masters={place.name: place.master for place in settings.locations},
         stale_buffers={master: age.buffer for master, age in settings.ages.items() if age.buffer},
     )
 

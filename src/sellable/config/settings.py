@@ -591,19 +591,12 @@ class Settings(_Settings, frozen=True, kw_only=True):
         return tuple(offices)
 
     @property
-    def counted_channels(self) -> frozenset[str]:
-        """Channels whose numbers are commercetools' own: those that sell from a place it is the master of."""
-        own = {place.name for place in self.locations if place.counted_at_storefront}
-        pools = {pool.name for pool in self.pools if own.intersection(pool.locations)}
-        return frozenset(channel.key for channel in self.channels if channel.pool in pools)
-
-    @property
     def ages(self) -> dict[str, Age]:
         """How old the numbers of each master of a location may be. One without a section is reached by nobody."""
         found: dict[str, Cin7Core | OrderFlow] = {CIN7_CORE: self.cin7_core}
         if self.orderflow is not None:
             found[ORDERFLOW] = self.orderflow
-        masters = {location.keeper for location in self.locations}
+        masters = {location.master for location in self.locations}
         return {
             master: Age(
                 limit_seconds=section.max_age_minutes * 60,
@@ -613,6 +606,13 @@ class Settings(_Settings, frozen=True, kw_only=True):
             for master, section in found.items()
             if master in masters
         }
+
+    @property
+    def counted_channels(self) -> frozenset[str]:
+        """Channels whose numbers are commercetools' own: those that sell from a place it is the master of."""
+        own = {place.name for place in self.locations if place.counted_at_storefront}
+        pools = {pool.name for pool in self.pools if own.intersection(pool.locations)}
+        return frozenset(channel.key for channel in self.channels if channel.pool in pools)
 
     @property
     def base_currency(self) -> str:

@@ -236,7 +236,7 @@ class Dispatcher:
             taken += await self._more(duty, op)
             with tracing.span(f"{op.system} {op.kind}", "internal", _told(op)) as told:
                 found = await self._attempt(duty, taken, grant)
-                told.say({"sellable.outcome": type(found[0][1]).__name__})
+                told.say({"sellable.outcome": ",".join(sorted({type(outcome).__name__ for _, outcome in found}))})
                 for each, outcome in found:
                     await self._note(duty, each, outcome)
         except Exception:

@@ -214,7 +214,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def too_old(self) -> bool:
-        """Whether any master that counts some of it has told no whole set for too long: then it may not rise."""
+        """Whether any master that counts some of it has told no whole set for too long: then it may not rise.
+
+        What commercetools is the master of waits for no warehouse.
+        """
+        if self.counted is not None:
+            return False
         terms = [self.term] if self.term else [part.term for part in self.components]
         return any(term.too_old for term in terms)
 
