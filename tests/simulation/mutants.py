@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.simulation.stage import StoryPlan
 from tests.simulation.stage import plan as story_plan
-from tests.simulation.tricks import Prepare, carried_away, undone_sale, unseen_order
+from tests.simulation.tricks import Prepare, carried_away, in_a_cart, undone_sale, unseen_order
 
 from sellable.config.settings import Settings
 from sellable.connectors.commercetools import writes
@@ -42,14 +42,17 @@ class Mutant:
     prepare: Prepare = lambda world: None
 
 
-BUSY = replace(CALM, orders=20.0, counter_sales=0.0, deliveries=4.0, cancelled=0.0, transfers=0.0, sold_out_seconds=2.0)
+BUSY = replace(
+    CALM, orders=20.0, counter_sales=0.0, deliveries=4.0, cancelled=0.0, reduced=0.0, transfers=0.0,
+    sold_out_seconds=2.0,
+)  # fmt: skip
 
 
 def day(seed: int = 1, minutes: float = 3.0, **changes: Any) -> Plan:
     """A calm day of one process on which commercetools and Cin7 Core are quick, but for what is changed."""
     calm = replace(
-        plan_of(seed, "quiet", minutes), tempo=BUSY, patience=1.0, restocks="no", skus=6,
-        modes=(("ReserveOnOrder", 1.0),),
+        plan_of(seed, "quiet", minutes), tempo=BUSY, patience=1.0, restocks="no", skus=6, returns=0.0,
+        staff_cancels=False, modes=(("ReserveOnOrder", 1.0),),
         ct={"order_lag_seconds": 2.0, "accept_on": "internal", "order_bumps_version": True},
         cin7={"availability_lag_seconds": 1.0},
     )  # fmt: skip
@@ -226,6 +229,16 @@ def no_overlap(patch: Patch) -> None:
     patch.setattr(storefront, "OVERLAP_SECONDS", 0)
 
 
+def carts_added_back(patch: Patch) -> None:
+    """R10: what an entry has is taken to be what it still shows, so that goods in carts are put there twice."""
+    see = storefront.see
+
+    def less(tx: Any, found: Any, *args: Any) -> Any:
+        return see(tx, [msgspec.structs.replace(r, quantity=r.available) for r in found], *args)
+
+    patch.setattr(storefront, "see", less)
+
+
 def no_search_after_restore(patch: Patch) -> None:
     """R30b: an order that this database does not know is made without looking for its sale."""
     patch.setattr(capture, "_needs_search", lambda *args: False)
@@ -309,6 +322,9 @@ MUTANTS = {
     "no sweep overlap": Mutant(
         breaks="R35", seen_by=("I5",), switch_on=no_overlap, plan=bare(3.0),
         prepare=unseen_order("S-UNSEEN", 160.0, mode="None", units=2, looked_at=False),
+    ),
+    "cart reservations added back": Mutant(
+        breaks="R10", seen_by=("I4",), switch_on=carts_added_back, plan=bare(4.0), prepare=in_a_cart(6)
     ),
     "create without search after a restore": Mutant(
         breaks="R30b", seen_by=("I5",), switch_on=no_search_after_restore,

@@ -140,3 +140,26 @@ def carried_away(units: int) -> Prepare:
         world.loop.create_task(story(world))
 
     return prepare
+
+
+def in_a_cart(units: int) -> Prepare:
+    """Goods lie in a cart while their entry is read and judged; somebody else buys all that is shown, then the cart is
+    ordered."""
+
+    async def story(world: World) -> None:
+        await doors_open(world)
+        sku, shopper = goods_of(world), Storefront(world.http, f"http://{CT}", world.shop)
+        line = BasketLine(sku=sku, quantity=units)
+        basket = Basket(number="S-CART", channel="web-eu", country="DE", lines=(line,), mode="ReserveOnCart")
+        cart = await shopper.fill(basket)
+        now = world.clock.now()
+        world.store.write_now(lambda tx: wanted.want(tx, "commercetools", "entry", [f"web-eu|{sku}"], 0, now))
+        await asyncio.sleep(SEEN_SECONDS)
+        await order(world, "S-ALL", sku, await shopper.available(sku, "web-eu"))
+        await asyncio.sleep(10.0)
+        await shopper.check_out(basket, cart)
+
+    def prepare(world: World) -> None:
+        world.loop.create_task(story(world))
+
+    return prepare

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sellable.simulation.picture import CANCELLED, Acceptance, Key, Picture, Row, assignments, order_of
+from sellable.sandbox.shop import CANCELLED
+from sellable.simulation.picture import Acceptance, Key, Picture, Row, assignments, cancelled_by, order_of
 from sellable.simulation.rules import MASTER, SALE, Declared, Rules, source_of
 
 LIVE = "AUTHORISED"
@@ -135,6 +136,7 @@ def picture_of(evidence: Evidence, rules: Rules) -> Picture:
         start=evidence.back_office_before["time"],
         client=evidence.client,
         assignments=assignments(evidence.back_office, rules),
+        agreed=cancelled_by(evidence.client, evidence.storefront, rules),
     )
     began = evidence.began
     picture.feed(*([r for r in rows if r["t"] < began] for rows in (evidence.storefront, evidence.back_office)))
@@ -234,13 +236,15 @@ def _tie_one(order: Row, sales: list[Row], rules: Rules, found: Tie) -> None:
 
 
 def _tie_reduced(order: Row, sales: list[Row], late: Counter[str], found: Tie) -> None:
-    """An order with cancelled units. Those its sales still have, `late`, have left, or they should not be there.
+    """An order with cancelled units. Those its sales still have, `late`, have left, or they should not be there; a sale
+    of which something has left can be changed by nobody.
 
     The storefront leaves an order's amounts as they were. What is left comes to its share of each line, to within a
     cent: taxes are rounded anew.
     """
     if late:
-        staying = _units((line["sku"], line["quantity"] - line["shipped"]) for sale in sales for line in sale["lines"])
+        still = [sale for sale in sales if not any(line["shipped"] for line in sale["lines"])]
+        staying = _units((line["sku"], line["quantity"]) for sale in still for line in sale["lines"])
         (found.cancelled_but_live if late & staying else found.cancelled_too_late).append(order["id"])
         return
     shares = [
