@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 sql = queries("sellable.simulation.virtual")
 DESK_SECONDS = 20.0
+LATE_SECONDS = (20.0, 120.0)
+LOOK_SECONDS = (10.0, 60.0)
+"""How long it takes until somebody tells the storefront, and until goods are looked at, or moved."""
 AGREED_SECONDS = 300.0
 """After this long somebody cancels at the storefront what the product was to cancel there and did not."""
 
@@ -66,34 +69,44 @@ class AfterSale:
         world = self._world
         sale, order = next((s, o) for s, o in self._sales() if s["sale"] == wish["reduce"])
         units = next(line["quantity"] for line in sale["lines"] if line["sku"] == wish["sku"]) - wish["to"]
-        await world.control.act(staff=wish)
-        late = AGREED_SECONDS if world.plan.staff_cancels else self._die.uniform(20.0, 120.0)
-        self._units[order, wish["sku"]] += units
-        self._taken.append((world.loop.time() + late, order, wish["sku"]))
+        late = AGREED_SECONDS if world.plan.staff_cancels else self._die.uniform(*LATE_SECONDS)
+        key = order, wish["sku"]
+        # Noted first: when the day ends in the middle of it, it was done nevertheless.
+        self._units[key] += units
+        self._taken.append((world.loop.time() + late, *key))
+        try:
+            await world.control.act(staff=wish)
+        except (ValueError, httpx2.HTTPError):
+            self._units[key] -= units
+            raise
 
     async def agree(self) -> None:
         """What staff took off long enough ago is cancelled at the storefront, unless it is already."""
-        now = self._world.loop.time()
-        due = [(order, sku) for at, order, sku in self._taken if at <= now]
-        self._taken = [row for row in self._taken if row[0] > now]
-        for order, sku in due:
-            if not await self._cancelled(order, sku):
-                self._taken.append((now + DESK_SECONDS, order, sku))
+        for row in self._taken[:]:
+            at, order, sku = row
+            if await self._cancelled(order, sku, due=at <= self._world.loop.time()):
+                self._taken.remove(row)
 
-    async def _cancelled(self, order: str, sku: str) -> bool:
-        """Whether as much of a line is cancelled as staff took off it, by now."""
+    async def _cancelled(self, order: str, sku: str, *, due: bool) -> bool:
+        """Whether as much of a line is cancelled as staff took off it; where that is `due`, it is done."""
         told = self._told(order)
         line = next(line for line in told["lines"] if self._world.rules.card(line["sku"]) == sku)
         less = self._units[order, sku] - line["in_state"].get(CANCELLED, 0)
         if told["orderState"] == "Cancelled" or less <= 0:
             return True
+        if not due:
+            return False
         with suppress(Refused, httpx2.HTTPError):
             return await self._shopper.cancel_units(order, line["line"], less, CANCELLED)
         return False
 
     # --- parcels come back -------------------------------------------------------------------------------------------
 
-    async def give_back(self) -> None:
+    def give_back(self) -> None:
+        """Something comes back, whatever becomes of the day."""
+        self._errand(self._give_back())
+
+    async def _give_back(self) -> None:
         """Some units of something delivered come back: a credit note, and somebody who looks at them."""
         back = [
             (sale, order, line)
@@ -118,7 +131,7 @@ class AfterSale:
         self._world.fired["returned"] += 1
         self.fates[order, sku] = {"shelf": "BackInStock", "gone": "Unusable"}.get(fate, "Returned")
         if fate == "inspection":
-            self._errand(self._inspect(order, sku, place, bin_name, parts))
+            await self._inspect(order, sku, place, bin_name, parts)
 
     def _arrives(self, shipped_from: str) -> tuple[str, str, str]:
         """Where goods are put: to be looked at here or at the returns centre, on the shelf at once, or nowhere."""
@@ -131,10 +144,10 @@ class AfterSale:
         """Goods go on the shelf or in the bin, which the desk hears of sooner or later than the back office."""
         good, desk_first = self._die.random() < 0.6, self._die.random() < 0.5
         self.fates[order, sku] = "BackInStock" if good else "Unusable"
-        await asyncio.sleep(self._die.uniform(20.0, 120.0))
+        await asyncio.sleep(self._die.uniform(*LOOK_SECONDS))
         if desk_first:
             self._verdicts[order, sku] = "available" if good else "damaged"
-            await asyncio.sleep(self._die.uniform(20.0, 120.0))
+            await asyncio.sleep(self._die.uniform(*LOOK_SECONDS))
         shelf = next(p.remote for p in self._world.shop.places if p.sellable)
         for component, units in parts.items():
             here = {"sku": component, "quantity": units}
@@ -173,7 +186,10 @@ class AfterSale:
             self.decide()
 
     async def restless(self) -> bool:
-        """Whether goods, or people, are still on their way; what can be told is told."""
+        """Whether goods, or people, are still on their way; what can be told is told. Raises what an errand raised."""
+        for task in [task for task in self._errands if task.done()]:
+            self._errands.discard(task)
+            task.result()
         await self.agree()
         self.decide()
         return bool(self._errands or self._taken or self._open_pieces())
@@ -182,9 +198,7 @@ class AfterSale:
         return len(self._world.store.read_now(lambda tx: tx.all(sql.pieces_open)))
 
     def _errand(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._errands.add(asyncio.get_running_loop().create_task(work))
 
     def _sales(self) -> Iterator[tuple[dict[str, Any], str]]:
         """Sales of our orders, with the order's id."""

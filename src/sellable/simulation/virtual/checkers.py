@@ -240,7 +240,7 @@ class Checkers:
                 key = order["id"], cards[item["lineItemId"]]
                 told[key, "key" in item, item["shipmentState"]] += item["quantity"]
         back = self._taken_back()
-        for key in {*back, *(key for key, _, _ in told)}:
+        for key in sorted({*back, *(key for key, _, _ in told)}):
             self.checked["I7"] += 1
             mine = {state: n for (k, keyed, state), n in told.items() if k == key and keyed}
             theirs = sum(n for (k, keyed, _), n in told.items() if k == key and not keyed)

@@ -24,7 +24,7 @@ MODES = (
     (("ReserveOnOrder", 0.5), ("TrackOnly", 0.2), ("None", 0.3)),
     (("ReserveOnOrder", 0.5), ("ReserveOnCart", 0.4), ("TrackOnly", 0.1)),
 )
-CART_MINUTES = 4
+CART_MINUTES = 2
 """A hold ends so long after a cart was filled; some minutes later where the storefront is late with it."""
 
 
@@ -212,7 +212,11 @@ def plan_of(seed: int, profile: str, minutes: float) -> Plan:
             *_restores(dice(seed, "restores"), found.restores * minutes / 60, seconds),
         ),
         workers=workers,
-        ct=_commercetools(die, restocks),
+        ct={
+            **_commercetools(die, restocks),
+            "reservation_expiry_late_seconds": dice(seed, "carts").choice((0.0, 20.0, 90.0)),
+            "restocks_on_return": dice(seed, "goods back").random() < 0.5,
+        },
         cin7={**_cin7(die), "allocation_lag_seconds": dice(seed, "allocation").choice((0.0, 0.0, 2.0, 5.0))},
         restocks=die.choice(("unknown", "yes" if restocks else "no")),
         patience=die.choice((1.0, 5.0, 5.0, 5.0)),

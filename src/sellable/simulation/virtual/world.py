@@ -183,7 +183,11 @@ class World:
             f"http://{CT}", f"http://{CIN7}", "nowhere", self._url, start_at=START_AT.isoformat(), tempo=TEMPO
         )
         document = tomllib.loads(text)
-        document["commercetools"] |= {"restocks_on_cancel": self.plan.restocks, "cancelled_states": [CANCELLED]}
+        measured = "yes" if self.plan.ct.get("restocks_on_return") else "no"
+        document["commercetools"] |= {
+            "restocks_on_cancel": self.plan.restocks, "cancelled_states": [CANCELLED],
+            "restocks_on_return": measured if self.plan.restocks != "unknown" else "unknown",
+        }  # fmt: skip
         document["orders"]["staff_cancels"] = self.plan.staff_cancels
         if self.plan.pushes:
             document["commercetools"]["webhook"] = HOOK
@@ -394,7 +398,7 @@ class World:
     async def _returns(self) -> None:
         """Customers send things back."""
         while await self._pause_for(self.plan.returns):
-            await self.after_sale.give_back()
+            self.after_sale.give_back()
 
     async def _foreign(self) -> None:
         """Somebody in the Merchant Center types another number."""
