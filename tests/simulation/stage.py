@@ -138,8 +138,7 @@ class Stage(World):
             found,
             channels=type(found.channels)(channels),
             cin7_core=msgspec.structs.replace(found.cin7_core, **TEMPO),
-            commercetools=msgspec.structs.replace(found.commercetools, cancelled_states=(CANCELLED,)),
-            orders=msgspec.structs.replace(found.orders, staff_cancels=True),
+            commercetools=msgspec.structs.replace(found.commercetools, restocks_on_return="unknown"),
         )
 
     def load(self) -> None:
