@@ -236,15 +236,13 @@ def _tie_one(order: Row, sales: list[Row], rules: Rules, found: Tie) -> None:
 
 
 def _tie_reduced(order: Row, sales: list[Row], late: Counter[str], found: Tie) -> None:
-    """An order with cancelled units. Those its sales still have, `late`, have left, or they should not be there; a sale
-    of which something has left can be changed by nobody.
+    """An order with cancelled units. Those its sales still have, `late`, have left, or they should not be there.
 
     The storefront leaves an order's amounts as they were. What is left comes to its share of each line, to within a
     cent: taxes are rounded anew.
     """
     if late:
-        still = [sale for sale in sales if not any(line["shipped"] for line in sale["lines"])]
-        staying = _units((line["sku"], line["quantity"]) for sale in still for line in sale["lines"])
+        staying = _units((line["sku"], line["quantity"] - line["shipped"]) for sale in sales for line in sale["lines"])
         (found.cancelled_but_live if late & staying else found.cancelled_too_late).append(order["id"])
         return
     shares = [
