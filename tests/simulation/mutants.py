@@ -324,7 +324,7 @@ MUTANTS = {
         prepare=unseen_order("S-UNSEEN", 160.0, mode="None", units=2, looked_at=False),
     ),
     "cart reservations added back": Mutant(
-        breaks="R10", seen_by=("I4",), switch_on=carts_added_back, plan=bare(4.0), prepare=in_a_cart(6)
+        breaks="R10", seen_by=("I4", "cases"), switch_on=carts_added_back, plan=bare(4.0), prepare=in_a_cart(6)
     ),
     "create without search after a restore": Mutant(
         breaks="R30b", seen_by=("I5",), switch_on=no_search_after_restore,
