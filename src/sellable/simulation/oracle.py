@@ -38,7 +38,8 @@ class Judged:
 @dataclass(frozen=True, kw_only=True)
 class Tie:
     """Orders of the storefront against sales of the back office. Every list holds order ids but `deliveries_*`, which
-    are units by (order id, sku). `reduced` are orders of which some units are cancelled."""
+    are units by (order id, sku). `reduced` are orders of which some units are cancelled; the two lists of cancels that
+    came to nothing name orders of `cancelled` or `reduced`."""
 
     captured: int
     exported_once: list[str] = field(default_factory=list)
