@@ -13,11 +13,19 @@ import msgspec
 import pytest
 from tests.simulation.stage import StoryPlan
 from tests.simulation.stage import plan as story_plan
-from tests.simulation.tricks import Prepare, carried_away, in_a_cart, undone_sale, unseen_order
+from tests.simulation.tricks import (
+    Prepare,
+    carried_away,
+    in_a_cart,
+    lines_taken_off,
+    sent_back,
+    undone_sale,
+    unseen_order,
+)
 
 from sellable.config.settings import Settings
 from sellable.connectors.commercetools import writes
-from sellable.orders import capture, totals
+from sellable.orders import capture, evidence, totals
 from sellable.orders.export import Exporting
 from sellable.runtime import operations
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
@@ -239,6 +247,26 @@ def carts_added_back(patch: Patch) -> None:
     patch.setattr(storefront, "see", less)
 
 
+def inspected_unseen(patch: Patch) -> None:
+    """R25: what the back office took back counts as sellable, wherever it was put."""
+    rows_of = masters.rows_of
+
+    def as_good(page: Any) -> Any:
+        return [msgspec.structs.replace(r, state="available") if r.state == "inspection" else r for r in rows_of(page)]
+
+    patch.setattr(masters, "rows_of", as_good)
+
+
+def gone_is_taken_apart(patch: Patch) -> None:
+    """R27: a sale that lacks a line has components on it, so that nobody follows what staff take off it."""
+
+    def differs(part: Any, lines: Any) -> bool:
+        asked = {line["sku"] for line in part.draft.get("lines", ())}
+        return bool(asked) and asked != {line.sku for line in lines}
+
+    patch.setattr(evidence, "taken_apart", differs)
+
+
 def no_search_after_restore(patch: Patch) -> None:
     """R30b: an order that this database does not know is made without looking for its sale."""
     patch.setattr(capture, "_needs_search", lambda *args: False)
@@ -322,6 +350,13 @@ MUTANTS = {
     "no sweep overlap": Mutant(
         breaks="R35", seen_by=("I5",), switch_on=no_overlap, plan=bare(3.0),
         prepare=unseen_order("S-UNSEEN", 160.0, mode="None", units=2, looked_at=False),
+    ),
+    "what came back counts as sellable": Mutant(
+        breaks="R25", seen_by=("I4",), switch_on=inspected_unseen, plan=bare(6.0), prepare=sent_back(6)
+    ),
+    "a line that staff took off makes the others components": Mutant(
+        breaks="R27", seen_by=("I5",), switch_on=gone_is_taken_apart,
+        plan=bare(4.0, pick_seconds=600.0), prepare=lines_taken_off(),
     ),
     "cart reservations added back": Mutant(
         breaks="R10", seen_by=("I4", "cases"), switch_on=carts_added_back, plan=bare(4.0), prepare=in_a_cart(6)

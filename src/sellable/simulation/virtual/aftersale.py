@@ -146,7 +146,7 @@ class AfterSale:
         self.fates[order, sku] = "BackInStock" if good else "Unusable"
         await asyncio.sleep(self._die.uniform(*LOOK_SECONDS))
         if desk_first:
-            self._verdicts[order, sku] = "available" if good else "damaged"
+            self.found(order, sku, good=good)
             await asyncio.sleep(self._die.uniform(*LOOK_SECONDS))
         shelf = next(p.remote for p in self._world.shop.places if p.sellable)
         for component, units in parts.items():
@@ -158,6 +158,11 @@ class AfterSale:
                 deed = {"write_off": {**here, "location": place, "bin": bin_name, "reference": "damaged"}}
             await self._world.control.act(**deed)
         self._world.fired["inspected"] += 1
+        self.found(order, sku, good=good)
+
+    def found(self, order: str, sku: str, *, good: bool) -> None:
+        """Somebody has looked at what came back of a line: the desk may know."""
+        self.fates[order, sku] = "BackInStock" if good else "Unusable"
         self._verdicts[order, sku] = "available" if good else "damaged"
 
     def decide(self) -> None:
