@@ -352,14 +352,15 @@ MUTANTS = {
         prepare=unseen_order("S-UNSEEN", 160.0, mode="None", units=2, looked_at=False),
     ),
     "what came back counts as sellable": Mutant(
-        breaks="R25", seen_by=("I4",), switch_on=inspected_unseen, plan=bare(6.0), prepare=sent_back(6)
+        breaks="R25", seen_by=("I4",), switch_on=inspected_unseen, plan=bare(6.0, patience=20.0), prepare=sent_back(6)
     ),
     "a line that staff took off makes the others components": Mutant(
         breaks="R27", seen_by=("I5",), switch_on=gone_is_taken_apart,
-        plan=bare(4.0, pick_seconds=600.0), prepare=lines_taken_off(),
+        plan=bare(4.0, pick_seconds=600.0, patience=20.0), prepare=lines_taken_off(),
     ),
     "cart reservations added back": Mutant(
-        breaks="R10", seen_by=("I4", "cases"), switch_on=carts_added_back, plan=bare(4.0), prepare=in_a_cart(6)
+        breaks="R10", seen_by=("I4", "cases"), switch_on=carts_added_back, plan=bare(4.0, patience=20.0),
+        prepare=in_a_cart(6),
     ),
     "create without search after a restore": Mutant(
         breaks="R30b", seen_by=("I5",), switch_on=no_search_after_restore,

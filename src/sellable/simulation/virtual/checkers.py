@@ -186,6 +186,11 @@ class Checkers:
             self.say("I7", f"{units} of {sku} of order {order} left the warehouse untold")
         for (order, sku), units in tie.deliveries_extra.items():
             self.say("I7", f"{units} of {sku} of order {order} are told as delivered and never left")
+        announced = self._announced()
+        for words in tie.unbalanced:
+            # Of units that a shopper announced together and that are looked at singly there are items besides theirs.
+            if words.split()[0] not in announced:
+                self.say("I6", words)
         for order in tie.totals_differ:
             self.say("I16", f"order {order} has other totals at the back office")
         self._taxes(tie.exported_once)
@@ -227,6 +232,16 @@ class Checkers:
                 for line in row["lines"]:
                     found[order, line["sku"]] += line["quantity"]
         return found
+
+    def _announced(self) -> set[str]:
+        """Numbers of the orders of which somebody else has told a return."""
+        project = self._world.storefront.vendor.truth()["projects"][self._world.shop.project]
+        return {
+            order["orderNumber"]
+            for order in project["orders"]
+            for info in order.get("returnInfo", [])
+            if any("key" not in item for item in info["items"])
+        }
 
     def _returns(self) -> None:
         """I7: what came back is told once, and as what it was found to be. Goods that a shopper announced have an item
