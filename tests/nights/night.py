@@ -50,6 +50,8 @@ SLEEPS = (20.0, 90.0, 400.0)
 """Simulated seconds a process stands still; leases end after 60 to 300."""
 DISK_BYTES = 224 * 1024 * 1024
 FULL_SECONDS = 3.0
+LOG_FILES = 8
+"""More than a database this small keeps ready."""
 
 
 def say(words: str) -> None:
@@ -166,6 +168,7 @@ async def fill(night: Night) -> None:
     with night.blind():
         with ballast.open("wb", buffering=0) as file:
             _write_to_the_last_byte(file)
+        await asyncio.to_thread(_ask_for_room, night.found.database_url)
         await asyncio.sleep(FULL_SECONDS + night.die.uniform(*DOWN_SECONDS))
         ballast.unlink()
         if server._process is not None and server._process.poll() is not None:
@@ -182,6 +185,13 @@ def _write_to_the_last_byte(file: RawIOBase) -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
+
+
+def _ask_for_room(url: str) -> None:
+    """Its log has pages in hand for a while; it is to need a new file now."""
+    with suppress(psycopg.Error), psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+        for _ in range(LOG_FILES):
+            connection.execute("SELECT pg_logical_emit_message(true, 'night', ''), pg_switch_wal()")
 
 
 STRIKES: dict[str, Callable[[Night], Awaitable[None]]] = {
