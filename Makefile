@@ -61,7 +61,8 @@ nights: setup
 
 # The long forms: every pair of transactions stopped everywhere (hours), 200 times as many examples of each property.
 soak-core: setup
-	RACES=all PROPERTIES=200 $(BIN)/pytest tests/races tests/properties --timeout 0
+	RACES=all PROPERTIES=200 $(BIN)/pytest tests/races tests/properties tests/contracts/test_our_description.py \
+		--timeout 0
 
 # Each call site alone with each fault, each death alone and then once more: hours.
 soak-points: setup
@@ -91,10 +92,9 @@ audit: setup
 	$(BIN)/python -m tests.supply_chain --audit
 
 # Newer dependencies: writes the pinned, hashed lists that setup installs.
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url pyproject.toml
 pins: setup
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
-		pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
-		--extra dev pyproject.toml -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
-		--extra dev --extra proof pyproject.toml -o requirements/proof.txt
+	$(COMPILE) -o requirements/run.txt
+	$(COMPILE) --extra otel -o requirements/otel.txt
+	$(COMPILE) --extra otel --extra dev -o requirements/dev.txt
+	$(COMPILE) --extra otel --extra dev --extra proof -o requirements/proof.txt

@@ -334,8 +334,8 @@ def test_an_order_in_another_currency_waits_for_its_rate_and_is_booked_at_it(sto
                  "supplyChannel": {"typeId": "channel", "id": found["results"][0]["id"]}}  # fmt: skip
         order = await world.buy({}, currency="CHF", taxMode="External", shippingMethod=None, lineItems=[goods])
         await world.until_stage(order["id"], "held")
-        (case,) = await world.store.read(cases.listing)
-        assert (case.kind, case.subject, case.actual) == ("currency_rate_missing", "rate:CHF", {"currency": "CHF"})
+        (case,) = [c for c in await world.store.read(cases.listing) if c.kind == "currency_rate_missing"]
+        assert (case.subject, case.actual) == ("rate:CHF", {"currency": "CHF"})
         await world.until_shown(ARMCHAIR__web_eu=12)
 
         await again(world, "currency_rate_missing", "own")

@@ -22,9 +22,9 @@ from sellable.app.wiring import seal_of
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, database, embedded, emit, fail, opened, out
 from sellable.config.addresses import only_here
 from sellable.config.load import load
-from sellable.config.settings import Settings
+from sellable.config.settings import Settings, Traces
 from sellable.runtime import migrate as migrations
-from sellable.runtime import telemetry
+from sellable.runtime import telemetry, tracing
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 from sellable.runtime.postgres import EmbeddedServer
@@ -63,6 +63,7 @@ async def _serve(settings: Settings, url: str, listen: str, database_server: Emb
     clock = Clock.from_environment()
     store = Store(url, clock, threads=6, seal=seal_of(settings))
     service = assemble(settings, store, clock)
+    _trace(settings.traces, service.owner)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,6 +93,7 @@ async def _serve(settings: Settings, url: str, listen: str, database_server: Emb
     finally:
         bound.close()
         await _drain(service)
+        await asyncio.to_thread(tracing.stop)
 
 
 async def _stopped(stop: asyncio.Event, server: EmbeddedServer | None) -> None:
@@ -127,6 +129,15 @@ async def _drain(service: Service) -> None:
     late = await service.stop()
     if late:
         log.warning("loops had to be cancelled: %s", ", ".join(late))
+
+
+def _trace(traces: Traces, owner: str) -> None:
+    if not traces.endpoint:
+        return
+    try:
+        tracing.start(traces.endpoint, percent=traces.percent, headers=traces.headers, owner=owner)
+    except tracing.ExtraMissing as error:
+        raise fail(f"[traces] endpoint: {error}", 2) from error
 
 
 def _bind(listen: str) -> socket.socket:

@@ -472,7 +472,7 @@ class _ArrayDumper(Dumper):
 
     def dump(self, obj: list[Any]) -> bytes:
         """Elements are text, numbers, instants, bytes, booleans or None. Raises DataError for text with a NUL."""
-        text = "{" + ",".join([_element(each) for each in obj]) + "}"
+        text = _texts(obj) or "{" + ",".join([_element(each) for each in obj]) + "}"
         if "\x00" in text:
             raise psycopg.DataError("PostgreSQL text cannot hold NUL")
         return text.encode()
@@ -490,6 +490,16 @@ class _BytesDumper(Dumper):
         for each in obj:
             parts += (b"\xff\xff\xff\xff",) if each is None else (len(each).to_bytes(4, "big"), each)
         return b"".join(parts)
+
+
+def _texts(obj: list[Any]) -> str | None:
+    """The array of texts that need no escape, written in one go; None of anything else."""
+    try:
+        text = '","'.join(obj)
+    except TypeError:
+        return None
+    plain = obj and "\\" not in text and text.count('"') == 2 * (len(obj) - 1)
+    return f'{{"{text}"}}' if plain else None
 
 
 def _element(value: Any) -> str:

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from sellable.runtime import telemetry
+from sellable.runtime import telemetry, tracing
 from sellable.web.api import routes as api
 from sellable.web.console import pages
 from sellable.web.console.doors import Console, Page, Visit, routes
@@ -65,9 +65,12 @@ class _Headed(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        status = 0
 
         async def headed(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -77,7 +80,19 @@ class _Headed(Starlette):
             # No browser and no program of good will sends such bytes unescaped, and nobody could read them.
             await PlainTextResponse("an address is ASCII", status_code=400)(scope, receive, headed)
             return
-        await super().__call__(scope, receive, headed)
+        if not tracing.on():
+            await super().__call__(scope, receive, headed)
+            return
+        with tracing.span("request", "server", {"http.request.method": scope["method"]}) as told:
+            try:
+                await super().__call__(scope, receive, headed)
+            finally:
+                # The route and never the path: addresses of webhooks hold a word that opens.
+                route = getattr(scope.get("route"), "path", "unknown")
+                told.call(f"{scope['method']} {route}")
+                told.say({"http.route": route, "http.response.status_code": status})
+                if status >= 500:
+                    told.fail(str(status))
 
 
 def application(face: Face) -> Starlette:

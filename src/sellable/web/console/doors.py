@@ -22,6 +22,7 @@ from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
 from sellable.stock.numbers import Number
+from sellable.web.api.offered import Offer, Question
 from sellable.web.console.memo import Memo
 from sellable.web.console.work import Work
 
@@ -120,6 +121,8 @@ class Console:
     """(sku, at) -> what `sellable explain` prints as JSON; `at` None is now."""
     numbers: Callable[[Sequence[str]], Awaitable[Sequence[Number]]]
     """SKUs -> the number of each of their entries, as explained."""
+    offered: Callable[[Question], Awaitable[Sequence[Offer]]]
+    """SKUs and channels -> what each may sell of them, as planned last."""
     acts: Acts
     work: Work
     memo: Memo = field(default_factory=Memo)
