@@ -20,8 +20,8 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Whole processes and browsers want the machine for themselves; everything else shares its cores, a file at a time.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Whole processes want the machine for themselves; everything else shares its cores, a file at a time, long ones first.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: setup lint
 	$(BIN)/pytest $(PARALLEL) -m "not alone"
 	$(BIN)/pytest -m alone tests/e2e
