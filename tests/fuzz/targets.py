@@ -320,7 +320,7 @@ async def _stock_of(client: Cin7Core) -> None:
 async def _transfers(client: Cin7Core) -> None:
     touched, mark = await client.transfers_touched("", lane="stock")
     storable([sorted(touched), mark])
-    cin7_translate.transfers_changed([], mark)
+    cin7_translate.transfers_changed([], mark, NOW)
 
 
 async def _catalogue(client: Cin7Core) -> None:
@@ -710,9 +710,9 @@ def stamp(data: bytes) -> None:
 def transfer_mark(data: bytes) -> None:
     """Rows of the transfer list against the mark of the last look."""
     rows = [cin7_translate.wire.decode(line, cin7_translate.wire.TransferRow) for line in data.splitlines()]
-    _, mark = cin7_translate.transfers_changed(rows, "")
+    _, mark = cin7_translate.transfers_changed(rows, "", NOW)
     storable(mark)
-    cin7_translate.transfers_changed(rows, mark)
+    cin7_translate.transfers_changed(rows, mark, NOW)
 
 
 def address(data: bytes) -> None:

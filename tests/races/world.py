@@ -180,7 +180,7 @@ def _assemble(world: World, store: Store) -> None:
         world.judge,  # type: ignore[arg-type]
         owner="world",
         on_refused=desk.write_refused,
-        stale_masters=lambda tx, now: False,
+        stale_masters=lambda tx, now: frozenset(),
         on_stale=partial(notice_stale, life.context.layout),
         frozen=lambda tx: False,
         stopped=lambda tx: False,
@@ -388,9 +388,9 @@ def _numbers(tx: Tx, world: World) -> None:
             masters.on_close(tx, closing, NOW, master=world.master)
     observe.suspect(tx, [TABLE], "walk", now=NOW - timedelta(minutes=1), deadline=NOW - timedelta(seconds=1))
     tx.finish()
-    writer.plan_dirty(tx, world.layout, NOW, stale=False)
+    writer.plan_dirty(tx, world.layout, NOW, stale=())
     keys = [(CHAIR, "web-uk"), (TABLE, "web-uk")]
-    picked = writer.pick(tx, world.layout, world.context.ids, LATER, owner="world", limit=9, only=keys, stale=False)
+    picked = writer.pick(tx, world.layout, world.context.ids, LATER, owner="world", limit=9, only=keys, stale=())
     world.picked = list(picked.operations)
     cursor = msgspec.json.encode({"passed": (NOW - timedelta(minutes=1)).isoformat()}).decode()
     tx.run(CURSOR, cursor=cursor, at=LATER)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
-from sellable.runtime.budgets import CHANNEL, Budgets, BudgetSpec, Grant, prepaid
+from sellable.runtime.budgets import CHANNEL, Budgets, BudgetSpec, Grant, away_for, prepaid
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 
@@ -112,6 +113,66 @@ def test_a_breach_stops_every_process_and_halves_the_rate_once(fast: Store) -> N
     shrink, waits = asyncio.run(scene())
     assert 0.5 < shrink < 0.51
     assert min(waits) >= 50
+
+
+def knock(store: Store, seconds: float, there: Callable[[int, float], bool], asks: float | None = None) -> list[float]:
+    """Moments at which a greedy caller knocked; `there` says by number and moment whether the vendor answers."""
+    clock, calls = store.clock, list[float]()
+
+    async def scene() -> None:
+        budgets = Budgets(store, clock, [MINUTE])
+        began = clock.monotonic()
+        while (at := clock.monotonic() - began) < seconds:
+            await budgets.spend(ERP, "orders")
+            at = clock.monotonic() - began
+            calls.append(at)
+            if there(len(calls), at):
+                budgets.answered(ERP)
+            else:
+                await budgets.unavailable(ERP, asks)
+
+    asyncio.run(scene())
+    return calls
+
+
+def test_a_vendor_that_refuses_one_call_in_four_is_hardly_slowed_down(fast: Store) -> None:
+    calls = knock(fast, 300, lambda number, at: number % 4 != 0)
+    assert len(calls) >= 0.6 * MINUTE.rate * 300, "a second for each refusal, and the rate stays"
+
+
+def test_a_vendor_that_is_down_is_knocked_at_ever_more_rarely_and_is_back_soon(fast: Store) -> None:
+    calls = knock(fast, 500, lambda number, at: at > 300)
+    down = [at for at in calls if at <= 300]
+    assert len(down) <= 12
+    gaps = [after - before for before, after in pairwise(down)]
+    assert all(gap >= least for gap, least in zip(gaps, (1, 2, 4, 8, 16, 32, 60, 60), strict=False))
+    back = [at for at in calls if at > 300]
+    assert back[0] <= 300 + 65
+    assert len(back) >= 0.6 * MINUTE.rate * (500 - back[0]), "at the full rate as soon as it answers"
+
+
+def test_what_an_unavailable_vendor_asks_for_is_obeyed(fast: Store) -> None:
+    calls = knock(fast, 100, lambda number, at: number > 3, asks=20)
+    assert all(after - before >= 20 for before, after in pairwise(calls[:4]))
+
+
+def test_calls_that_left_together_and_met_the_same_refusal_count_once(fast: Store) -> None:
+    async def scene() -> list[float]:
+        ours, theirs = (Budgets(fast, fast.clock, [MINUTE]) for _ in range(2))
+        await asyncio.gather(*[ours.unavailable(ERP, None) for _ in range(5)])
+        began, waits = fast.clock.monotonic(), []
+        for budgets in (ours, theirs):
+            await budgets.spend(ERP, "orders")
+            waits.append(fast.clock.monotonic() - began)
+        return [*waits, *{row.shrink for row in await ours.usage()}]
+
+    ours, theirs, shrink = asyncio.run(scene())
+    assert max(ours, theirs) < 16, "a second's pause, not thirty-two"
+    assert shrink == 1
+
+
+def test_pauses_double_up_to_a_minute() -> None:
+    assert [away_for(times) for times in (0, 1, 2, 5, 6, 7, 10**6)] == [1, 2, 4, 32, 60, 60, 60]
 
 
 def test_what_was_drawn_before_a_breach_is_worth_nothing_in_any_process(store: Store) -> None:

@@ -116,7 +116,7 @@ class Trade:
 
     store: Store
     settings: Settings
-    stale: bool = False
+    stale: frozenset[str] = frozenset()
     now: datetime = NOW
     die: random.Random = field(default_factory=lambda: random.Random(SEED))
     shown: COLUMN = field(default_factory=dict)
@@ -399,9 +399,9 @@ def test_a_number_held_back_because_the_master_is_silent_says_so(store: Store) -
     trade.open()
     trade.settle_down()
     notice = partial(notice_stale, layout_of(trade.settings))
-    store.write_now(notice, False, trade.now)
-    store.write_now(notice, True, trade.pass_time(3600))
-    trade.stale = True
+    store.write_now(notice, (), trade.now)
+    store.write_now(notice, {"cin7_core"}, trade.pass_time(3600))
+    trade.stale = frozenset({"cin7_core"})
     trade.settle_down()
     said = explained(trade, None)
     for key, number in said.items():

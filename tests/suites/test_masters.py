@@ -171,7 +171,7 @@ def test_a_location_no_longer_read_does_not_keep_sold_units_for_ever(store: Stor
 
     assert store.write_now(story)[0] is True
     assert parked() == "base"
-    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False):
+    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=()):
         pass
     assert parked() is None
 
@@ -518,7 +518,7 @@ def test_what_a_walk_given_up_would_let_rise_is_asked_for_the_scarce_first_and_a
         return shown(tx)
 
     store.write_now(begin)
-    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False):
+    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=()):
         pass
     assert store.write_now(story) == 1
     asked = {r.key: r.priority for r in store.read_now(lambda tx: tx.all(ASKED))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -11,12 +12,12 @@ from tests.suites.orders_life import _DROP_WISHES, CHAIR, SET, TABLE, Life, play
 from sellable.app import answers
 from sellable.connectors.port import SaleTotals, Unavailable
 from sellable.desk import cases
-from sellable.domain.orders import Address, SyncInfo
+from sellable.domain.orders import UNITS_MAX, Address, Order, SyncInfo
 from sellable.orders import capture
 from sellable.runtime import operations
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import next_seq
-from sellable.stock import demand
+from sellable.stock import demand, entries
 
 BACK_OFFICE = "cin7_core"
 
@@ -317,6 +318,58 @@ def _nothing(life: Life):  # type: ignore[no-untyped-def]
         life.office.sales.clear()
 
     return vanish
+
+
+_ENTRY_FACTS = query("SELECT count(*) AS n FROM entry_fact WHERE kind IN ('taken', 'restocked')")
+
+
+def impossible(order: Order) -> Order:
+    """As an order of 10^19 chairs is translated: the most there is, and what was stated."""
+    return msgspec.structs.replace(order, impossible=("10000000000000000000 units on line l1",))
+
+
+def test_an_order_beyond_all_quantities_is_in_flight_and_held_with_an_owner_until_it_is_cancelled(
+    store: Store,
+) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10, TABLE=5)
+        at = life.clock.now() - timedelta(hours=1)
+        shown = [
+            entries.Seen(
+                sku=sku, channel="web-eu", remote_id=sku, version=1, quantity=units, reserved=0, typed=None,
+                backorder=False, last_op=None, at=at, seq=1,
+            )
+            for sku, units in ((CHAIR, 10), (TABLE, 5))
+        ]  # fmt: skip
+        await life.store.write(entries.see, shown, at)
+        strange = impossible(life.order((CHAIR, UNITS_MAX), (TABLE, 1)))
+        await life.take(strange)
+        await life.take(impossible(life.order((CHAIR, UNITS_MAX), order_id="o2")))
+        assert (await life.stage(), await life.cases(), await life.steps()) == ("held", {"order_impossible"}, [])
+        assert await life.shown() == 10 - 2 * UNITS_MAX, "sold is sold, and two of them still add up"
+        assert await life.shown(TABLE) == 4
+        (case, _) = await life.store.read(cases.listing)
+        assert (case.owner, case.actual) == ("ops", {"stated": ["10000000000000000000 units on line l1"]})
+        ((facts,),) = await life.store.read(lambda tx: tx.all(_ENTRY_FACTS))
+        assert facts == 1, "the storefront surely took the table; what it made of the chairs nobody knows"
+        for order_id in ("o1", "o2"):
+            await life.cancel(life.taken[order_id])
+        assert (await life.stage(), await life.cases(), await life.shown()) == ("cancelled", set(), 10)
+        ((facts,),) = await life.store.read(lambda tx: tx.all(_ENTRY_FACTS))
+        assert facts == 2
+
+    play(store, story)
+
+
+def test_an_order_that_was_corrected_at_the_storefront_goes_on(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(impossible(life.order((CHAIR, UNITS_MAX))))
+        await life.take(life.order((CHAIR, 3), version=2))
+        assert await life.steps() == ["sale.create", "sale.lines", "sale.authorise", "order.note", "sale.visible"]
+        assert (await life.stage(), await life.shown(), await life.cases()) == ("exported", 7, set())
+
+    play(store, story)
 
 
 # --- Readings of sales -----------------------------------------------------------------------------------------------

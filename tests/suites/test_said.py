@@ -30,6 +30,7 @@ from sellable.stock import numbers
 from sellable.web.console.settings import EVENTS
 
 WHY = "new tax since Monday"
+_AGED = query("UPDATE sweep SET finished_at = finished_at - interval '20 minutes'")
 _STAGES = query("SELECT order_id, stage FROM orders")
 
 
@@ -89,7 +90,8 @@ def test_thresholds_say_what_they_would_change(store: Store) -> None:
     book(store, ("i1", "N-1", "waiting", 90))
     web = Web(store)
     assert "0 now, 1 then" in look(web, "orders", held_age_limit_hours="1")
-    assert "too old: nothing rises then" in look(web, "cin7_core", max_age_minutes="0.00001")
+    store.write_now(lambda tx: tx.run(_AGED))
+    assert "too old: nothing it counts rises then" in look(web, "cin7_core", max_age_minutes="6")
     assert "none changes" in look(web, "channels", key="web-eu", low_mark="9")
     open_(store, "oversold", "sku:A")
     assert "ops now, Ada then" in look(web, "owners", kind="oversold", owner="Ada")

@@ -36,6 +36,7 @@ class Shop:
     quantity: int = 0
     version: int = 1
     last_op: str | None = None
+    typed: str | None = None
     fate: list[str] = field(default_factory=list)
     delayed: list[StockWrite] = field(default_factory=list)
     seen: list[StockWrite] = field(default_factory=list)
@@ -46,6 +47,8 @@ class Shop:
         if w.version != self.version:
             return False
         self.quantity, self.version, self.last_op = self.quantity + w.difference, self.version + 1, w.op_id
+        if self.typed is not None:
+            self.last_op = None  # A type of the merchant's own has no room for our marker.
         return True
 
     async def write(self, writes: Sequence[StockWrite], *, lane: str) -> list[Written]:
@@ -81,7 +84,7 @@ class Shop:
     def reading(self) -> EntryReading:
         return EntryReading(
             sku=LAMP, channel="web", remote_id="r1", version=self.version, quantity=self.quantity,
-            available=self.quantity, last_op=self.last_op, typed=None, backorder=False,
+            available=self.quantity, last_op=self.last_op, typed=self.typed, backorder=False,
         )  # fmt: skip
 
     def order(self, units: int, *, bump: bool = True) -> None:
@@ -99,11 +102,12 @@ class Shop:
 class Desk:
     """A writer by hand: one step at a time."""
 
-    def __init__(self, store: Store, shop: Shop) -> None:
-        self.store, self.shop = store, shop
+    def __init__(self, store: Store, shop: Shop, layout: Layout = LAYOUT) -> None:
+        self.store, self.shop, self.layout = store, shop, layout
+        self.refused: list[str] = []
         self.ids = Ids(Clock.parse("speed=1"))
         self.stopped = False
-        self.resolver = writer.Resolver(store, Clock.parse("speed=1"), shop, LAYOUT, lambda tx: self.stopped)
+        self.resolver = writer.Resolver(store, Clock.parse("speed=1"), shop, layout, lambda tx: self.stopped)
 
     def base(self, units: int, name: str) -> None:
         def story(tx: Tx) -> None:
@@ -143,7 +147,7 @@ class Desk:
 
     def plan(self) -> tuple[int, int]:
         """(d, priority) after looking at what is dirty."""
-        self.store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False)
+        self.store.write_now(writer.plan_dirty, self.layout, NOW, stale=())
         row = self.store.read_now(lambda tx: tx.one(Q_DESIRED))
         return (row.d, row.priority) if row else (0, -1)
 
@@ -152,7 +156,7 @@ class Desk:
             self.see()
         only = [(LAMP, "web")] if raises else None
         return self.store.write_now(
-            writer.pick, LAYOUT, self.ids, NOW + timedelta(seconds=20), owner="w1", limit=25, only=only, stale=False,
+            writer.pick, self.layout, self.ids, NOW + timedelta(seconds=20), owner="w1", limit=25, only=only, stale=(),
             stopped=lambda tx: self.stopped,
         )  # fmt: skip
 
@@ -178,13 +182,13 @@ class Desk:
 
     def _settle(self, tx: Tx, op: Any, outcome: Any) -> None:
         if operations.settle(tx, op, outcome, NOW):
-            writer.settled(tx, op, outcome, NOW, on_refused=lambda *a: None)
+            writer.settled(tx, op, outcome, NOW, on_refused=lambda tx, op, cause, now: self.refused.append(cause))
 
     def numbers(self) -> tuple[int, int, int]:
         """(T, E, what the storefront shows)."""
 
         def ask(tx: ReadTx) -> tuple[int, int]:
-            (n,) = numbers.compute(tx, [LAMP], LAYOUT, NOW)
+            (n,) = numbers.compute(tx, [LAMP], self.layout, NOW)
             assert entries.entries_that_differ(tx) == []
             return n.explanation.target, n.e
 
@@ -423,7 +427,7 @@ def test_the_most_dangerous_goes_first(store: Store) -> None:
 
     store.write_now(fill)
     d = Desk(store, Shop())
-    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False):
+    while store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=()):
         pass
     store.write_now(
         demand.capture,
@@ -432,8 +436,8 @@ def test_the_most_dangerous_goes_first(store: Store) -> None:
     )
     assert store.write_now(dirty.take, 1)[0][:2] == (LAMP, Priority.ORDER_LOWER)
     store.write_now(dirty.mark, [LAMP], Priority.ORDER_LOWER, "order", NOW)
-    store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=False)
-    picked = store.write_now(writer.pick, LAYOUT, d.ids, NOW, owner="w1", limit=1, only=None, stale=False)
+    store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=())
+    picked = store.write_now(writer.pick, LAYOUT, d.ids, NOW, owner="w1", limit=1, only=None, stale=())
     assert [(w.sku, w.difference) for w in picked.writes] == [(LAMP, -5)]
 
 
@@ -500,7 +504,7 @@ def test_a_refill_is_a_raise_too_while_our_account_is_in_doubt(store: Store) -> 
     assert d.pick(raises=False).operations == ()
     d.stopped = False
     assert len(d.store.write_now(
-        writer.pick, LAYOUT, d.ids, NOW + timedelta(minutes=1), owner="w1", limit=25, only=None, stale=False
+        writer.pick, LAYOUT, d.ids, NOW + timedelta(minutes=1), owner="w1", limit=25, only=None, stale=()
     ).operations) == 1  # fmt: skip
 
 
@@ -532,7 +536,7 @@ def test_a_raise_needs_a_reading_of_its_own(store: Store) -> None:
     d.plan()
     later = store.write_now(next_seq)
     picked = store.write_now(
-        writer.pick, LAYOUT, d.ids, NOW, owner="w1", limit=25, only=[(LAMP, "web")], stale=False, read_seq=later
+        writer.pick, LAYOUT, d.ids, NOW, owner="w1", limit=25, only=[(LAMP, "web")], stale=(), read_seq=later
     )
     assert picked.operations == ()
 
@@ -547,9 +551,36 @@ def test_a_raise_after_a_raise_does_not_wait(store: Store) -> None:
     d.base(15, "s1")
     d.plan()
     rows = store.write_now(
-        lambda tx: tx.all(writer.sql.pick_work, now=NOW, raises=True, limit=10, silent=[], falling=[])
-    )
+        lambda tx: tx.all(
+            writer.sql.pick_work, now=NOW, raises=True, limit=10, **writer.counted_by(LAYOUT, ()),
+            **writer.writable(LAYOUT),
+        )
+    )  # fmt: skip
     assert [r.sku for r in rows] == [LAMP]
+
+
+def test_raises_of_what_a_stale_master_counts_are_not_picked_and_others_are(store: Store) -> None:
+    d = desk(store, shown=0)
+    d.plan()
+
+    layout = replace(LAYOUT, masters={"WH1": "erp"})
+
+    def waiting(*stale: str) -> list[str]:
+        kept = {**writer.counted_by(layout, stale), **writer.writable(layout)}
+        rows = store.write_now(lambda tx: tx.all(writer.sql.pick_work, now=NOW, raises=True, limit=10, **kept))
+        return [r.sku for r in rows]
+
+    def picked(*stale: str) -> int:
+        d.see()
+        only, later = [(LAMP, "web")], NOW + timedelta(seconds=20)
+        found = store.write_now(
+            writer.pick, layout, d.ids, later, owner="w1", limit=25, only=only, stale=stale, stopped=lambda tx: False
+        )
+        return len(found.operations)
+
+    assert (waiting(), waiting("wms"), waiting("erp")) == ([LAMP], [LAMP], [])
+    assert picked("erp") == 0, "one that was claimed before the master grew old"
+    assert picked("wms") == 1, "another master counts nothing of it"
 
 
 def test_a_raise_noted_as_a_lower_is_planned_anew(store: Store) -> None:

@@ -20,6 +20,7 @@ class Tills(Budgets):
 
     def __init__(self) -> None:
         self.breaches: list[tuple[str, float]] = []
+        self.away: list[tuple[str, float | None]] = []
         self.spent: list[tuple[str, str]] = []
 
     async def spend(self, credential: str, lane: str) -> None:
@@ -27,6 +28,12 @@ class Tills(Budgets):
 
     async def breach(self, credential: str, retry_after_seconds: float) -> None:
         self.breaches.append((credential, retry_after_seconds))
+
+    async def unavailable(self, credential: str, retry_after_seconds: float | None) -> None:
+        self.away.append((credential, retry_after_seconds))
+
+    def answered(self, credential: str) -> None:
+        pass
 
 
 class ScriptedVendor:

@@ -89,9 +89,29 @@ def test_holds_lower_every_pool_that_shares_a_location() -> None:
 
 def test_units_in_carts_of_sibling_entries_and_an_old_base_lower_the_number() -> None:
     facts = {"VASE": SkuFacts("VASE", (at("WH1", 10),))}
-    layout = Layout(channels=LAYOUT.channels, pools=LAYOUT.pools, stale_buffer=4)
+    layout = Layout(channels=LAYOUT.channels, pools=LAYOUT.pools, masters={"WH1": "erp"}, stale_buffers={"erp": 4})
     assert target("VASE", "web", facts, None, LAYOUT, in_other_carts=2).target == 8
-    assert target("VASE", "web", facts, None, layout, stale=True).target == 6
+    assert target("VASE", "web", facts, None, layout, stale={"erp"}).target == 6
+
+
+def test_a_master_that_is_too_old_holds_only_what_it_counts() -> None:
+    masters, buffers = {"WH1": "erp", "WH2": "wms"}, {"erp": 4, "wms": 1}
+    layout = Layout(channels=LAYOUT.channels, pools=LAYOUT.pools, masters=masters, stale_buffers=buffers)
+    facts = {
+        "VASE": SkuFacts("VASE", (at("WH1", 10),)),
+        "BOWL": SkuFacts("BOWL", (at("WH2", 10),)),
+        "CUP": SkuFacts("CUP", (at("WH1", 5), at("WH2", 5))),
+    }
+
+    def seen(sku: str, stale: set[str], recipe: dict[str, int] | None = None) -> tuple[int, bool]:
+        found = target(sku, "web", facts, recipe, layout, stale=stale)
+        return found.ats, found.too_old
+
+    assert [seen(sku, {"wms"}) for sku in ("VASE", "BOWL", "CUP")] == [(10, False), (9, True), (9, True)]
+    assert [seen(sku, {"erp", "wms"}) for sku in ("VASE", "BOWL", "CUP")] == [(6, True), (9, True), (5, True)]
+    assert seen("SET", {"wms"}, {"VASE": 1})[1] is False
+    assert seen("SET", {"wms"}, {"VASE": 1, "BOWL": 1})[1] is True, "a kit waits for each of its components"
+    assert layout.counted_by({"wms"}) == [("web", "WH2"), ("outlet", "WH2")]
 
 
 def test_no_reading_sells_nothing_and_keeps_every_unit_in_flight() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -117,11 +118,12 @@ def test_a_breach_stops_the_whole_credential(reply: httpx2.Response, seconds: fl
     assert vendor.tills.breaches == [("cin7:orders", seconds)]
 
 
-def test_an_unexplained_503_on_a_write_is_unknown_and_still_pauses() -> None:
-    vendor = Vendor(httpx2.Response(503, text="Service Unavailable"))
+@pytest.mark.parametrize(("headers", "seconds"), [({}, None), ({"Retry-After": "9"}, 9.0)])
+def test_an_unexplained_503_on_a_write_is_unknown_and_still_pauses(headers: dict[str, str], seconds: Any) -> None:
+    vendor = Vendor(httpx2.Response(503, headers=headers, text="Service Unavailable"))
     with pytest.raises(Unavailable):
         vendor.run(lambda c: c.create_draft(DRAFT, lane="orders"))
-    assert vendor.tills.breaches == [("cin7:orders", 60)]
+    assert (vendor.tills.breaches, vendor.tills.away) == ([], [("cin7:orders", seconds)])
 
 
 def test_a_sku_is_read_to_the_end_and_its_neighbours_dropped() -> None:
@@ -202,6 +204,32 @@ def test_touched_transfers_name_their_skus() -> None:
     assert vendor.lines == ["GET /stockTransferList", "GET /stockTransfer"]
     again, _ = Vendor(transfers(before, after)).run(lambda c: c.transfers_touched(mark, lane="reads"))
     assert again == frozenset()
+
+
+def a_moment_ago() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize("ahead", ["9999-12-31T23:59:59.9999999Z", "2126-11-21T09:00:00Z"])
+def test_a_transfer_changed_in_the_far_future_hides_no_later_one(ahead: str) -> None:
+    strange = moved("T-1", ahead)
+    _, mark = Vendor(transfers(strange)).run(lambda c: c.transfers_touched("", lane="reads"))
+    detail = ok({"TaskID": "t-2", "Lines": [{"SKU": "CHAIR"}]})
+    now = a_moment_ago()
+    rows = transfers(strange, moved("T-2", now))
+    skus, mark = Vendor(rows, detail).run(lambda c: c.transfers_touched(mark, lane="reads"))
+    assert skus == {"CHAIR"}, "the row of the future was known, the one of today is news"
+    assert Vendor(rows).run(lambda c: c.transfers_touched(mark, lane="reads"))[0] == frozenset()
+    again = transfers({**strange, "Status": "DRAFT"}, moved("T-2", now))
+    undone = ok({"TaskID": "t-1", "Lines": [{"SKU": "TABLE"}]})
+    assert Vendor(again, undone).run(lambda c: c.transfers_touched(mark, lane="reads"))[0] == {"TABLE"}
+
+
+def test_a_mark_that_lay_in_the_future_is_brought_back() -> None:
+    mark = json.dumps({"until": "2126-11-21T09:00:00+00:00", "recent": {}})
+    rows = transfers(moved("T-2", a_moment_ago()))
+    detail = ok({"TaskID": "t-2", "Lines": [{"SKU": "CHAIR"}]})
+    assert Vendor(rows, detail).run(lambda c: c.transfers_touched(mark, lane="reads"))[0] == {"CHAIR"}
 
 
 def test_too_many_or_unreadable_transfers_touch_everything() -> None:

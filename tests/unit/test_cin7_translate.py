@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.port import Allocation, SaleTotals, StockPage, Unavailable
 from sellable.domain.stock import State
 
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 PLACES = Places(
     [
         Location(name="berlin", master="cin7_core", remote="Main Warehouse"),
@@ -189,24 +190,24 @@ def transfer(task: str, status: str, at: str | None) -> wire.TransferRow:
 def test_transfers_changed_since_the_mark() -> None:
     old = transfer("T-1", "COMPLETED", "2026-11-20T10:00:00Z")
     drafted = transfer("T-2", "DRAFT", "2026-11-21T10:00:00.12Z")
-    changed, mark = translate.transfers_changed([old, drafted], "")
+    changed, mark = translate.transfers_changed([old, drafted], "", NOW)
     assert changed == []
-    assert translate.transfers_changed([old, drafted], mark)[0] == []
+    assert translate.transfers_changed([old, drafted], mark, NOW)[0] == []
     sent = transfer("T-2", "IN TRANSIT", "2026-11-21T10:01:00.1234567Z")
     late = transfer("T-3", "COMPLETED", "2026-11-21T09:55:00Z")
-    changed, mark = translate.transfers_changed([old, sent, late], mark)
+    changed, mark = translate.transfers_changed([old, sent, late], mark, NOW)
     assert changed == ["t-2", "t-3"]
     undone = transfer("T-1", "DRAFT", "2026-11-21T10:05:00Z")
-    changed, mark = translate.transfers_changed([undone, sent, late], mark)
+    changed, mark = translate.transfers_changed([undone, sent, late], mark, NOW)
     assert changed == ["t-1"]
     edited = transfer("T-1", "DRAFT", "2026-11-21T10:06:00Z")
-    assert translate.transfers_changed([edited, sent, late], mark)[0] == []
+    assert translate.transfers_changed([edited, sent, late], mark, NOW)[0] == []
 
 
 def test_transfers_without_a_change_time_are_compared_by_status() -> None:
-    _, mark = translate.transfers_changed([transfer("T-1", "IN TRANSIT", None)], "")
-    assert translate.transfers_changed([transfer("T-1", "IN TRANSIT", None)], mark)[0] == []
-    assert translate.transfers_changed([transfer("T-1", "COMPLETED", None)], mark)[0] == ["t-1"]
+    _, mark = translate.transfers_changed([transfer("T-1", "IN TRANSIT", None)], "", NOW)
+    assert translate.transfers_changed([transfer("T-1", "IN TRANSIT", None)], mark, NOW)[0] == []
+    assert translate.transfers_changed([transfer("T-1", "COMPLETED", None)], mark, NOW)[0] == ["t-1"]
 
 
 # --- Catalogue -------------------------------------------------------------------------------------------------------

@@ -204,11 +204,16 @@ def test_troubles_of_a_read_and_no_second_try(reply: Reply, family: type[Excepti
 
 
 def test_overload_and_limits_are_told_to_the_budget() -> None:
-    for reply, seconds in ((error(429, "x", retry_after="9"), 9.0), (error(503, "OverCapacity"), 1.0)):
+    limit, busy, told = [("commercetools", 9.0)], [("commercetools", None)], [("commercetools", 9.0)]
+    for reply, breaches, away in (
+        (error(429, "x", retry_after="9"), limit, []),
+        (error(503, "OverCapacity"), [], busy),
+        (error(503, "OverCapacity", retry_after="9"), [], told),
+    ):
         vendor = Vendor(reply)
         with pytest.raises((LimitReached, Unavailable)):
             vendor.run(walk)
-        assert vendor.tills.breaches == [("commercetools", seconds)]
+        assert (vendor.tills.breaches, vendor.tills.away) == (breaches, away)
 
 
 # --- Reading stock ---------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from sellable.connectors.kit import answers
 from sellable.connectors.kit.decode import decode
 from sellable.connectors.kit.decode import document as read_document
 from sellable.connectors.port import Refused, Unavailable
+from sellable.domain.orders import UNITS_MAX
 from sellable.runtime import audit, http, telemetry
 from sellable.runtime.calls import CallLog
 from sellable.runtime.clock import Clock, Dial
@@ -78,9 +79,28 @@ def test_a_rate_that_is_none_leaves_the_order_captured_and_held(rate: str) -> No
     assert found.lines[0].quantity == 2
 
 
+HUGE = (10**9, 2**63, 10**19, 10**30)
+
+
+@pytest.mark.parametrize("units", HUGE)
+def test_a_quantity_beyond_all_quantities_leaves_the_order_captured_and_held(units: int) -> None:
+    found = order(lineItems=[line(quantity=units, totalPrice=money(100 * units))], totalPrice=money(100 * units))
+    assert found.lines[0].quantity == UNITS_MAX
+    assert f"{units} units on line line-1" in found.impossible
+    assert not found.lines[0].moves_entry, "nobody knows what the storefront made of it"
+    assert found.total <= translate.MINOR_MAX
+    assert order().impossible == ()
+
+
+@pytest.mark.parametrize("cents", [10**19, -(10**19), 10**30])
+def test_an_amount_beyond_all_amounts_leaves_the_order_captured_and_held(cents: int) -> None:
+    found = order(totalPrice=money(cents))
+    assert abs(found.total) == translate.MINOR_MAX
+    assert found.impossible == (f"{cents} minor units in all",)
+
+
 @pytest.mark.parametrize(
-    "price",
-    [money(10**30), {"currencyCode": "EUR", "preciseAmount": 1, "fractionDigits": 10**30}, money(1, digits=10**9)],
+    "price", [{"currencyCode": "EUR", "preciseAmount": 1, "fractionDigits": 10**30}, money(1, digits=10**9)]
 )
 def test_money_beyond_all_amounts_is_no_order(price: dict[str, Any]) -> None:
     with pytest.raises(ValueError):

@@ -29,9 +29,13 @@ class Purse:
 
     def __init__(self) -> None:
         self.paid: list[tuple[str, str]] = []
+        self.heard: list[str] = []
 
     async def spend(self, credential: str, lane: str) -> None:
         self.paid.append((credential, lane))
+
+    def answered(self, credential: str) -> None:
+        self.heard.append(credential)
 
 
 def asked(

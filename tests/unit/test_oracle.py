@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sellable.simulation import houses
 from sellable.simulation.oracle import Evidence, Verdict, judge, percentiles, tie
 from sellable.simulation.picture import Picture, assignments
 from sellable.simulation.rules import Declared, Outage, Rules
@@ -373,6 +374,82 @@ def test_a_line_spelled_otherwise_is_the_same_goods() -> None:
     found = tie(story.orders.values(), story.sales, dataclasses.replace(RULES, cards={"chair": "CHAIR"}))
     assert (found.exported_once, found.deliveries_missing, found.deliveries_extra) == (["both"], {}, {})
     assert tie(story.orders.values(), story.sales, RULES).doubled == ["both"]
+
+
+def test_each_line_adds_up_by_itself() -> None:
+    line = {"sku": "CHAIR", "channel": "web", "quantity": 3, "mode": "ReserveOnOrder", "gross": 900}
+    order = {
+        "id": "a", "orderNumber": "A", "orderState": "Open", "taxedPrice": {"totalGross": {"centAmount": 1000}},
+        "lines": [{**line, "line": "l1"}, {**line, "line": "l2", "in_state": {"Cancelled": 1, "Shipped": 2}}],
+        "deliveries": [{"items": [{"id": "l1", "quantity": 3}, {"id": "l2", "quantity": 2}]}],
+        "returnInfo": [{"items": [{"lineItemId": "l1", "quantity": 3}]}],
+    }  # fmt: skip
+    sale = {"external_id": "p:a:1", "order_status": "AUTHORISED", "total": "10.00",
+            "lines": [{"sku": "CHAIR", "quantity": 5, "shipped": 5}]}  # fmt: skip
+    found = tie([order], [sale], RULES)
+    assert (found.lines, found.unbalanced) == (2, [])
+    order["deliveries"].append({"items": [{"id": "l2", "quantity": 1}]})
+    order["returnInfo"].append({"items": [{"lineItemId": "l1", "quantity": 1}]})
+    assert tie([order], [sale], RULES).unbalanced == [
+        "A CHAIR: ordered 3, delivered 3, cancelled 0, returned 4",
+        "A CHAIR: ordered 3, delivered 3, cancelled 1, returned 0",
+    ]
+
+
+def test_what_came_back_to_a_warehouse_that_tells_of_it_is_told_once() -> None:
+    story = one_chair(9, web=9)
+    story.order(100, "a", ("CHAIR", "web", 4))
+    story.order(101, "b", ("CHAIR", "web", 1))
+    for name, units in (("a", 2), ("b", 0)):
+        items = [{"lineItemId": f"{name}-0", "quantity": units}] if units else []
+        story.orders[name]["returnInfo"] = [{"items": items}]
+    back = [{"external_id": f"p:{name}:2", "lines": [{"sku": "CHAIR", "quantity": 1}]} for name in ("a", "a", "b")]
+    stranger = {"external_id": "", "lines": [{"sku": "CHAIR", "quantity": 7}]}
+    found = tie(story.orders.values(), [], RULES, [*back, stranger])
+    assert found.returns_differ == {("b", "CHAIR"): 1}
+
+
+HOUSE_ROWS: list[dict[str, Any]] = [
+    {"what": "order_imported", "order": "p:a:1", "site": "Leeds", "lines": [{"sku": "CHAIR", "quantity": 3}]},
+    {"what": "stock", "sku": "CHAIR", "site": "Leeds", "cause": "allocated", "order": "p:a:1", "allocated_delta": 3,
+     "picked_delta": 0},
+    {"what": "stock", "sku": "CHAIR", "site": "Leeds", "cause": "short_pick", "order": "p:a:1", "kind": "good",
+     "delta": -1},
+    {"what": "stock", "sku": "CHAIR", "site": "Leeds", "cause": "short_pick", "order": "p:a:1", "kind": "frozen",
+     "delta": 1},
+    {"what": "stock", "sku": "CHAIR", "site": "Leeds", "cause": "despatched", "order": "p:a:1", "allocated_delta": -2,
+     "picked_delta": -2},
+    {"what": "stock", "sku": "CHAIR", "site": "Leeds", "cause": "despatched", "order": "p:a:1", "kind": "good",
+     "delta": -2},
+    {"what": "stock", "sku": "CHAIR", "site": "Leeds", "cause": "returned", "order": "p:a:1", "kind": "good",
+     "delta": 1},
+    {"what": "return_booked", "order": "p:a:1", "lines": [{"sku": "CHAIR", "quantity": 1}]},
+    {"what": "shipment", "order": "p:a:1", "state": "packed"},
+]  # fmt: skip
+
+
+def test_a_warehouse_s_journal_in_the_words_of_a_back_office() -> None:
+    told = [each for n, row in enumerate(HOUSE_ROWS) for each in houses.rows_of({"n": n, "t": 100.0 + n, **row})]
+    assert [row["what"] for row in told] == [
+        "sale_authorised", "stock", "stock", "stock", "stock", "shipped", "stock", "came_back",
+    ]  # fmt: skip
+    moved = [(row["delta"], row["on_hand_delta"], row["allocated_delta"], row["external_id"])
+             for row in told if row["what"] == "stock"]  # fmt: skip
+    assert moved == [
+        (-3, 0, 3, "p:a:1"), (-1, -1, 0, None), (2, 0, -2, "p:a:1"), (-2, -2, 0, "p:a:1"), (1, 1, 0, None),
+    ]  # fmt: skip
+
+
+def test_an_order_taken_by_a_warehouse_is_counted_once_until_it_has_left() -> None:
+    story = Story({("CHAIR", "Wh"): 10}, {("CHAIR", "web"): 10})
+    story.order(50, "a", ("CHAIR", "web", 3))
+    picture = story.picture()
+    seen = [picture.number("CHAIR", "web", high=True)]
+    for n, row in enumerate(HOUSE_ROWS):
+        picture.feed([], houses.rows_of({"n": n, "t": 100.0 + n, **row, "site": "Wh"}))
+        seen.append(picture.number("CHAIR", "web", high=True))
+    # One is lost to a picker at the third step, and one comes back at the end.
+    assert seen == [7, 7, 7, 6, 6, 6, 6, 7, 7, 7]
 
 
 def test_percentiles() -> None:

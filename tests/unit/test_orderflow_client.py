@@ -413,5 +413,5 @@ def test_call_sites_and_faults(name: str, fault: str) -> None:
         vendor.run(CALLS[name][0])
     assert type(error.value) is expected
     assert len(vendor.requests) == 1, "never a second try"
-    breaches = {"429": [("orderflow", 7.0)], "503": [("orderflow", 60.0)]}
-    assert vendor.tills.breaches == breaches.get(fault, [])
+    assert vendor.tills.breaches == ([("orderflow", 7.0)] if fault == "429" else [])
+    assert vendor.tills.away == ([("orderflow", None)] if fault == "503" else []), "no limit, and no word of how long"

@@ -10,6 +10,9 @@ from typing import TypeVar
 
 import pytest
 
+from sellable.cli import replay as replay_command
+from sellable.config.check import check
+from sellable.config.load import read as read_settings
 from sellable.sandbox.shopper import Basket, Extra
 from sellable.simulation import chaos, history
 from sellable.simulation.chaos import Step
@@ -130,6 +133,44 @@ def test_things_sell_out_and_most_of_the_rest_is_delivered(tmp_path: Path) -> No
 def test_the_same_rows_give_the_same_plan(tmp_path: Path) -> None:
     rows = [row(str(n), f"{n % 7},THING", n % 5 + 1) for n in range(1, 60)]
     assert planned(tmp_path, *rows) == planned(tmp_path, *rows)
+
+
+def test_what_goes_to_a_second_back_office_lies_there_and_is_routed_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "h.csv", [row(str(n), f"{n % 40}T,THING", n % 5 + 1) for n in range(1, 200)])
+    split = history.Split(lines=30, orders=10)
+    plan = history.plan(history.read(path), rate=2, split=split)
+    lies = {(sku, place) for sku, place, _, _ in plan.shop.stock}
+    kept = {sku for sku, place in lies if place == history.HOUSE}
+    assert 5 <= len(kept) <= 20
+    assert kept == {item.sku for item in plan.shop.items if split.keeps(item.sku)}
+    assert {place for sku, place in lies if sku in kept} <= {history.HOUSE, history.ANNEX}
+    whole = [basket for basket in of_kind(plan, Basket) if basket.channel == history.WHOLE]
+    assert 10 <= len(whole) <= 30
+    assert {sku for sku, place in lies if place == history.ANNEX} == {line.sku for b in whole for line in b.lines}
+    settings = tmp_path / "sellable.toml"
+    settings.write_text(
+        plan.shop.settings_toml("http://ct", "http://cin7", "/data", "", start_at="2026-01-01T00:00:00Z",
+                                house_url="http://house")
+    )  # fmt: skip
+    loaded = read_settings(settings)
+    assert check(loaded.settings, loaded.lines) == []
+    assert [(rule.name, rule.target) for rule in loaded.settings.routes] == [
+        ("whole orders", "orderflow"), ("kept there", "orderflow"), ("the rest", "cin7_core"),
+    ]  # fmt: skip
+    assert {row["sku"] for row in plan.shop.cin7()["stock"]}.isdisjoint(kept)
+    assert {row["sku"] for row in plan.shop.house()["stock"]} == kept | {s for s, p in lies if p == history.ANNEX}
+    alone = history.plan(history.read(path), rate=2)
+    assert not alone.shop.routes
+    assert not any(place.house for place in alone.shop.places)
+    assert "[orderflow]" not in alone.shop.settings_toml(
+        "http://ct", "http://cin7", "/data", "", start_at="2026-01-01T00:00:00Z"
+    )
+
+
+@pytest.mark.parametrize(("text", "wrong"), [("lines=200", "percentages"), ("lines", "wants"), ("skus=3", "wants")])
+def test_shares_that_are_none_are_refused(text: str, wrong: str) -> None:
+    with pytest.raises(BadHistory, match=wrong):
+        replay_command._split(text)
 
 
 def test_limit_and_days(tmp_path: Path) -> None:

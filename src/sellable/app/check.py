@@ -22,6 +22,20 @@ def checked(config: Path) -> Settings:
     return loaded.settings
 
 
+def ages(settings: Settings) -> list[dict[str, Any]]:
+    """For each master: where it counts, how often it is read, and when what it counts stops rising."""
+    return [
+        {
+            "master": master,
+            "locations": [place.name for place in settings.locations if place.master == master],
+            "read_every_seconds": age.read_every_seconds,
+            "too_old_after_minutes": age.limit_seconds / 60,
+            "held_back_then": age.buffer,
+        }
+        for master, age in settings.ages.items()
+    ]
+
+
 def predicted(settings: Settings, *, skus: int, orders_per_hour: int) -> list[dict[str, Any]]:
     """Calls an hour of each flow against its budget."""
     return [

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sellable.app.layout import age_limits
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.connectors.port import LimitReached, Misconfigured
@@ -111,7 +110,8 @@ class CaseDesk:
                 expected={"stage": "exported"},
                 actual={"stage": row.stage, "since": row.stage_since.isoformat(), "waits_for": row.hold_cause},
             )
-        for master, limit in age_limits(settings).items():
+        for master, age in settings.ages.items():
+            limit = age.limit
             newest = tx.value(sql.newest_sweep, master=master)
             if newest is not None and now - newest > limit:
                 self.open_case(

@@ -102,7 +102,9 @@ def _house_feeds(settings: Settings, store: Store, clock: Clock, ids: Ids, house
         Feed(
             name=f"{FLOW}.despatches",
             every_seconds=theirs.despatch_poll_seconds,
-            turn=warehouse.WindowFeed(store, clock, house.port.despatches, "despatch", FLOW, start, overlap).turn,
+            turn=warehouse.WindowFeed(
+                store, clock, house.port.despatches, "despatch", FLOW, start, overlap, warehouse.by_so_many
+            ).turn,
         ),
         *(
             [

@@ -11,7 +11,7 @@ import hmac
 import itertools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -179,6 +179,8 @@ class Service:
         loops.every("many", 5.0, partial(self._watch, watching.drift, self.context.layout))
         loops.every("first passes", 5.0, partial(self._watch, ladder.judge, self.settings))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
+        if self.context.layout.counted:
+            loops.every("counted", 60.0, partial(self._watch, watching.counted, self.context.layout))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, self.watch_ages)
         loops.every("keys", 60.0, self.keep_sealed)
@@ -405,6 +407,8 @@ def assemble(
         take_order=partial(take, context=context),
         translate_message=once_known(shop_port.translate_message),
         channels=frozenset(layout.channels),
+        counted=layout.counted,
+        stock_writers=settings.commercetools.stock_writers,
     )
     master = master_of(live, CIN7, desk.open_case)
     house: House | None = None
@@ -463,15 +467,17 @@ def notice_layout(tx: Tx, layout: Layout, now: datetime) -> bool:
     return True
 
 
-def notice_stale(layout: Layout, tx: Tx, stale: bool, now: datetime) -> None:
-    """A master's numbers became too old, or young again: what is held back because of it concerns every number.
+def notice_stale(layout: Layout, tx: Tx, stale: Collection[str], now: datetime) -> None:
+    """Numbers of masters became too old, or young again: what is held back because of it may concern every number.
 
     One transition is one mark, whichever process sees it first; without a `stale_buffer` no number changes by it.
     """
-    fresh = tx.one(status.sql.remember, name="stale", value=str(stale), at=now) is not None
-    if fresh and layout.stale_buffer:
-        priority, reason = (Priority.LOWER, "numbers too old") if stale else (Priority.RAISE, "numbers young again")
-        dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], priority, reason, now)
+    for master in sorted(set(layout.masters.values())):
+        old = master in stale
+        fresh = tx.one(status.sql.remember, name=f"stale {master}", value=str(old), at=now) is not None
+        if fresh and layout.stale_buffers.get(master):
+            priority, reason = (Priority.LOWER, "numbers too old") if old else (Priority.RAISE, "numbers young again")
+            dirty.mark(tx, [r.sku for r in tx.all(status.sql.entry_skus)], priority, reason, now)
 
 
 def housekeeping(tx: Tx, settings: Settings, clock: Clock) -> None:

@@ -131,8 +131,8 @@ def _waiting(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime
 
 
 def _freshness(tx: Tx, settings: Settings, then: Settings, key: Key, now: datetime) -> list[tuple[str, str]]:
-    before, after = stale(settings, tx, now), stale(then, tx, now)
-    words = {False: "young enough", True: "too old: nothing rises"}
+    before, after = (key[0] in stale(each, tx, now) for each in (settings, then))
+    words = {False: "young enough", True: "too old: nothing it counts rises"}
     return [("the master's numbers", f"{words[before]} now, {words[after]} then")]
 
 
@@ -143,4 +143,5 @@ _OTHERS: dict[str, Callable[[Tx, Settings, Settings, Key, datetime], list[tuple[
     "channels": _low_mark,
     "orders": _waiting,
     "cin7_core": _freshness,
+    "orderflow": _freshness,
 }

@@ -31,7 +31,7 @@ def lock(tx: Tx, order_id: str) -> Any | None:
 
 
 def part_of(tx: Tx, order_id: str, number: int) -> Any:
-    """One part, locked. Raises LookupError when the book has no such part."""
+    """One part, locked, with the lines `beside` it. Raises LookupError when the book has no such part."""
     row = tx.one(sql.part, order_id=order_id, part=number)
     if row is None:
         raise LookupError(f"order {order_id} has no part {number}")
@@ -133,11 +133,6 @@ def unverified(
     ):  # fmt: skip
         found.setdefault((row.order_id, row.location), []).append((row.target, row.sale_id))
     return found
-
-
-def beside(tx: ReadTx, part: Any) -> list[str]:
-    """Lines of the part's order that another sale carries from the same location, so that units are told apart."""
-    return [r.line_id for r in tx.all(sql.lines_beside, order_id=part.order_id, part=part.part, location=part.location)]
 
 
 def sales_of(tx: ReadTx, pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

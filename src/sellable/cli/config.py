@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sellable.app.check import checked, predicted
+from sellable.app.check import ages, checked, predicted
 from sellable.cli.common import DEFAULT_CONFIG, Config, Json, emit, opened, out
 from sellable.config import reference, sources
 from sellable.config.load import load
@@ -21,7 +21,7 @@ app = typer.Typer(help="The settings file.", no_args_is_help=True)
 @app.command()
 def check(
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also predict calls per hour against each budget.")
+        bool, typer.Option("--explain", help="Also predict calls per hour, and say whose numbers are too old when.")
     ] = False,
     skus: Annotated[int, typer.Option(help="For the prediction: SKUs at the master.")] = 2000,
     orders_per_hour: Annotated[int, typer.Option(help="For the prediction: orders in a busy hour.")] = 300,
@@ -32,7 +32,7 @@ def check(
     settings = checked(config)
     rows = predicted(settings, skus=skus, orders_per_hour=orders_per_hour)
     if json:
-        return emit({"ok": True, "calls_per_hour": rows})
+        return emit({"ok": True, "calls_per_hour": rows, "ages": ages(settings)})
     out.print(f"{config}: can work")
     if explain:
         table = Table("flow", "budget", "calls per hour", "of budget", "", box=None)
@@ -41,6 +41,12 @@ def check(
             over = "over budget" if r["over"] else ""
             table.add_row(r["flow"], r["budget"], f"{r['calls_per_hour']:,.0f}", share, over)
         out.print(table)
+        for r in ages(settings):
+            held = f"; {r['held_back_then']} of each SKU held back then" if r["held_back_then"] else ""
+            out.print(
+                f"{r['master']} counts {', '.join(r['locations'])}, read every {r['read_every_seconds']:g} s: "
+                f"nothing of that rises on numbers older than {r['too_old_after_minutes']:g} min{held}"
+            )
         out.print("what is set in the console counts beside it: `sellable config show` names both")
     return None
 

@@ -33,6 +33,10 @@ def replay(
     limit: Annotated[int | None, typer.Option(help="At most so many orders.")] = None,
     columns: Annotated[str, typer.Option(help="Other column names, like InvoiceNo=order,StockCode=sku.")] = "",
     chaos: Annotated[Path | None, typer.Option(help="Timetable of trouble, TOML or JSON.", exists=True)] = None,
+    routes: Annotated[
+        str,
+        typer.Option(help="Percent of SKUs and of orders that an OrderFlow warehouse ships: lines=30,orders=10."),
+    ] = "",
     workers: Annotated[int, typer.Option(help="Processes of the product.")] = 1,
     computing: Annotated[float, typer.Option(help="Real seconds of computing that D allows for.")] = COMPUTING_SECONDS,
     seed: Annotated[int, typer.Option(help="Seed of the simulators' dice.")] = 1,
@@ -47,7 +51,7 @@ def replay(
     """
     try:
         rows = history.within(history.read(file, _columns(columns)), _day(since), _day(until))
-        plan = history.plan(rows, rate=rate, limit=limit)
+        plan = history.plan(rows, rate=rate, limit=limit, split=_split(routes))
         steps = trouble.load(chaos) if chaos else []
     except ValueError as error:
         raise fail(str(error), 2) from error
@@ -83,6 +87,14 @@ def replay(
 def _columns(text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _split(text: str) -> history.Split:
+    """Raises BadHistory for what is no such words."""
+    said = _columns(text)
+    if said.keys() - {"lines", "orders"} or not all(share.isdecimal() for share in said.values()):
+        raise history.BadHistory(f"--routes wants percentages, like lines=30,orders=10; got {text}")
+    return history.Split(**{name: int(share) for name, share in said.items()})
 
 
 def _day(at: datetime | None) -> date | None:

@@ -30,6 +30,8 @@ def show_result(figures: Mapping[str, Any], verdict: Verdict, problems: Sequence
         low, high = wrong.should
         numbers = f"counts {wrong.counter}, shows {wrong.visible}, should be {low} to {high}"
         out.print(f"wrong: {wrong.sku} on {wrong.channel} {numbers}")
+    for line in verdict.tie.unbalanced[:SHOWN]:
+        out.print(f"does not add up: {line}")
     for problem in problems:
         out.print(problem, style="red")
     if not problems:

@@ -67,7 +67,7 @@ class Kind:
         section = getattr(settings, self.section)
         if isinstance(section, Mapping):
             return {(self.section, method): {"carrier": carrier} for method, carrier in section.items()}
-        rows = section if isinstance(section, tuple) else (section,)
+        rows = section if isinstance(section, tuple) else (section,) if section is not None else ()
         return {
             (self.section, *(getattr(row, name) for name in self.names)): {f: getattr(row, f) for f in self.fields}
             for row in rows
@@ -86,6 +86,8 @@ class Kind:
                 raise ValueError(f"there is no such row in [[{self.section}]]")
             row = msgspec.structs.replace(section[at[0]], **said) if at else self._struct()(**names, **said)
             changed = (*section[: at[0]], row, *section[at[0] + 1 :]) if at else (*section, row)
+        elif section is None:
+            raise ValueError(f"there is no [{self.section}]")
         else:
             changed = msgspec.structs.replace(section, **said)
         return msgspec.structs.replace(settings, **{self.section: changed})
@@ -133,7 +135,8 @@ KINDS = {
         ),
         Kind(section="channels", title="Low marks", names=("key",), fields=("low_mark",), new=False),
         Kind(section="orders", title="Orders that wait", names=(), fields=("held_age_limit_hours",)),
-        Kind(section="cin7_core", title="Age of the master's numbers", names=(), fields=("max_age_minutes",)),
+        Kind(section="cin7_core", title="Age of Cin7 Core's numbers", names=(), fields=("max_age_minutes",)),
+        Kind(section="orderflow", title="Age of OrderFlow's numbers", names=(), fields=("max_age_minutes",)),
     )
 }  # fmt: skip
 """Section -> what may be said of it. Buffers are said too, but each number reads those in its own snapshot."""

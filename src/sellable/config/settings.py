@@ -5,7 +5,7 @@ One rule: a setting that can make the storefront lie has no default; it must be 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -16,8 +16,8 @@ from sellable.config.secrets import MARK, masked
 from sellable.domain.stock import State
 
 OWN_RATE = "own"
-CIN7_CORE, ORDERFLOW = "cin7_core", "orderflow"
-"""The back offices, as locations and rules name them."""
+CIN7_CORE, ORDERFLOW, COMMERCETOOLS = "cin7_core", "orderflow", "commercetools"
+"""The back offices, as locations and rules name them, and the storefront, which may be the master of a location."""
 
 MappedStage = Literal["waiting", "allocated", "picking", "packed", "despatched", "cancelled"]
 """What a warehouse's own state of an order, a line or a shipment may be mapped to; `waiting` has set nothing aside."""
@@ -130,8 +130,23 @@ class Location(_Settings, frozen=True, kw_only=True):
 
     name: Annotated[str, _says("Our name of the location.")]
     master: Annotated[str, _says("The one system that owns this location's numbers, for example cin7_core.")]
-    remote: Annotated[str, _says("The location's exact name at its master.")]
+    remote: Annotated[
+        str, _says("The location's exact name at its master; where that is commercetools, at who ships from there.")
+    ]
     ships: Annotated[bool, _says("Whether web orders may be sourced from here.")] = True
+    shipped_by: Annotated[
+        str, _says("Where commercetools is the master: the back office that ships from here (orderflow); else empty.")
+    ] = ""
+
+    @property
+    def counted_at_storefront(self) -> bool:
+        """Whether commercetools' own number is the truth of this place."""
+        return self.master == COMMERCETOOLS
+
+    @property
+    def keeper(self) -> str:
+        """The back office whose goods these are to pick: the master, unless that is the storefront."""
+        return self.shipped_by if self.counted_at_storefront else self.master
 
 
 class StateRule(_Settings, frozen=True, kw_only=True):
@@ -295,6 +310,13 @@ class Commercetools(_Settings, frozen=True, kw_only=True):
         Literal["yes", "no", "unknown"],
         _says("Whether the project's stock rises by itself when a return item is BackInStock; unknown acts as yes."),
     ] = "unknown"
+    stock_writers: Annotated[
+        tuple[str, ...],
+        _says(
+            "API clients, by id, that may write numbers where commercetools is the master of stock, beside people in "
+            "the Merchant Center; any other is a case."
+        ),
+    ] = ()
     cancelled_states: Annotated[
         tuple[str, ...],
         _says(
@@ -344,12 +366,21 @@ class Cin7Core(_Settings, frozen=True, kw_only=True):
     stray_draft_minutes: Annotated[float, _says("Age at which an unrecorded draft with our reference is voided.")] = (
         10.0
     )
-    max_age_minutes: Annotated[float, _says("Older numbers of the master freeze raises and alarm.")] = 30.0
-    stale_buffer: Annotated[int, _says("Units held back in addition while the master's numbers are too old.")] = 0
+    max_age_minutes: Annotated[float, _says("Older numbers of Cin7 Core alarm, and nothing rises that it counts.")] = (
+        30.0
+    )
+    stale_buffer: Annotated[
+        int, _says("Units of each SKU it counts that are held back in addition while its numbers are too old.")
+    ] = 0
     shipping_service: Annotated[str, _says("Service product under which shipping is charged.")] = "Shipping"
     custom_service: Annotated[str, _says("Service product for custom lines.")] = "Custom charge"
     discount_service: Annotated[str, _says("Service product for discounts on the total.")] = "Discount"
     webhook: Annotated[Webhook, _says("Cin7's notifications; only a hint.")] = Webhook()
+
+    @property
+    def stock_seconds(self) -> float:
+        """How often all its numbers are read."""
+        return self.sweep_seconds
 
 
 class OrderFlow(_Settings, frozen=True, kw_only=True):
@@ -380,6 +411,12 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     overlap_minutes: Annotated[
         float, _says("How far each window of shipments and returns reaches back into the one before it.")
     ] = 30.0
+    max_age_minutes: Annotated[
+        float, _says("Older numbers of the warehouse alarm, and nothing rises that it counts.")
+    ] = 30.0
+    stale_buffer: Annotated[
+        int, _says("Units of each SKU it counts that are held back in addition while its numbers are too old.")
+    ] = 0
     visibility_lag_seconds: Annotated[
         float, _says("How long after an import or a cancellation the inventory may still show the old number.")
     ] = 60.0
@@ -389,6 +426,12 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     return_report: Annotated[str, _says("Key of the report of returns; empty where the tenant has none.")] = (
         "return_line_api_report"
     )
+    announce_returns: Annotated[
+        bool, _says("Whether returns made known at commercetools are announced here, once their goods have left.")
+    ] = True
+    return_type: Annotated[
+        str, _says("The tenant's word for the type of announced returns; empty leaves it to the import.")
+    ] = ""
     conditions: Annotated[
         dict[str, Literal["available", "inspection", "quarantine", "damaged"]],
         _says(
@@ -396,6 +439,13 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
             "is quarantine. The number itself rises only with the warehouse's own."
         ),
     ] = field(default_factory=dict)
+    cancelled_units: Annotated[
+        Literal["gone", "back"],
+        _says(
+            "Where commercetools is the master of stock: whether units that the warehouse itself cancels were not "
+            "found (gone) or are on the shelf again (back); gone gives nothing back."
+        ),
+    ] = "gone"
     order_state: Annotated[str, _says("State that imported orders are given; empty to leave it to the import.")] = (
         "created"
     )
@@ -432,6 +482,27 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     ] = "basic"
     push_header: Annotated[str, _says("Name of that header, where push_auth is header.")] = "x-sellable-token"
     webhook: Annotated[Webhook, _says("OrderFlow's pushes; only a hint.")] = Webhook()
+
+    @property
+    def stock_seconds(self) -> float:
+        """How often all its numbers are read."""
+        return self.inventory_poll_seconds
+
+
+class Age(msgspec.Struct, frozen=True, kw_only=True):
+    """From which age on a master's numbers are too old, and how often all of them are read.
+
+    `buffer` is held back meanwhile, in units of each SKU that it counts.
+    """
+
+    limit_seconds: float
+    read_every_seconds: float
+    buffer: int
+
+    @property
+    def limit(self) -> timedelta:
+        """The age."""
+        return timedelta(seconds=self.limit_seconds)
 
 
 class Alerts(_Settings, frozen=True, kw_only=True):
@@ -518,6 +589,30 @@ class Settings(_Settings, frozen=True, kw_only=True):
         if self.orderflow is not None:
             offices.append(ORDERFLOW)
         return tuple(offices)
+
+    @property
+    def ages(self) -> dict[str, Age]:
+        """How old the numbers of each master of a location may be. One without a section is reached by nobody."""
+        found: dict[str, Cin7Core | OrderFlow] = {CIN7_CORE: self.cin7_core}
+        if self.orderflow is not None:
+            found[ORDERFLOW] = self.orderflow
+        masters = {location.master for location in self.locations}
+        return {
+            master: Age(
+                limit_seconds=section.max_age_minutes * 60,
+                read_every_seconds=section.stock_seconds,
+                buffer=section.stale_buffer,
+            )
+            for master, section in found.items()
+            if master in masters
+        }
+
+    @property
+    def counted_channels(self) -> frozenset[str]:
+        """Channels whose numbers are commercetools' own: those that sell from a place it is the master of."""
+        own = {place.name for place in self.locations if place.counted_at_storefront}
+        pools = {pool.name for pool in self.pools if own.intersection(pool.locations)}
+        return frozenset(channel.key for channel in self.channels if channel.pool in pools)
 
     @property
     def base_currency(self) -> str:

@@ -14,6 +14,9 @@ from sellable.domain.stock import State
 EXPERIMENT = "sellable-doctor-"
 """Numbers of orders that an experiment makes and deletes begin so, and the key of the channel it made for them."""
 
+UNITS_MAX = 10**9
+"""No line has so many units. One that states so many or more counts as this many, which no shelf has, and sums fit."""
+
 
 class InventoryMode(StrEnum):
     """What the storefront itself does to its stock number when a line is ordered (InventoryMode in its API)."""
@@ -84,6 +87,14 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         if type(self.quantity) is not int or self.quantity < 0:
             raise ValueError(f"line {self.line_id}: quantity {self.quantity!r} is not a whole number of units")
 
+    @property
+    def moves_entry(self) -> bool:
+        """Whether the storefront surely lowered its own number by these units.
+
+        By a quantity that is beyond all quantities it may or may not have: an E that does not follow only undersells.
+        """
+        return bool(self.sku) and 0 < self.quantity < UNITS_MAX and self.mode is not InventoryMode.NONE
+
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """Shipping, a custom line, or a discount on the total: money that moves no stock. `total` may be negative."""
@@ -120,7 +131,10 @@ class ReturnItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A storefront order at one version. Amounts are minor units of `currency` with `digits` fraction digits."""
+    """A storefront order at one version. Amounts are minor units of `currency` with `digits` fraction digits.
+
+    `impossible` quotes quantities and amounts beyond all there are, which are here as the most there is.
+    """
 
     order_id: str
     version: int
@@ -152,6 +166,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     parcel_keys: tuple[str, ...] = ()
     returns: tuple[ReturnItem, ...] = ()
     unknown: tuple[str, ...] = ()
+    impossible: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for at in (self.placed_at, self.modified_at):

@@ -8,9 +8,9 @@ from typing import Any
 
 from sellable.book import book
 from sellable.connectors.port import OrderTarget, Refused
-from sellable.domain.orders import InventoryMode, Order, OrderState
+from sellable.domain.orders import Order, OrderState
 from sellable.domain.stock import Priority
-from sellable.orders import evidence
+from sellable.orders import adjusting, evidence
 from sellable.orders.context import ORDER_PRIORITY, Context, lane_of, shadowed
 from sellable.runtime import operations
 from sellable.runtime.database import Store, Tx
@@ -33,7 +33,7 @@ def give_back(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         return
     facts = [
         entries.EntryFact(
-            sku=line.sku,
+            sku=line.sku or "",
             channel=line.channel or "",
             kind="restocked",
             quantity=line.quantity,
@@ -44,7 +44,7 @@ def give_back(tx: Tx, order: Order, now: datetime, context: Context) -> None:
             remote_at=order.modified_at,
         )
         for line in order.lines
-        if line.sku and line.quantity and line.mode is not InventoryMode.NONE
+        if line.moves_entry
     ]
     entries.record(tx, facts, now, priority=Priority.LOWER, reason=f"cancel of {order.label}")
 
@@ -76,7 +76,7 @@ def stop(
     elif part.sale_id is None and _never_sent(tx, order.order_id, part.part):
         tx.run(book.sql.set_part_state, order_id=order.order_id, part=part.part, state="dropped")
         _count(tx, order.order_id, units)
-        why, others = f"cancel of {order.label}", book.beside(tx, part)
+        why, others = f"cancel of {order.label}", part.beside
         demand.cancelled(tx, order.order_id, part.location, NEVER_SENT, why, now, others)
     else:
         evidence.revoke(tx, part, f"cancel of {order.label}", now)
@@ -176,6 +176,7 @@ class Voiding:
         part = tx.one(book.sql.part, order_id=op.payload["order_id"], part=op.payload["part"])
         if part is None:
             return
+        adjusting.follow(tx, part.order_id, now, self._context)
         if op.payload.get("late"):
             if isinstance(outcome, Done) and outcome.result.get("voided"):
                 book.tell(tx, part.order_id, "late draft voided", now, sales=outcome.result["voided"])

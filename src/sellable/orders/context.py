@@ -22,14 +22,14 @@ from sellable.stock.availability import Layout
 STOREFRONT = "commercetools"
 ORDER_PRIORITY = 1
 SETTLED_BY_CANCEL = (
-    "backordered", "import_differs", "line_changed", "missing_sku_on_line", "order_refused", "order_stuck",
-    "order_waiting_too_long", "route_missing", "sale_changed_by_staff", "tax_unmapped", "totals_differ",
+    "backordered", "import_differs", "line_changed", "missing_sku_on_line", "order_impossible", "order_refused",
+    "order_stuck", "order_waiting_too_long", "route_missing", "sale_changed_by_staff", "tax_unmapped", "totals_differ",
 )  # fmt: skip
 """Cases of one order that nobody must work on once the order is cancelled."""
 
 SETTLED_BY_EXPORT = (
-    "import_differs", "order_refused", "order_waiting_too_long", "route_missing", "sale_changed_by_staff",
-    "totals_differ",
+    "import_differs", "order_impossible", "order_refused", "order_waiting_too_long", "route_missing",
+    "sale_changed_by_staff", "totals_differ",
 )  # fmt: skip
 """Cases that are over when every part of the order is an authorised sale."""
 
@@ -97,7 +97,7 @@ class Context:
 
     def target_of(self, location: str) -> str:
         """The back office that ships from a location: its master."""
-        masters = {place.name: place.master for place in self.settings.locations}
+        masters = {place.name: place.keeper for place in self.settings.locations}
         return masters.get(location, self.first_office)
 
     def owe_part(self, tx: Tx, order_id: str, part: int, target: str, now: datetime, *, search: bool) -> None:

@@ -34,12 +34,20 @@ def on_despatches(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> 
             evidence=[f"inbox:{row.id}"],
         )  # fmt: skip
     found: dict[str, list[Despatch]] = {}
-    for despatch in page.despatches:
+    known = _known(tx, target, page.despatches)
+    for despatch in (each for each in page.despatches if each.shipment.shipment_id not in known):
         part = part_of(tx, target, [despatch.order_ref, despatch.original_ref])
         if part is not None:  # Else it is not of ours: others sell from this warehouse too.
             found.setdefault(part.ref, []).append(despatch)
     for ref in sorted(found):
         _take(tx, ref, found[ref], row.meta["a1"], now, context)
+
+
+def _known(tx: Tx, target: str, despatches: Sequence[Despatch]) -> set[str]:
+    """Shipments the book has just so, of orders it has wholly shipped: windows overlap, so most are told many times."""
+    told = {each.shipment.shipment_id: book.text(each.shipment) for each in despatches}
+    rows = tx.all(book.sql.shipped_just_so, target=target, shipment_id=list(told), document=list(told.values()))
+    return {row.shipment_id for row in rows}
 
 
 def part_of(tx: Tx, target: str, refs: Sequence[str]) -> Any | None:

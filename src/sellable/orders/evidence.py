@@ -83,12 +83,10 @@ def taken_apart(part: Any, lines: Sequence[Any]) -> bool:
 
 def demand_of(tx: Tx, part: Any) -> list[Any]:
     """The part's unfinished units of demand, locked."""
-    return tx.all(
-        demand.sql.demand_of_part, order_id=part.order_id, location=part.location, without=book.beside(tx, part)
-    )
+    return tx.all(demand.sql.demand_of_part, order_id=part.order_id, location=part.location, without=part.beside)
 
 
 def revoke(tx: Tx, part: Any, reason: str, now: datetime) -> None:
     """The part's units are in flight again, and evidence that is on its way counts no more."""
-    demand.revoke(tx, part.order_id, part.location, reason, now, book.beside(tx, part))
+    demand.revoke(tx, part.order_id, part.location, reason, now, part.beside)
     book.allocation_news(tx, part.order_id, part.part)

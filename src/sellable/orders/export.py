@@ -261,7 +261,7 @@ class Exporting:
         seq = next_seq(tx)
         if p["what"] == "cancelled":
             part = tx.one(book.sql.part, order_id=p["order_id"], part=p["part"])
-            others = book.beside(tx, part) if part else ()
+            others = part.beside if part else ()
             demand.cancelled(tx, p["order_id"], p["location"], seq, "void confirmed", now, others)
             return
         if p["what"] == "units":
@@ -277,7 +277,7 @@ class Exporting:
         if lines != p["lines"]:
             backordered(tx, part, lines, now, self._context)
         by_component = components_of(tx, part, allocated(lines))
-        demand.evidence(tx, part.order_id, part.location, by_component, seq, now, book.beside(tx, part))
+        demand.evidence(tx, part.order_id, part.location, by_component, seq, now, part.beside)
 
     async def _part(self, op: Operation) -> Any:
         part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])

@@ -22,7 +22,7 @@ from sellable.connectors.port import (
 from sellable.domain.orders import OrderState, Parcel, Shipment
 from sellable.domain.states import Machine, may
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders import despatch, statuses
+from sellable.orders import adjusting, announcing, despatch, statuses
 from sellable.orders.context import STOREFRONT, Context
 from sellable.orders.evidence import allocated, asked_of, components_of, demand_of, revoke, units_on
 from sellable.orders.export import backordered, differing, went_out
@@ -117,7 +117,7 @@ def _follow_allocation(tx: Tx, part: Any, sale: Sale, now: datetime, context: Co
     kept = {sku: min(units, by_component.get(sku, 0)) for sku, units in have.items()}
     lost = kept != have
     if lost:
-        demand.evidence(tx, part.order_id, part.location, kept, 0, now, book.beside(tx, part))
+        demand.evidence(tx, part.order_id, part.location, kept, 0, now, part.beside)
         holds = {"lines": [list(line) for line in lines]}
         if min(_beyond(tx, part, sale).values(), default=0) >= 0:
             # Nobody took a line away: what was set aside went to others, or never was, whatever the answer said.
@@ -180,7 +180,7 @@ def _relocated(tx: Tx, part: Any, sale: Sale, now: datetime, context: Context) -
     shared = any(p.location == sale.location and p.state not in ("voided", "dropped") for p in others)
     follows = ours and not shared
     if follows:
-        demand.relocate(tx, part.order_id, part.location, sale.location, now, book.beside(tx, part))
+        demand.relocate(tx, part.order_id, part.location, sale.location, now, part.beside)
         tx.run(book.sql.move_part, order_id=part.order_id, part=part.part, location=sale.location)
     _report(tx, part, {"location": sale.location, "followed": follows}, now, context)
     return follows
@@ -299,8 +299,10 @@ def _shipped(
                 tx, kind, f"order:{part.order_id}", now, expected={"lines": [[c.sku, c.units] for c in lines]},
                 actual={"shipment": piece.shipment_id, "items": found}, evidence=[f"sale:{part.sale_id}"],
             )  # fmt: skip
+    adjusting.follow(tx, part.order_id, now, context)
     if items:
         _deliver(tx, part, piece, now, context)
+        announcing.owe(tx, part.order_id, now, context)
     return conflicts
 
 
@@ -381,7 +383,7 @@ def finish(tx: Tx, head: Any, part: Any, a1: int, now: datetime) -> None:
     part = book.part_of(tx, order_id, number)
     if part.state != "shipped":
         tx.run(book.sql.set_part_state, order_id=order_id, part=number, state="shipped")
-        demand.shipped(tx, order_id, part.location, a1, now, book.beside(tx, part))
+        demand.shipped(tx, order_id, part.location, a1, now, part.beside)
     parts = tx.all(book.sql.parts_of, order_id=order_id)
     if head.stage != "shipped" and all(p.state in ("shipped", "dropped", "voided") for p in parts):
         book.stage(tx, order_id, "shipped", now)

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from sellable.book import book
-from sellable.domain.orders import InventoryMode, Order
+from sellable.domain.orders import Order
 from sellable.domain.stock import Priority
 from sellable.orders import cancel, evidence
 from sellable.orders.context import Context
@@ -140,6 +140,6 @@ def _give_back(
             remote_at=order.modified_at,
         )
         for line in order.lines
-        if line.line_id in more and line.mode is not InventoryMode.NONE
+        if line.line_id in more and line.moves_entry
     ]
     entries.record(tx, facts, now, priority=Priority.LOWER, reason=f"units of {order.label} cancelled")

@@ -16,7 +16,7 @@ import msgspec
 from sellable.book import book
 from sellable.connectors.port import NOT_THERE, OrderTarget, RawOrder, Refused, Sale
 from sellable.domain.orders import Order, OrderState
-from sellable.orders import cancel, capture, evidence, lines
+from sellable.orders import adjusting, cancel, capture, evidence, lines
 from sellable.orders.context import STOREFRONT, Context, lane_of, shadowed
 from sellable.orders.rules import ONE_CALL
 from sellable.orders.telling import LEFT, Telling
@@ -80,6 +80,7 @@ class Reducing:
         part = tx.one(book.sql.part, order_id=order_id, part=op.payload["part"])
         if head is None or part is None or not isinstance(outcome, Done | Rejected):
             return
+        adjusting.follow(tx, order_id, now, self._context)
         if head.state == OrderState.CANCELLED.value:
             return  # The whole order was cancelled meanwhile: its sale is voided by what comes next in the lane.
         result = outcome.result if isinstance(outcome, Done) else {"too_late": True, "cause": outcome.cause}
@@ -182,7 +183,7 @@ def take_off(tx: Tx, part: Any, units: Mapping[str, int], now: datetime, context
     tx.run(book.sql.shrink_part_lines, order_id=part.order_id, part=part.part, **columns)
     tx.run(book.sql.cancel_units, order_id=part.order_id, **columns)
     rows = demand.cancel_units(
-        tx, part.order_id, part.location, taken, "fewer units", now, book.beside(tx, part)
+        tx, part.order_id, part.location, taken, "fewer units", now, part.beside
     )  # fmt: skip
     if rows:
         visible = {"part": part.part, "location": part.location, "what": "units", "rows": rows}
@@ -222,6 +223,8 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
     book.tell(
         tx, order.order_id, "units cancelled at the back office", now, part=part.part, units=units, status=sale.status
     )
+    adjusting.lost(tx, order.order_id, units, context)
+    adjusting.follow(tx, order.order_id, now, context)
     lines.refund(tx, order, units, now, context)
     _tell(tx, order, now, context)
 
@@ -258,6 +261,7 @@ def _tell(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     if whole:
         # What it may restock by that is expected before it is told, once, whoever cancels the order.
         cancel.give_back(tx, order, now, context)
+        adjusting.cancelling(tx, order.order_id)
     context.owe(tx, order.order_id, STOREFRONT, "order.cancelled", {"part": 0, "whole": whole}, now)
 
 

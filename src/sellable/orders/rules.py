@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from sellable.config.settings import Settings, TaxMap
-from sellable.domain.orders import Charge, Line, Order, Tax
+from sellable.domain.orders import UNITS_MAX, Charge, Line, Order, Tax
 
 EXACT_SEARCH_MAX = 12
 """Up to so many locations every combination is tried (4,095 at most); beyond, locations are added greedily."""
@@ -132,6 +132,7 @@ def findings(order: Order, catalogue: Catalogue, settings: Settings) -> list[Fin
     spelled = at_master(settings)
     sold = [line for line in order.lines if line.quantity]
     found = [
+        *_impossible(order),
         *_customer(order, settings),
         *carrier_findings(order, settings),
         *(finding for line in sold for finding in _line(order, line, spelled, catalogue, settings)),
@@ -175,6 +176,13 @@ def tax_rule(tax: Tax, taxes: Iterable[TaxMap]) -> str | None:
     ]
     best = {name for exactness, name in fits if exactness == max(fits)[0]}
     return best.pop() if len(best) == 1 else None
+
+
+def _impossible(order: Order) -> Iterator[Finding]:
+    if order.impossible:
+        expected = {"units of a line below": UNITS_MAX}
+        subject, actual = f"order:{order.order_id}", {"stated": list(order.impossible)}
+        yield Finding(kind="order_impossible", subject=subject, expected=expected, actual=actual)
 
 
 def _customer(order: Order, settings: Settings) -> Iterator[Finding]:

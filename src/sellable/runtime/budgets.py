@@ -5,6 +5,9 @@ what overflows a full lane goes to a common pool, from which any lane may borrow
 any window the calls are at most burst + rate * window, which the spec keeps below the vendor's limit; a lane that was
 idle always finds its own tokens; a share nobody uses is lent. A breach empties the bucket, stops everybody until the
 vendor's Retry-After has passed and halves the rate, which recovers by a tenth with each window's worth of calls.
+A vendor that is not available (503) says nothing of our rate: everybody stays away for as long as it asks, else a
+second, and twice as long each time it is met so again before it has answered anything. So one that refuses a call now
+and then is hardly slowed down, and one that is down is knocked at once a minute.
 
 Rule: no call leaves without a token that was committed as spent before.
 """
@@ -41,6 +44,7 @@ SLICE_SECONDS = 0.15
 """Usual pause after a draw that left somebody waiting; a draw asks for no more calls than flow in meanwhile."""
 STARVED_SECONDS_MAX = 1.0
 AWAY_SECONDS = 1.0
+UNAVAILABLE_SECONDS, UNAVAILABLE_SECONDS_MAX = 1.0, 60.0
 HOLD_SECONDS_MIN = 1.0
 SHRINK_MIN = 1 / 16
 RECOVERY_FAST, RECOVERY_SLOW = 1.0, 0.2
@@ -148,6 +152,11 @@ def recover(spec: BudgetSpec, shrink: float, calls: int) -> float:
     """The shrink factor after `calls` without a breach."""
     part = RECOVERY_FAST if shrink < 0.5 else RECOVERY_SLOW
     return min(1.0, shrink + part * calls / (spec.calls * spec.usable))
+
+
+def away_for(in_vain: int) -> float:
+    """Seconds to stay away from a vendor that was met unavailable so many times in a row before."""
+    return min(UNAVAILABLE_SECONDS * 2.0 ** min(in_vain, 10), UNAVAILABLE_SECONDS_MAX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,6 +343,14 @@ class Budgets:
         """The vendor said no: nobody calls for so many seconds, and then at half the rate, recovering slowly."""
         await self._till(credential).breach(retry_after_seconds)
 
+    async def unavailable(self, credential: str, retry_after_seconds: float | None) -> None:
+        """The vendor is not there: nobody calls for as long as it asks, or (None) longer each time in a row."""
+        await self._till(credential).unavailable(retry_after_seconds)
+
+    def answered(self, credential: str) -> None:
+        """The vendor is there: it has answered something."""
+        self._till(credential).in_vain = 0
+
     async def usage(self) -> list[Usage]:
         """Every lane of every credential, as committed; a credential never used is left out."""
         return await self._store.read(self._usage)
@@ -399,6 +416,7 @@ class _Till:
         self._drawn_at = -math.inf
         self._breached_at = -math.inf
         self._cool_until = -math.inf
+        self.in_vain = 0
 
     async def acquire(self, lane: str, priority: int) -> Grant:
         waiter = _Waiter(priority, next(self._places), lane, asyncio.get_running_loop().create_future())
@@ -423,6 +441,15 @@ class _Till:
     async def breach(self, seconds: float) -> None:
         self.cool(seconds)
         await self._store.write(_cool, self.spec.credential, seconds)
+
+    async def unavailable(self, asked_seconds: float | None) -> None:
+        if not asked_seconds:
+            if self._clock.monotonic() < self._cool_until:
+                return  # It left before everybody stopped, and tells nothing new.
+            asked_seconds = away_for(self.in_vain)
+            self.in_vain += 1
+        self.cool(asked_seconds)
+        await self._store.write(_stay_away, self.spec.credential, asked_seconds, empty=self.in_vain > 1)
 
     def waiting(self, lane: str) -> int:
         return sum(waiter.lane == lane and not waiter.future.done() for waiter in list(self._waiters))
@@ -498,6 +525,15 @@ def _cool(tx: Tx, credential: str, seconds: float) -> None:
     tx.run(sql.open_budget, credential=credential)
     tx.run(sql.cool_budget, credential=credential, seconds=seconds, floor=SHRINK_MIN)
     tx.run(sql.empty_budget, credential=credential)
+    tx.notify(CHANNEL, f"{credential} {seconds!r}")
+
+
+def _stay_away(tx: Tx, credential: str, seconds: float, *, empty: bool) -> None:
+    """Its rate stays; where it is met so again and again, what was saved up goes, so that one call asks first."""
+    tx.run(sql.open_budget, credential=credential)
+    tx.run(sql.close_budget, credential=credential, seconds=seconds)
+    if empty:
+        tx.run(sql.empty_budget, credential=credential)
     tx.notify(CHANNEL, f"{credential} {seconds!r}")
 
 

@@ -183,6 +183,8 @@ class HttpPort:
                 answer = await self._exchange(request, timeout_seconds, sent_at, began)
                 status, body = answer.status, answer.body
                 span.say({"http.request.method": method, "http.response.status_code": status})
+            if status < 500 and self._budgets is not None:
+                self._budgets.answered(credential)
         except HttpError as failure:
             error = type(failure).__name__
             raise

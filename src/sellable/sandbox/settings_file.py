@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sellable.sandbox.shop import ACCOUNT, CARRIER, ORDER_KEY, READ_KEY, SECRET, SERVICE_CLIENT, SHIPPING_METHOD, toml
+from sellable.sandbox.shop import (
+    ACCOUNT,
+    CARRIER,
+    ORDER_KEY,
+    ORGANISATION,
+    READ_KEY,
+    SECRET,
+    SERVICE_CLIENT,
+    SHIPPING_METHOD,
+    toml,
+)
 
 if TYPE_CHECKING:
     from sellable.sandbox.shop import Shop
@@ -19,8 +29,11 @@ brake_units_percent = 100
 def settings_toml(
     shop: "Shop", where: Mapping[str, str], *, start_at: str, listen: str, tempo: Mapping[str, Any]
 ) -> str:
-    """The file's text; see Shop.settings_toml. `where` has ct_url, cin7_url, data_dir, database_url and payload_key."""
-    return "\n".join((_systems(shop, where, start_at, listen, tempo), _layout(shop), _mapping(shop)))
+    """The file's text; see Shop.settings_toml. `where` has ct_url, cin7_url, house_url, data_dir, database_url and
+    payload_key.
+    """
+    house = _house(shop, where["house_url"]) if any(place.house for place in shop.places) else ""
+    return "\n".join((_systems(shop, where, start_at, listen, tempo), house, _layout(shop), _mapping(shop)))
 
 
 def _systems(shop: "Shop", where: Mapping[str, str], start_at: str, listen: str, tempo: Mapping[str, Any]) -> str:
@@ -76,14 +89,36 @@ base_currency = {toml(shop.currency)}
 """
 
 
+def _house(shop: "Shop", url: str) -> str:
+    return f"""\
+[orderflow]
+base_url = {toml(url + "/web")}
+user = {toml(SERVICE_CLIENT)}
+password = {toml(SECRET)}
+channel = {toml(shop.project)}
+organisation = {toml(ORGANISATION)}
+time_zone = "UTC"
+insecure = true
+# Nothing is pushed to a replay, so it asks often; on a real warehouse agree on a number of calls.
+calls_per_minute = 240
+inventory_poll_seconds = 60.0
+despatch_poll_seconds = 60.0
+return_poll_seconds = 120.0
+overlap_minutes = 5.0
+visibility_lag_seconds = 5.0
+search_settle_seconds = 5.0
+"""
+
+
 def _layout(shop: "Shop") -> str:
     parts = ["# --- where stock lies ------------------------------------------------------------------\n"]
     for place in shop.places:
         ships = "true" if place.ships else "false"
-        location = f'name = {toml(place.name)}\nmaster = "cin7_core"\nremote = {toml(place.remote)}\nships = {ships}'
+        master = "orderflow" if place.house else "cin7_core"
+        location = f'name = {toml(place.name)}\nmaster = "{master}"\nremote = {toml(place.remote)}\nships = {ships}'
         parts.append(f"[[locations]]\n{location}\n")
     parts.append("# --- which of it may be sold: a bin nobody maps is not sellable ------------------------\n")
-    for place in shop.places:
+    for place in (each for each in shop.places if not each.house):
         parts.append(_state(place.name, "*", "available" if place.sellable else "inspection"))
         if place.inspects:
             parts.append(_state(place.name, "INSPECTION", "inspection"))
@@ -113,6 +148,10 @@ def _mapping(shop: "Shop") -> str:
     for tax in shop.taxes:
         where = f"rate = {toml(tax.fraction)}\ncountry = {toml(tax.country)}\nrule = {toml(tax.rule)}"
         parts.append(f"[[taxes]]\n{where}\n")
+    for route in shop.routes:
+        target = "orderflow" if route.house else "cin7_core"
+        asks = f"skus = {toml(list(route.skus))}\nchannels = {toml(list(route.channels))}"
+        parts.append(f'[[routes]]\nname = {toml(route.name)}\ntarget = "{target}"\n{asks}\n')
     parts.append(f"[carriers]\n{toml(SHIPPING_METHOD)} = {toml(CARRIER)}\n")
     parts.append('# Every case has an owner.\n[[owners]]\nkind = "*"\nowner = "operations"\n')
     return "\n".join(parts)

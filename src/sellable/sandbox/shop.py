@@ -40,7 +40,8 @@ class Place:
     """A location: `name` is the product's word, `remote` the back office's. Goods are sold off the SHELF bin.
 
     With `inspects` it has an INSPECTION bin, which the back office excludes itself (a staging bin). A place that is not
-    `sellable` holds goods the back office calls available and only our own configuration knows to be unsellable.
+    `sellable` holds goods the back office calls available and only our own configuration knows to be unsellable. A
+    `house` is run with OrderFlow, all others with the back office.
     """
 
     name: str
@@ -49,6 +50,17 @@ class Place:
     counter: bool = False
     inspects: bool = True
     sellable: bool = True
+    house: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where lines go: those of these SKUs, as the storefront spells them, and channels; empty means any."""
+
+    name: str
+    house: bool
+    skus: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +107,7 @@ class Shop:
     held_back: Mapping[str, int] = field(default_factory=dict)
     shipping_cents: int = 495
     restocks_on_cancel: bool = False
+    routes: tuple[Route, ...] = ()
 
     @classmethod
     def demo(cls, seed: int = 1, skus: int = 2000, bundles: int = 40) -> "Shop":
@@ -168,14 +181,15 @@ class Shop:
 
     def cin7(self, *, staff: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The back office simulator's seed; `staff` are the habits of its warehouse."""
-        place = {p.name: p for p in self.places}
+        place = {p.name: p for p in self.places if not p.house}
         goods = [self._card(item) for item in self.items if not item.known_as]
         services = [{"sku": f"SERVICE-{n}", "name": name, "type": "Service"} for n, name in enumerate(SERVICES, 1)]
         return {
             "keys": [{"account": ACCOUNT, "key": key} for key in (ORDER_KEY, READ_KEY)],
             "me": {"Company": "Sandbox Home", "Currency": self.currency},
             "locations": [
-                {"name": p.remote, "bins": [SHELF], "staging": [INSPECTION] if p.inspects else []} for p in self.places
+                {"name": p.remote, "bins": [SHELF], "staging": [INSPECTION] if p.inspects else []}
+                for p in place.values()
             ],
             "tax_rules": [{"name": t.rule, "percent": t.percent, "inclusive": True} for t in self.taxes],
             "customers": [
@@ -187,6 +201,7 @@ class Shop:
             "stock": [
                 {"sku": sku, "location": place[name].remote, "bin": bin_name, "quantity": units}
                 for sku, name, bin_name, units in self.stock
+                if name in place
             ],
             "warehouse": dict(staff or {"auto": False}),
             # This account keeps each row's tax as posted; one that recomputes it differs by cents on split rows.
@@ -230,6 +245,26 @@ class Shop:
             "warehouse": dict(staff or {"auto": False}),
         }
 
+    def house(self, *, staff: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The warehouse simulator's seed for a warehouse beside the back office: the houses, and what lies there."""
+        houses = {p.name: p.remote for p in self.places if p.house}
+        mine = {sku for sku, name, _, _ in self.stock if name in houses}
+        return {
+            "users": [{"user": SERVICE_CLIENT, "password": SECRET}],
+            "sites": list(houses.values()),
+            "channels": [
+                {"reference": self.project, "organisation": ORGANISATION, "site": next(iter(houses.values()))}
+            ],
+            "products": [{"reference": sku, "type": "default"} for sku in sorted(mine)],
+            "stock": [
+                {"sku": sku, "site": houses[name], "quantity": units}
+                for sku, name, _, units in self.stock
+                if name in houses
+            ],
+            "warehouse": dict(staff or {"auto": False}),
+            "switches": {"inventory_push": "off"},
+        }
+
     # --- the product -------------------------------------------------------------------------------------------------
 
     def settings_toml(
@@ -243,8 +278,10 @@ class Shop:
         listen: str = "127.0.0.1:0",
         tempo: Mapping[str, Any] | None = None,
         payload_key: str = "",
+        house_url: str = "",
     ) -> str:
         """A whole sellable.toml. `start_at` is an ISO instant with zone; `tempo` are more [cin7_core] settings.
+        `house_url` is needed where a place is run with OrderFlow.
 
         Without `payload_key` a new one stands in it.
         """
@@ -252,7 +289,7 @@ class Shop:
 
         payload_key = payload_key or base64.b64encode(os.urandom(32)).decode()
         where = {"ct_url": ct_url, "cin7_url": cin7_url, "data_dir": data_dir, "database_url": database_url}
-        where["payload_key"] = payload_key
+        where |= {"payload_key": payload_key, "house_url": house_url}
         return settings_toml(self, where, start_at=start_at, listen=listen, tempo=tempo or {})
 
 

@@ -215,6 +215,8 @@ def problems(verdict: Verdict, waiting: int) -> list[str]:
         f"{len(verdict.wrong)} numbers are wrong at the end": verdict.wrong,
         f"{sum(tie.deliveries_missing.values())} units left the warehouse untold": tie.deliveries_missing,
         f"{sum(tie.deliveries_extra.values())} units were told as delivered twice": tie.deliveries_extra,
+        f"{len(tie.unbalanced)} lines do not add up": tie.unbalanced,
+        f"{len(tie.returns_differ)} returns are told otherwise than they came back": tie.returns_differ,
     }
     return [sentence for sentence, true in found.items() if true]
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-from sellable.sandbox.shop import SHELF, Item, Place, SalesChannel, Shop, TaxRate
+from sellable.sandbox.shop import SHELF, Item, Place, Route, SalesChannel, Shop, TaxRate
 from sellable.sandbox.shopper import Basket, BasketLine, Extra
 
 COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
@@ -35,6 +36,10 @@ ELSEWHERE = "NL"
 """Country of orders from a country whose code is not listed above."""
 
 MAIN, SECOND = "main", "second"
+HOUSE, ANNEX = "house", "annex"
+"""Sites of a warehouse run with OrderFlow: what it keeps for all channels, and what it keeps for one of its own."""
+WHOLE = "whole"
+"""The channel of orders that go to that warehouse as a whole."""
 
 
 class BadHistory(ValueError):
@@ -79,6 +84,30 @@ class Shelf:
     sku: str
     place: str
     units: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What goes to a second back office, a warehouse run with OrderFlow: so many percent of the SKUs, whatever order
+    they are in, and so many percent of the orders, whole. Which ones follows from their names."""
+
+    lines: int = 0
+    orders: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.lines <= 100 and 0 <= self.orders <= 100):
+            raise BadHistory("lines and orders are percentages from 0 to 100")
+
+    def keeps(self, sku: str) -> bool:
+        """Whether a SKU, as the back office spells it, lies in that warehouse."""
+        return zlib.crc32(f"{HOUSE} {sku}".encode()) % 100 < self.lines
+
+    def takes(self, invoice: str) -> bool:
+        """Whether an order goes there whole."""
+        return zlib.crc32(f"{WHOLE} {invoice}".encode()) % 100 < self.orders
+
+
+ONE_OFFICE = Split()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +179,11 @@ def within(rows: Iterable[Row], first: date | None, last: date | None) -> Iterat
 # --- from rows to a plan ---------------------------------------------------------------------------------------------
 
 
-def plan(rows: Iterable[Row], *, rate: float, limit: int | None = None) -> Plan:
+def plan(rows: Iterable[Row], *, rate: float, limit: int | None = None, split: Split = ONE_OFFICE) -> Plan:
     """What happens; `rate` is orders per simulated minute, `limit` the most orders."""
     kept = list(rows)
     spelled = spellings(kept)
-    teller = _Teller(spelled, rate)
+    teller = _Teller(spelled, rate, split)
     for invoice in _invoices(kept):
         if limit is not None and teller.orders >= limit:
             break
@@ -183,8 +212,8 @@ def spellings(rows: Iterable[Row]) -> dict[str, str]:
 class _Teller:
     """Turns invoices into events, one after the other, remembering what each customer could still send back."""
 
-    def __init__(self, spelled: Mapping[str, str], rate: float) -> None:
-        self._spelled, self._rate = spelled, rate
+    def __init__(self, spelled: Mapping[str, str], rate: float, split: Split) -> None:
+        self._spelled, self._rate, self.split = spelled, rate, split
         self.events: list[Event] = []
         self.twins: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
@@ -193,6 +222,8 @@ class _Teller:
         self.prices: dict[str, int] = {}
         self.demand: Counter[str] = Counter()
         self.largest: Counter[str] = Counter()
+        self.whole_demand: Counter[str] = Counter()
+        self.whole_largest: Counter[str] = Counter()
         self.countries: set[str] = {"GB", ELSEWHERE}
         self._bought: dict[str, list[tuple[str, Counter[str]]]] = defaultdict(list)
         self._whole: dict[str, Counter[str]] = {}
@@ -210,16 +241,22 @@ class _Teller:
         elif kind.isdigit():
             for row in goods:
                 if row.quantity < 0:
-                    self._event(Shelf(word="write_off", sku=self._card(row), place=MAIN, units=-row.quantity))
+                    sku = self._card(row)
+                    self._event(Shelf(word="write_off", sku=sku, place=self.home(sku), units=-row.quantity))
                 elif row.cents == 0 and not row.customer:
                     # Found at a stock take, as its texts say.
-                    self._event(Shelf(word="receive", sku=self._card(row), place=MAIN, units=row.quantity))
+                    sku = self._card(row)
+                    self._event(Shelf(word="receive", sku=sku, place=self.home(sku), units=row.quantity))
             self._sale(rows, [row for row in goods if row.quantity > 0 and (row.cents or row.customer)])
         else:
             self.skipped["bad debts"] += 1
 
     def _event(self, what: Basket | Cancel | Back | Shelf) -> None:
         self.events.append(Event(minute=self.minute, what=what))
+
+    def home(self, sku: str) -> str:
+        """Where a SKU lies, but for what is set aside for whole orders."""
+        return HOUSE if self.split.keeps(sku) else MAIN
 
     def _card(self, row: Row) -> str:
         """The SKU as the back office spells it, whose name and price are remembered."""
@@ -235,13 +272,15 @@ class _Teller:
             self.skipped["invoices without goods"] += rows[0].quantity > 0
             return
         first = rows[0]
+        whole = self.split.takes(first.invoice)
+        demand, largest = (self.whole_demand, self.whole_largest) if whole else (self.demand, self.largest)
         lines, bought = [], Counter[str]()
         for row in goods:
             sku = self._card(row)
             if row.code != sku:
                 self.twins[row.code] = sku
-            self.demand[sku] += row.quantity
-            self.largest[sku] = max(self.largest[sku], row.quantity)
+            demand[sku] += row.quantity
+            largest[sku] = max(largest[sku], row.quantity)
             bought[sku] += row.quantity
             lines.append(BasketLine(sku=row.code, quantity=row.quantity, price_cents=row.cents))
         extras = [
@@ -251,7 +290,7 @@ class _Teller:
         ]
         country = CODES.get(first.country, ELSEWHERE)
         self.countries.add(country)
-        channel = "uk" if first.country == HOME else "row"
+        channel = WHOLE if whole else "uk" if first.country == HOME else "row"
         self._event(
             Basket(number=first.invoice, channel=channel, country=country, lines=tuple(lines), extras=tuple(extras))
         )
@@ -291,26 +330,28 @@ def _shop(teller: _Teller) -> tuple[Shop, list[Event]]:
     """A shop whose shelves hold part of the demand at first, and the deliveries of most of the rest.
 
     Half to all of a SKU's demand is there in the beginning, for most SKUs at least enough for the largest line; two
-    deliveries bring up to 85 % of what is missing, a third and two thirds of the way through.
+    deliveries bring up to 85 % of what is missing, a third and two thirds of the way through. What is for orders that
+    go to the second back office whole lies apart from what it keeps for all.
     """
     home = TaxRate(country="GB", name="VAT", percent=20, rule="UK 20%")
     away = (TaxRate(country=c, name="VAT", percent=19, rule="Export 19%") for c in sorted(teller.countries - {"GB"}))
-    stock, deliveries = [], []
+    stock: list[tuple[str, str, str, int]] = []
+    deliveries: list[Event] = []
     counted = {e.what.sku for e in teller.events if isinstance(e.what, Shelf)}
     returned = {sku for e in teller.events if isinstance(e.what, Back | Cancel) for sku in e.what.lines}
-    known = sorted({*teller.demand, *counted, *returned})
+    known = sorted({*teller.demand, *teller.whole_demand, *counted, *returned})
     for sku in known:
         luck = zlib.crc32(sku.encode())
-        demand = teller.demand[sku]
-        first = max(demand * (50 + luck % 51) // 100, teller.largest[sku] if luck % 8 else 0)
-        second = first * 3 // 10 if luck % 3 else 0
-        stock += [(sku, MAIN, SHELF, first - second), (sku, SECOND, SHELF, second)]
-        rest = max(0, demand - first) * 85 // 100
-        for part, share in ((1, rest // 2), (2, rest - rest // 2)):
-            if share:
-                at = teller.minute * (part + (luck % 97) / 97 - 0.5) / 3
-                what = Shelf(word="receive", sku=sku, place=SECOND if luck % 4 == 0 else MAIN, units=share)
-                deliveries.append(Event(minute=max(at, 0.0), what=what))
+        places = (HOUSE, HOUSE) if teller.split.keeps(sku) else (MAIN, SECOND)
+        found, late = _shelved(sku, luck, teller.demand[sku], teller.largest[sku], places, teller.minute)
+        stock += found
+        deliveries += late
+    for sku, demand in sorted(teller.whole_demand.items()):
+        luck = zlib.crc32(f"{ANNEX} {sku}".encode())
+        found, late = _shelved(sku, luck, demand, teller.whole_largest[sku], (ANNEX, ANNEX), teller.minute)
+        stock += found
+        deliveries += late
+    kept = tuple(sku for sku in sorted({*known, *teller.twins}) if teller.split.keeps(teller.twins.get(sku, sku)))
     shop = Shop(
         project="history",
         currency="GBP",
@@ -323,12 +364,45 @@ def _shop(teller: _Teller) -> tuple[Shop, list[Event]]:
             )
             for sku in sorted({*known, *teller.twins})
         ),
-        places=(Place(name=MAIN, remote="Main Warehouse"), Place(name=SECOND, remote="Second Warehouse")),
-        channels=(
-            SalesChannel(key="uk", name="United Kingdom", pool="uk", places=(MAIN, SECOND), countries=("GB",)),
-            SalesChannel(key="row", name="Rest of world", pool="row", places=(MAIN,), countries=(ELSEWHERE,)),
-        ),
+        **_layout(kept, whole=bool(teller.whole_demand)),
         taxes=(home, *away),
         stock=tuple(stock),
     )
     return shop, deliveries
+
+
+def _shelved(
+    sku: str, luck: int, demand: int, largest: int, places: tuple[str, str], minutes: float
+) -> tuple[list[tuple[str, str, str, int]], list[Event]]:
+    """What of a SKU is there at first, at two places, and its deliveries."""
+    main, second = places
+    first = max(demand * (50 + luck % 51) // 100, largest if luck % 8 else 0)
+    there = first * 3 // 10 if luck % 3 and main != second else 0
+    stock = [(sku, main, SHELF, first - there), *([(sku, second, SHELF, there)] if main != second else [])]
+    rest = max(0, demand - first) * 85 // 100
+    deliveries = []
+    for part, share in ((1, rest // 2), (2, rest - rest // 2)):
+        if share:
+            at = minutes * (part + (luck % 97) / 97 - 0.5) / 3
+            what = Shelf(word="receive", sku=sku, place=second if luck % 4 == 0 else main, units=share)
+            deliveries.append(Event(minute=max(at, 0.0), what=what))
+    return stock, deliveries
+
+
+def _layout(kept: tuple[str, ...], *, whole: bool) -> dict[str, Any]:
+    """Places, channels and routes: `kept` are SKUs of the second back office, `whole` is whether orders go there."""
+    house = (HOUSE,) if kept else ()
+    places = [Place(name=MAIN, remote="Main Warehouse"), Place(name=SECOND, remote="Second Warehouse")]
+    places += [Place(name=HOUSE, remote="House Site", house=True)] if kept else []
+    channels = [
+        SalesChannel(key="uk", name="United Kingdom", pool="uk", places=(MAIN, SECOND, *house), countries=("GB",)),
+        SalesChannel(key="row", name="Rest of world", pool="row", places=(MAIN, *house), countries=(ELSEWHERE,)),
+    ]
+    routes = [Route(name="kept there", house=True, skus=kept)] if kept else []
+    if whole:
+        places.append(Place(name=ANNEX, remote="Annex Site", house=True))
+        channels.append(SalesChannel(key=WHOLE, name="Whole orders", pool=WHOLE, places=(ANNEX,), countries=("GB",)))
+        routes.insert(0, Route(name="whole orders", house=True, channels=(WHOLE,)))
+    if routes:
+        routes.append(Route(name="the rest", house=False))
+    return {"places": tuple(places), "channels": tuple(channels), "routes": tuple(routes)}

@@ -36,9 +36,14 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Tie:
-    """Orders of the storefront against sales of the back office. Every list holds order ids but `deliveries_*`, which
-    are units by (order id, sku). `reduced` are orders of which some units are cancelled; the two lists of cancels that
-    came to nothing name orders of `cancelled` or `reduced`."""
+    """Orders of the storefront against sales of the back office.
+
+    Every list holds order ids but `deliveries_*` and `returns_differ`, which are units by (order id, sku). `reduced`
+    are orders of which some units are cancelled; the two lists of cancels that came to nothing name orders of
+    `cancelled` or `reduced`. `unbalanced` names lines at the storefront of which more is delivered and cancelled than
+    was ordered, or more came back than was delivered; `returns_differ` says how many more units came back to a
+    warehouse than the storefront was told.
+    """
 
     captured: int
     exported_once: list[str] = field(default_factory=list)
@@ -51,6 +56,9 @@ class Tie:
     reduced: list[str] = field(default_factory=list)
     deliveries_missing: dict[Key, int] = field(default_factory=dict)
     deliveries_extra: dict[Key, int] = field(default_factory=dict)
+    lines: int = 0
+    unbalanced: list[str] = field(default_factory=list)
+    returns_differ: dict[Key, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +125,12 @@ def judge(evidence: Evidence, rules: Rules, declared: Declared) -> Verdict:
     ]  # fmt: skip
     return Verdict(
         acceptances=[classified(a, picture, declared) for a in picture.acceptances],
-        tie=tie(_project(evidence.storefront_after, rules)["orders"], evidence.back_office_after["sales"], rules),
+        tie=tie(
+            _project(evidence.storefront_after, rules)["orders"],
+            evidence.back_office_after["sales"],
+            rules,
+            evidence.back_office_after.get("came_back", ()),
+        ),
         wrong=wrong,
         keys=len(now_shown),
         undersell_unit_seconds=sum(entry.undersell for entry in picture.entries.values()),
@@ -193,17 +206,20 @@ def _most(a: Acceptance, component: str, picture: Picture, declared: Declared) -
 # --- orders ----------------------------------------------------------------------------------------------------------
 
 
-def tie(orders: Iterable[Row], sales: Iterable[Row], rules: Rules) -> Tie:
-    """Each order against its live sales: one for each part, together the order's lines and its gross total."""
+def tie(orders: Iterable[Row], sales: Iterable[Row], rules: Rules, came_back: Iterable[Row] = ()) -> Tie:
+    """Each order against its live sales: one for each part, together the order's lines and its gross total; each of its
+    lines against itself; and what came back to warehouses that tell of it against what the storefront was told."""
     by_order: dict[str, list[Row]] = defaultdict(list)
     for sale in sales:
         order = order_of(sale["external_id"], rules.project)
         if order is not None and sale["order_status"] == LIVE:
             by_order[order].append(sale)
     rows = list(orders)
-    found = Tie(captured=len(rows))
+    found = Tie(captured=len(rows), lines=sum(len(row["lines"]) for row in rows))
     for row in rows:
         _tie_one(row, by_order.get(row["id"], []), rules, found)
+        _tie_lines(row, found)
+    _tie_returns(rows, came_back, rules, found)
     return found
 
 
@@ -277,6 +293,47 @@ def _tie_deliveries(order: Row, cards: Mapping[str, str], sales: list[Row], foun
         found.deliveries_extra[order["id"], sku] = units
 
 
+def _tie_lines(order: Row, found: Tie) -> None:
+    """Of each line no more is delivered and cancelled than was ordered, and no more came back than was delivered.
+
+    Units cancelled when they had left already are both; their orders are named apart.
+    """
+    too_late = order["id"] in found.cancelled_too_late
+    told = _units((item["id"], item["quantity"]) for each in order["deliveries"] for item in each["items"])
+    back = _returned(order)
+    for line in order["lines"]:
+        identity = line["line"]
+        gone = line.get("in_state", {}).get(CANCELLED, 0)
+        if told[identity] + (0 if too_late else gone) > line["quantity"] or back[identity] > told[identity]:
+            found.unbalanced.append(
+                f"{order.get('orderNumber') or order['id']} {line['sku']}: ordered {line['quantity']}, delivered "
+                f"{told[identity]}, cancelled {gone}, returned {back[identity]}"
+            )
+
+
+def _returned(order: Row) -> Counter[str]:
+    """Units that came back by line, as the storefront was told."""
+    items = [item for info in order.get("returnInfo", ()) for item in info.get("items", ())]
+    return _units((item["lineItemId"], item["quantity"]) for item in items if "lineItemId" in item)
+
+
+def _tie_returns(orders: Iterable[Row], came_back: Iterable[Row], rules: Rules, found: Tie) -> None:
+    """Goods of an order that came back to a warehouse that tells of them are told as returns of it, once."""
+    booked: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in came_back:
+        order = order_of(each["external_id"], rules.project)
+        if order is not None:
+            booked[order] += _units((line["sku"], line["quantity"]) for line in each["lines"])
+    for row in orders:
+        if row["id"] not in booked:
+            continue
+        cards = {line["line"]: rules.card(line["sku"]) for line in row["lines"]}
+        told = _units((cards[line], units) for line, units in _returned(row).items())
+        for sku, units in booked[row["id"]].items():
+            if units != told[sku]:
+                found.returns_differ[row["id"], sku] = units - told[sku]
+
+
 def percentiles(values: Iterable[float], *wanted: int) -> dict[str, float]:
     """{"p50": ...} by nearest rank, 0.0 where there are no values."""
     ordered = sorted(values) or [0.0]
@@ -297,6 +354,9 @@ def summary(verdict: Verdict, declared: Declared) -> Mapping[str, Any]:
         "totals_differ": len(tie.totals_differ),
         "deliveries_missing": sum(tie.deliveries_missing.values()),
         "deliveries_extra": sum(tie.deliveries_extra.values()),
+        "lines": tie.lines,
+        "lines_unbalanced": len(tie.unbalanced),
+        "returns_differ": sum(map(abs, tie.returns_differ.values())),
         "oversold_by_us": verdict.oversold("ours"),
         "oversold_inherent": verdict.oversold("inherent"),
         "oversold_platform_lag": verdict.oversold("platform"),

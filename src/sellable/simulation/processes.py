@@ -26,6 +26,7 @@ from sellable.runtime.postgres import EmbeddedServer
 from sellable.sandbox.clock import VARIABLE, Clock
 from sellable.sandbox.shop import Shop
 from sellable.sandbox.shopper import Control
+from sellable.simulation.houses import Both
 from sellable.simulation.pace import Pace
 
 READY_SECONDS_MAX = 60.0
@@ -132,6 +133,7 @@ class Stand:
     http: httpx2.AsyncClient
     database_url: str
     server: EmbeddedServer | None
+    house: Process | None = None
     services: list[Process] = field(default_factory=list)
     tempo: Mapping[str, Any] = field(default_factory=dict)
 
@@ -147,8 +149,10 @@ class Stand:
 
     @property
     def back_office_control(self) -> Control:
-        """A fresh reader of the back office simulator's control routes."""
-        return Control(self.http, self.back_office.url)
+        """A fresh reader of the back office simulator's control routes; beside a warehouse it reads of both."""
+        if self.house is None:
+            return Control(self.http, self.back_office.url)
+        return Both(self.http, self.back_office.url, Control(self.http, self.house.url))
 
     @property
     def config(self) -> Path:
@@ -163,6 +167,7 @@ class Stand:
         text = self.shop.settings_toml(
             self.storefront.url, self.back_office.url, str(self.folder / "database"), self.database_url,
             start_at=start_at, tempo=self.tempo, payload_key=f"file:{key.name}",
+            house_url=self.house.url if self.house else "",
         )  # fmt: skip
         self.config.write_text(text, encoding="utf-8")
 
@@ -186,10 +191,14 @@ class Stand:
                         return found
         return {}
 
+    @property
+    def vendors(self) -> list[Process]:
+        """The simulators."""
+        return [self.storefront, self.back_office, *([self.house] if self.house else [])]
+
     def pids(self) -> list[int]:
         """The processes that are alive now, but for the database's many."""
-        running = (self.storefront, self.back_office, *self.services)
-        return [process.pid for process in running if process.pid is not None]
+        return [process.pid for process in (*self.vendors, *self.services) if process.pid is not None]
 
     def restart_database(self) -> None:
         """Stop the embedded server as a crash would and start it again. Raises ValueError on somebody else's server."""
@@ -212,6 +221,7 @@ async def stand(
     *,
     seed: int,
     staff: Mapping[str, Any] | None = None,
+    house_staff: Mapping[str, Any] | None = None,
     tempo: Mapping[str, Any] | None = None,
     database_url: str | None = "",
     durable: bool = False,
@@ -225,25 +235,29 @@ async def stand(
     pace = Pace(folder / "clock", speed)
     server = EmbeddedServer(folder / "database", durable=durable, die_with_parent=True) if database_url == "" else None
     storefront, back_office = (_simulator(vendor, folder, pace.clock, seed) for vendor in ("commercetools", "cin7"))
+    beside = any(place.house for place in shop.places)
+    house = _simulator("orderflow", folder, pace.clock, seed) if beside else None
     async with httpx2.AsyncClient(timeout=30.0, trust_env=False) as http:
         found = Stand(
-            folder, pace, shop, storefront, back_office, http, database_url or "", server, tempo=tempo or {}
+            folder, pace, shop, storefront, back_office, http, database_url or "", server, house, tempo=tempo or {}
         )  # fmt: skip
         try:
             if server is not None:
                 found.database_url = server.start()
-            await asyncio.gather(storefront.start(), back_office.start())
+            await asyncio.gather(*(vendor.start() for vendor in found.vendors))
             await found.storefront_control.load(shop.commercetools())
             await found.back_office_control.load(shop.cin7(staff=staff))
-            beside = [asyncio.create_task(_sample(found)), asyncio.create_task(pace.keep(found.pids))]
+            if house is not None:
+                await Control(http, house.url).load(shop.house(staff=house_staff))
+            tasks = [asyncio.create_task(_sample(found)), asyncio.create_task(pace.keep(found.pids))]
             try:
                 yield found
             finally:
-                for task in beside:
+                for task in tasks:
                     task.cancel()
         finally:
             await asyncio.gather(*(service.stop() for service in found.services))
-            await asyncio.gather(storefront.stop(), back_office.stop())
+            await asyncio.gather(*(vendor.stop() for vendor in found.vendors))
             if server is not None:
                 server.stop()
 

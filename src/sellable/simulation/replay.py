@@ -27,7 +27,8 @@ from sellable.simulation.demo import (
     patience,
     problems,
 )
-from sellable.simulation.history import Back, Cancel, Plan, Shelf
+from sellable.simulation.history import ANNEX, HOUSE, WHOLE, Back, Cancel, Plan, Shelf
+from sellable.simulation.houses import Both
 from sellable.simulation.oracle import Evidence, Verdict, judge, percentiles, summary
 from sellable.simulation.processes import Stand, stand, until
 from sellable.simulation.rules import Declared, Rules
@@ -38,6 +39,10 @@ BASELINE_SECONDS_MAX = 300.0
 INSPECTION_SECONDS = 600.0
 TEMPO: dict[str, Any] = {"sweep_seconds": 60.0, "sales_poll_seconds": 60.0, "catalogue_seconds": 3600.0}
 STAFF = {"auto": True, "pick_after_seconds": 120, "ship_after_seconds": 120, "carrier": "DHL"}
+HOUSE_STAFF: dict[str, Any] = {
+    "auto": True, "release_seconds": 30, "locate_seconds": 30, "pick_seconds": 60, "pack_seconds": 60,
+    "despatch_seconds": 60, "parcel_rate": 0.2,
+}  # fmt: skip
 
 Progress = Callable[[str], None]
 
@@ -68,7 +73,7 @@ async def replay(plan: Plan, options: Options, say: Progress) -> Result:
     """Start everything, play the plan, wait for rest, judge, end everything. `options.folder` is an empty folder."""
     began = time.monotonic()
     async with stand(
-        options.folder, plan.shop, options.speed, seed=options.seed, staff=STAFF, tempo=TEMPO,
+        options.folder, plan.shop, options.speed, seed=options.seed, staff=STAFF, house_staff=HOUSE_STAFF, tempo=TEMPO,
         database_url=options.database_url,
     ) as found:  # fmt: skip
         found.write_settings(found.clock.now().isoformat())
@@ -77,7 +82,8 @@ async def replay(plan: Plan, options: Options, say: Progress) -> Result:
         await found.start_services(options.workers)
         await _first_numbers(watch, say)
         watch.begin()
-        player = Player(plan, found, say)
+        records = watch.back_office_records
+        player = Player(plan, found, say, records if isinstance(records, Both) else None)
         chaos = Chaos(found, options.chaos, say)
         async with asyncio.TaskGroup() as group:
             trouble = group.create_task(chaos.run())
@@ -125,13 +131,16 @@ async def _keep_reading(watch: Watch) -> None:
 
 
 class Player:
-    """Does what the plan says, in its order and no earlier than it says; `counts` what came of it."""
+    """Does what the plan says, in its order and no earlier than it says; `counts` what came of it. `both` are the
+    records of a second back office too, where there is one."""
 
-    def __init__(self, plan: Plan, found: Stand, say: Progress) -> None:
-        self._plan, self._clock, self._say = plan, found.clock, say
+    def __init__(self, plan: Plan, found: Stand, say: Progress, both: Both | None = None) -> None:
+        self._plan, self._clock, self._say, self._both = plan, found.clock, say, both
         self._storefront = Storefront(found.http, found.storefront.url, plan.shop)
         self._warehouse = found.back_office_control
         self._remote = {place.name: place.remote for place in plan.shop.places}
+        self._houses = {place.name for place in plan.shop.places if place.house}
+        self._kept = {sku for sku, place, _, _ in plan.shop.stock if place == HOUSE}
         self._cards = {item.sku: item.known_as for item in plan.shop.items if item.known_as}
         self._orders: dict[str, asyncio.Task[Placed | None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -197,22 +206,51 @@ class Player:
 
     async def _back(self, back: Back) -> None:
         """Goods come back for inspection; those of an order of this history are announced at the storefront."""
-        placed = await self._placed(back.number)
+        placed, lines = await self._placed(back.number), back.lines
         if back.number is not None:
             if placed is None:
                 return
-            items = _items(placed, back.lines, self._cards)
+            if self._both is not None:
+                lines = await self._at_the_house(self._both, placed, lines)
+                if not lines:
+                    return
+            items = _items(placed, lines, self._cards)
             if not items or not await self._storefront.give_back(placed.id, items):
                 self.counts["returned before delivery"] += 1
                 return
         self.counts["returns"] += 1
-        for sku, units in back.lines.items():
+        for sku, units in lines.items():
+            if sku in self._kept and self._both is not None:
+                # Of an order before this history, so that nothing there can be told of it.
+                await self._both.house.act(**_at_site(Shelf(word="receive", sku=sku, place=HOUSE, units=units),
+                                                      self._remote[HOUSE]))  # fmt: skip
+                continue
             place = self._remote["main"]
             facts = {"sku": sku, "location": place, "bin": INSPECTION, "quantity": units, "reference": back.number}
             await self._warehouse.act(**{"return": facts})
             task = asyncio.create_task(self._inspect(sku, place, units))
             self._inspections.add(task)
             task.add_done_callback(self._inspections.discard)
+
+    async def _at_the_house(self, both: Both, placed: Placed, lines: Mapping[str, int]) -> dict[str, int]:
+        """Of goods that come back, those the second back office sent are booked in there, and told by it alone: the
+        storefront hears of them from the product. Answers the others."""
+        theirs = {sku: units for sku, units in lines.items() if placed.channel == WHOLE or sku in self._kept}
+        booked: dict[str, list[dict[str, Any]]] = {}
+        for sku, units in theirs.items():
+            left = both.left.get((placed.id, sku), Counter())
+            reference = next((name for name, sent in left.items() if sent >= units), None)
+            if reference is None:
+                self.counts["returned before delivery"] += 1
+                continue
+            left[reference] -= units
+            line = {"sku": sku, "quantity": units, "reason": "A - Not wanted", "condition": "As new"}
+            booked.setdefault(reference, []).append(line)
+        site = self._remote[ANNEX if placed.channel == WHOLE else HOUSE] if theirs else ""
+        for reference, rows in booked.items():
+            await both.house.act(book_return={"order": reference, "lines": rows, "site": site})
+            self.counts["returns"] += 1
+        return {sku: units for sku, units in lines.items() if sku not in theirs}
 
     async def _inspect(self, sku: str, place: str, units: int) -> None:
         await self._clock.sleep(INSPECTION_SECONDS)
@@ -224,13 +262,23 @@ class Player:
             self.counts["not there to inspect"] += 1
 
     async def _shelf(self, shelf: Shelf) -> None:
-        facts = {"sku": shelf.sku, "location": self._remote[shelf.place], "bin": SHELF, "quantity": shelf.units}
-        await self._warehouse.act(**{shelf.word: facts})
+        if self._both is not None and shelf.place in self._houses:
+            await self._both.house.act(**_at_site(shelf, self._remote[shelf.place]))
+        else:
+            facts = {"sku": shelf.sku, "location": self._remote[shelf.place], "bin": SHELF, "quantity": shelf.units}
+            await self._warehouse.act(**{shelf.word: facts})
         self.counts[shelf.word] += 1
 
     async def _placed(self, number: str | None) -> Placed | None:
         task = self._orders.get(number or "")
         return await task if task is not None else None
+
+
+def _at_site(shelf: Shelf, site: str) -> dict[str, Any]:
+    """The same in the words of OrderFlow's warehouse."""
+    if shelf.word == "receive":
+        return {"receive": {"lines": [{"sku": shelf.sku, "quantity": shelf.units}], "site": site}}
+    return {"adjust": {"sku": shelf.sku, "delta": -shelf.units, "site": site}}
 
 
 def _items(placed: Placed, lines: Mapping[str, int], cards: Mapping[str, str]) -> dict[str, int]:

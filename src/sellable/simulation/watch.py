@@ -54,7 +54,8 @@ class Watched(Protocol):
 class Watch:
     """What has happened so far. `picture` knows only what can be known at the time.
 
-    `untold` are units that have left the warehouse for our orders and are no delivery at the storefront yet.
+    `untold` are units that have left the warehouse for our orders and are no delivery at the storefront yet, or came
+    back to a warehouse that tells of it and are no return there.
     """
 
     def __init__(self, stand: Watched, rules: Rules) -> None:
@@ -67,6 +68,11 @@ class Watch:
         self.untold = 0
         self._allocated: Counter[str] = Counter()
         self._looking = asyncio.Lock()
+
+    @property
+    def back_office_records(self) -> Records:
+        """What is read of the back office, all of it."""
+        return self._cin7
 
     async def open(self) -> None:
         """Note the world as it is before anything has happened."""
@@ -120,12 +126,12 @@ class Watch:
             order = order_of(row.get("external_id"), self.rules.project)
             if order is None:
                 continue
-            if row["what"] == "shipped":
+            if row["what"] == "shipped" or row["what"] == "came_back":
                 self.untold += sum(line["quantity"] for line in row["lines"])
             elif row["what"] == "stock":
                 self._allocated[order] += row["allocated_delta"]
         for row in storefront:
-            if row["what"] == "delivery_added":
+            if row["what"] == "delivery_added" or (row["what"] == "return_added" and row["client"] == SERVICE_CLIENT):
                 self.untold -= sum(item["quantity"] for item in row["items"])
 
     def to_ship(self) -> int:

@@ -12,7 +12,7 @@ the worst case is a brief undersell, never an oversell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -91,15 +91,22 @@ class ChannelRule(msgspec.Struct, frozen=True):
     cap: int | None = None
     low_mark: int = 3
     mode: str = "full"
+    counted: bool = False
+    """Whether commercetools is the master of its place: then only adjustments are written, and T is compared."""
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """The configured shape of the shop: channels on pools, pools of locations, buffers."""
+    """The configured shape of the shop: channels on pools, pools of locations, buffers.
+
+    `masters` says who counts each location, `stale_buffers` how many units are held back of what a master counts while
+    its numbers are too old.
+    """
 
     channels: Mapping[str, ChannelRule]
     pools: Mapping[str, tuple[str, ...]]
     buffers: tuple[BufferRule, ...] = ()
-    stale_buffer: int = 0
+    masters: Mapping[str, str] = {}
+    stale_buffers: Mapping[str, int] = {}
 
     def with_buffers(self, rules: Sequence[BufferRule]) -> Layout:
         """The same with these rules; each takes the place of all that name the same SKU, location and channel."""
@@ -109,9 +116,23 @@ class Layout(msgspec.Struct, frozen=True):
         kept = (b for b in self.buffers if (b.sku, b.location, b.channel) not in by_key)
         return msgspec.structs.replace(self, buffers=(*kept, *by_key.values()))
 
+    @property
+    def counted(self) -> frozenset[str]:
+        """Channels whose numbers are commercetools' own."""
+        return frozenset(key for key, rule in self.channels.items() if rule.counted)
+
     def in_mode(self, *modes: str) -> list[str]:
         """Channels in one of these modes, in the order of their keys."""
         return sorted(key for key, rule in self.channels.items() if rule.mode in modes)
+
+    def counted_by(self, masters: Collection[str]) -> list[tuple[str, str]]:
+        """(channel, location) wherever a channel's numbers contain what one of these masters counts."""
+        return [
+            (key, place)
+            for key, rule in self.channels.items()
+            for place in self.pools[rule.pool]
+            if self.masters.get(place) in masters
+        ]
 
     def location_buffer(self, sku: str, location: str) -> int:
         """Units of `sku` held back at `location`."""
@@ -144,7 +165,7 @@ class FlightTerm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolTerm(msgspec.Struct, frozen=True, kw_only=True):
-    """ATS of one SKU in one pool with everything that made it."""
+    """ATS of one SKU in one pool with everything that made it; `too_old` are masters it may not rise on the word of."""
 
     sku: str
     pool: str
@@ -153,6 +174,7 @@ class PoolTerm(msgspec.Struct, frozen=True, kw_only=True):
     holds: tuple[tuple[str, int, str], ...]
     stale_buffer: int
     ats: int
+    too_old: tuple[str, ...] = ()
 
 
 class ComponentTerm(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,8 +185,19 @@ class ComponentTerm(msgspec.Struct, frozen=True, kw_only=True):
     term: PoolTerm
 
 
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a number that commercetools is the master of: units owed to it, and what it would be by the warehouse."""
+
+    owed: int
+    by_warehouse: int
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """T of one (sku, channel) and every term of it; `components` is empty unless it is a kit."""
+    """T of one (sku, channel) and every term of it; `components` is empty unless it is a kit.
+
+    Where commercetools is the master the terms say what the warehouse could ship, which is compared and never written;
+    T is then commercetools' own number with what is owed to it.
+    """
 
     sku: str
     channel: str
@@ -177,6 +210,27 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     term: PoolTerm | None
     components: tuple[ComponentTerm, ...] = ()
     kits_by_location: dict[str, int] = {}
+    counted: Counted | None = None
+
+    @property
+    def too_old(self) -> bool:
+        """Whether any master that counts some of it has told no whole set for too long: then it may not rise.
+
+        What commercetools is the master of waits for no warehouse.
+        """
+        if self.counted is not None:
+            return False
+        terms = [self.term] if self.term else [part.term for part in self.components]
+        return any(term.too_old for term in terms)
+
+
+def counted_at_storefront(found: Explanation, e: int, owed: int) -> Explanation:
+    """The same of a number that commercetools is the master of and that will show `e`: T is that and what is owed.
+
+    Example: the entry shows 7, one unit that came back is owed, the warehouse could ship 6: T is 8, and 6 is compared.
+    """
+    counted = Counted(owed=owed, by_warehouse=found.target)
+    return msgspec.structs.replace(found, target=e + owed, counted=counted)
 
 
 def _relevant(demand: Demand, layout: Layout, pool: str) -> bool:
@@ -193,8 +247,8 @@ def _shares_location(layout: Layout, one: str, other: str) -> bool:
     return any(place in layout.pools[other] for place in layout.pools[one])
 
 
-def pool_term(facts: SkuFacts, layout: Layout, pool: str, *, stale: bool = False) -> PoolTerm:
-    """ATS of a SKU in a pool (may be negative) with its terms."""
+def pool_term(facts: SkuFacts, layout: Layout, pool: str, *, stale: Collection[str] = ()) -> PoolTerm:
+    """ATS of a SKU in a pool (may be negative) with its terms; `stale` are masters whose numbers are too old."""
     inside = [r for r in facts.readings if r.location in layout.pools[pool]]
     a0 = min((r.a0 for r in inside), default=None)
     locations = tuple(
@@ -223,7 +277,9 @@ def pool_term(facts: SkuFacts, layout: Layout, pool: str, *, stale: bool = False
         for h in facts.holds
         if h.pool == pool or (h.pool in layout.pools and _shares_location(layout, h.pool, pool))
     )
-    held = layout.stale_buffer if stale else 0
+    counted = {layout.masters.get(r.location, "") for r in inside}
+    too_old = tuple(sorted(counted.intersection(stale)))
+    held = sum(layout.stale_buffers.get(master, 0) for master in too_old)
     ats = (
         sum(t.available - t.held_back for t in locations)
         - sum(f.units for f in flights)
@@ -231,8 +287,9 @@ def pool_term(facts: SkuFacts, layout: Layout, pool: str, *, stale: bool = False
         - held
     )
     return PoolTerm(
-        sku=facts.sku, pool=pool, locations=locations, in_flight=flights, holds=holds, stale_buffer=held, ats=ats
-    )
+        sku=facts.sku, pool=pool, locations=locations, in_flight=flights, holds=holds, stale_buffer=held, ats=ats,
+        too_old=too_old,
+    )  # fmt: skip
 
 
 def _left_at(term: PoolTerm, location: str) -> int:
@@ -259,12 +316,13 @@ def target(
     layout: Layout,
     *,
     in_other_carts: int = 0,
-    stale: bool = False,
+    stale: Collection[str] = (),
 ) -> Explanation:
     """What the entry (sku, channel) should show, in units, with every term.
 
     `facts` maps the SKU (or, for a kit, each component) to what is known of it; `recipe` is component -> units of a
-    kit, None for an ordinary SKU; `in_other_carts` are units in carts of the pool's other entries.
+    kit, None for an ordinary SKU; `in_other_carts` are units in carts of the pool's other entries; `stale` are masters
+    whose numbers are too old.
     Example: components A=7, B=4 and a kit of 2 A + 1 B at one location give min(3, 4) = 3.
     """
     rule = layout.channels[channel]

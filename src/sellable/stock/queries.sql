@@ -699,7 +699,10 @@ SELECT json_build_array(
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND ended_at IS NULL
             AND (expires_at IS NULL OR expires_at > %(now)s)),
     (SELECT coalesce(json_agg(json_build_array((value ->> 'units')::int, key[2], key[3], nullif(key[4], '*')) ORDER BY key),
-        '[]') FROM said WHERE key[1] = 'buffers' AND (key[2] = '' OR key[2] = ANY ((SELECT list FROM names)::text[])))
+        '[]') FROM said WHERE key[1] = 'buffers' AND (key[2] = '' OR key[2] = ANY ((SELECT list FROM names)::text[]))),
+    (SELECT coalesce(json_agg(json_build_array(sku, channel, units) ORDER BY sku, channel), '[]') FROM (
+        SELECT sku, channel, sum(units)::bigint AS units FROM adjustment
+        WHERE sku = ANY (%(skus)s::text[]) AND NOT aside GROUP BY sku, channel HAVING sum(units) <> 0) AS due)
 )::text;
 
 -- name: recipes_of
@@ -825,3 +828,34 @@ RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 -- SKUs of entries that a buffer of a component, a mapped SKU, or ('') of everything concerns.
 SELECT DISTINCT e.sku FROM entry e WHERE NOT e.gone AND (%(sku)s = '' OR e.sku = %(sku)s
     OR e.sku IN (SELECT m.sku FROM made_of m WHERE m.component = %(sku)s)) ORDER BY 1;
+
+-- name: record_adjustments
+-- Units owed to numbers that commercetools is the master of. While a restored database is read again nobody knows what
+-- was written before, so that they are only kept.
+WITH life AS (SELECT EXISTS (SELECT FROM cases WHERE kind = 'restored' AND state <> 'resolved') AS unsure)
+INSERT INTO adjustment (sku, channel, units, source, resource, line, aside, at, causal_seq)
+SELECT sku, channel, units, 'order', resource, line, life.unsure, %(at)s, nextval('causal_seq')
+FROM life, unnest(%(sku)s::text[], %(channel)s::text[], %(units)s::bigint[], %(resource)s::text[], %(line)s::text[])
+    AS t (sku, channel, units, resource, line)
+RETURNING sku, channel, units, resource, line, aside;
+
+-- name: adjustments_written
+-- Writes that paid what was owed.
+INSERT INTO adjustment (sku, channel, units, source, resource, at, causal_seq)
+SELECT sku, channel, -units, 'write', resource, %(at)s, nextval('causal_seq')
+FROM unnest(%(sku)s::text[], %(channel)s::text[], %(units)s::bigint[], %(resource)s::text[])
+    AS t (sku, channel, units, resource) WHERE units <> 0
+ON CONFLICT (resource) WHERE source = 'write' DO NOTHING;
+
+-- name: forgive_adjustments
+-- After a restore nobody knows what of it was written since the backup: nothing is owed any more. Answers what was.
+WITH due AS (SELECT sku, channel, sum(units)::bigint AS units FROM adjustment WHERE NOT aside GROUP BY 1, 2 HAVING sum(units) <> 0),
+forgiven AS (
+    INSERT INTO adjustment (sku, channel, units, source, resource, at, causal_seq)
+    SELECT sku, channel, -units, 'restore', %(seq)s::bigint::text, %(at)s, nextval('causal_seq') FROM due)
+SELECT sku, channel, units FROM due ORDER BY 1, 2;
+
+-- name: adjustments_of
+-- Newest adjustments of a number up to an instant.
+SELECT at, units, source, resource, line, aside FROM adjustment
+WHERE sku = %(sku)s AND channel = %(channel)s AND at <= %(at)s ORDER BY id DESC LIMIT %(limit)s;

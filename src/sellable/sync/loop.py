@@ -7,7 +7,7 @@ sent in batches by another, and all pay from the same budget by priority.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -53,8 +53,8 @@ class Syncer:
         *,
         owner: str,
         on_refused: writer.OnRefused,
-        stale_masters: Callable[[ReadTx, datetime], bool],
-        on_stale: Callable[[Tx, bool, datetime], None],
+        stale_masters: Callable[[ReadTx, datetime], frozenset[str]],
+        on_stale: Callable[[Tx, frozenset[str], datetime], None],
         frozen: Callable[[ReadTx], bool],
         stopped: writer.Stopped,
     ) -> None:
@@ -72,8 +72,8 @@ class Syncer:
         self._on_stale = on_stale
         self._frozen = frozen
         self._stopped = stopped
-        self._stale = True
-        self._stale_told: bool | None = None
+        self._stale = frozenset(layout.masters.values())
+        self._stale_told: frozenset[str] | None = None
         self._dirty = Bell(clock)
         self._work = Bell(clock)
 
@@ -101,7 +101,7 @@ class Syncer:
         """One batch; returns how many names were taken."""
         now = self._clock.now()
         self._stale = await self._store.read(self._stale_masters, now)
-        if self._stale is not self._stale_told:
+        if self._stale != self._stale_told:
             await self._store.write(self._on_stale, self._stale, now)
             self._stale_told = self._stale
         return await self._store.write(writer.plan_dirty, self._layout, now, stale=self._stale)
@@ -137,10 +137,10 @@ class Syncer:
                 await self._work.wait(RAISE_EVERY_SECONDS, stop)
 
     async def write_raises_once(self) -> int:
-        """One batch of raises; nothing while the master's numbers are too old, or ours are in doubt."""
-        if self._stale or await self._store.read(self._frozen) or await self._store.read(self._stopped):
+        """One batch of raises; none of what a master counts whose numbers are too old, none while ours are in doubt."""
+        if await self._store.read(self._frozen) or await self._store.read(self._stopped):
             return 0
-        keys = await self._store.write(_raises, self._layout, self._clock.now(), RAISE_BATCH)
+        keys = await self._store.write(_raises, self._layout, self._stale, self._clock.now(), RAISE_BATCH)
         if not keys:
             return 0
         seq = await self._store.write(operations.next_seq)
@@ -223,9 +223,10 @@ class Syncer:
         await self._store.write(masters.lower_overdue, self._clock.now())
 
 
-def _raises(tx: Tx, layout: Layout, now: datetime, limit: int) -> list[tuple[str, str]]:
+def _raises(tx: Tx, layout: Layout, stale: Collection[str], now: datetime, limit: int) -> list[tuple[str, str]]:
     """Claims keys that should rise for this process, by moving their due time on."""
-    rows = tx.all(sql.pick_work, now=now, raises=True, limit=limit, **writer.writable(layout))
+    kept = {**writer.counted_by(layout, stale), **writer.writable(layout)}
+    rows = tx.all(sql.pick_work, now=now, raises=True, limit=limit, **kept)
     keys = [(r.sku, r.channel) for r in rows]
     if keys:
         later = now + timedelta(seconds=30)

@@ -104,6 +104,7 @@ WHERE (w.t, w.d, w.terms) <> (excluded.t, excluded.d, excluded.terms) OR exclude
 -- name: pick_work
 -- The most dangerous differences that nobody works on; P3 and P4 age up so that nothing starves. Only what the mode of
 -- its channel may write; where a first pass is not let go (`gated`), at most what lowers, if it was written before too.
+-- What contains numbers that are too old does not rise.
 SELECT sku, channel, d, priority,
     EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open') AS gated FROM desired
 WHERE d <> 0 AND op IS NULL AND due_at <= %(now)s AND %(raises)s = (d > 0 AND priority > 2)
@@ -111,6 +112,10 @@ WHERE d <> 0 AND op IS NULL AND due_at <= %(now)s AND %(raises)s = (d > 0 AND pr
     AND NOT EXISTS (SELECT FROM ladder g WHERE g.channel = desired.channel AND g.gate <> 'open' AND NOT (g.falls AND d < 0))
     AND NOT (%(raises)s AND EXISTS (SELECT 1 FROM entry e WHERE (e.sku, e.channel) = (desired.sku, desired.channel)
         AND e.parked IS NOT NULL))
+    AND NOT (%(raises)s AND EXISTS (SELECT FROM unnest(%(old_channel)s::text[], %(old_location)s::text[]) AS w (channel, location)
+        LEFT JOIN made_of r ON r.sku = desired.sku
+        JOIN observed o ON o.sku = coalesce(r.component, desired.sku) AND o.location = w.location
+        WHERE w.channel = desired.channel))
 ORDER BY CASE WHEN priority = 3 AND since <= %(now)s - interval '60 seconds' THEN 2
               WHEN priority = 4 AND since <= %(now)s - interval '5 minutes' THEN 2 ELSE priority END, since, sku, channel
 LIMIT %(limit)s FOR UPDATE SKIP LOCKED;

@@ -211,6 +211,10 @@ class Shop:
     take_order: Callable[[Tx, Order, datetime], None]
     translate_message: Callable[[bytes], Any]
     channels: frozenset[str]
+    counted: frozenset[str] = frozenset()
+    """Channels whose numbers are the storefront's own: what its people write there is what is so."""
+    stock_writers: tuple[str, ...] = ()
+    """API clients that may write those."""
 
 
 def on_entries(tx: Tx, row: InboxRow, now: datetime, *, shop: Shop) -> None:
@@ -375,12 +379,21 @@ def _entry_set(tx: Tx, row: InboxRow, now: datetime, shop: Shop) -> None:
             sku=change.sku, channel=change.channel, kind="foreign", quantity=change.units, source="message",
             resource=row.message_id, line="", seq=change.body.resource_version, remote_at=change.body.created_at,
         )  # fmt: skip
-        if entries.record(tx, [fact], now, priority=Priority.LOWER, reason="foreign write"):
+        known = entries.record(tx, [fact], now, priority=Priority.LOWER, reason="foreign write")
+        if known and not _may_write(change, shop):
             shop.open_case(
                 tx, "foreign_writer", f"sku:{change.sku}", now, expected={"writer": "sellable"},
                 actual={"channel": change.channel, "change": change.units, "by": change.body.created_by},
                 evidence=[f"inbox:{row.id}"],
             )  # fmt: skip
+
+
+def _may_write(change: _Change, shop: Shop) -> bool:
+    """Whether this is the number's owner: people in the Merchant Center, or a client that the settings name."""
+    by = change.body.created_by
+    return change.channel in shop.counted and by is not None and (
+        by.is_platform_client or by.client_id in shop.stock_writers
+    )  # fmt: skip
 
 
 # --- Judging drift ---------------------------------------------------------------------------------------------------
@@ -462,6 +475,8 @@ class Judge:
             )  # fmt: skip
             entries.record(tx, [fact], now, priority=Priority.LOWER, reason="drift")
             tx.run(sql.forget_last_target, **key)
+            if row.channel in self._shop.counted:
+                return  # It is the storefront's own number: only our account of it was behind.
             if drift < 0:
                 tx.run(sql.park_entries, sku=[row.sku], channel=[row.channel], parked="base", seq=seq)
             (doubt,) = tx.all(sql.drift_doubt, **key, at=row.looked_at)

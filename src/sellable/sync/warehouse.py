@@ -7,7 +7,7 @@ is unknown and not nothing, for products without an inventory record are not tol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ import msgspec
 from sellable.book import book
 from sellable.connectors.port import (
     NOT_THERE,
+    Despatches,
     DespatchSource,
     InventoryPage,
     InventoryRow,
@@ -40,6 +41,8 @@ WINDOW_MAX = timedelta(days=1)
 UNSEEN_MAX = timedelta(hours=1)
 """An order that nobody has seen for so long since it was planned is not there."""
 MISSING = "stock_missing"
+PIECE = 200
+"""Most despatches of an answer that are taken in at once."""
 
 
 ClearCases = Callable[[Tx, Sequence[str], str, datetime], None]
@@ -123,9 +126,10 @@ class WindowFeed:
     """Reads what left, or what came back, window after window; each begins some way back in the one before it."""
 
     def __init__(
-        self, store: Store, clock: Clock, read: Reading, what: str, master: str, start: datetime, overlap: timedelta
-    ) -> None:
-        """`what` is despatch or return."""
+        self, store: Store, clock: Clock, read: Reading, what: str, master: str, start: datetime, overlap: timedelta,
+        pieces: Callable[[Any], Iterable[Any]] = lambda page: [page],
+    ) -> None:  # fmt: skip
+        """`what` is despatch or return. An answer is taken in by `pieces`, each for itself."""
         self._store = store
         self._clock = clock
         self._read = read
@@ -133,6 +137,7 @@ class WindowFeed:
         self._master = master
         self._start = start
         self._overlap = overlap
+        self._pieces = pieces
 
     async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
         """One window, up to now or a day long."""
@@ -144,8 +149,21 @@ class WindowFeed:
         page = await self._read(mark - self._overlap, until + self._overlap, lane="reads")
         a1 = await self._store.write(next_seq)
         meta = {"target": self._master, "a0": a0, "a1": a1}
-        arrival = arrival_of(self._master, f"{self._what}.page", f"{self._what}:{a0}", "page", page, meta)
-        return FeedResult(arrivals=[arrival], cursor={"mark": until.isoformat()}, again=until < now)
+        arrivals = [
+            arrival_of(self._master, f"{self._what}.page", f"{self._what}:{a0}", f"page {number}", piece, meta)
+            for number, piece in enumerate(self._pieces(page), 1)
+        ]
+        return FeedResult(arrivals=arrivals, cursor={"mark": until.isoformat()}, again=until < now)
+
+
+def by_so_many(page: Despatches) -> Iterator[Despatches]:
+    """Despatches in pieces: no transaction keeps thousands of orders, and one that cannot be taken in stops few."""
+    left = page.despatches
+    for start in range(0, max(1, len(left)), PIECE):
+        faults = (page.faults, page.unreadable) if start == 0 else ((), ())
+        yield msgspec.structs.replace(
+            page, despatches=left[start : start + PIECE], faults=faults[0], unreadable=faults[1]
+        )
 
 
 class Fetches:

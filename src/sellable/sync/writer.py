@@ -7,7 +7,7 @@ old copy is superseded at the same version, which kills it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.operations import Done, Intent, Operation, Outcome, Rejected, Unknown
 from sellable.runtime.queries import queries
 from sellable.runtime.wanted import want
-from sellable.stock import dirty, entries, numbers
+from sellable.stock import adjustments, dirty, entries, numbers
 from sellable.stock.availability import NOT_YET, Layout
 from sellable.sync import plan
 
@@ -50,7 +50,7 @@ def lane_of(sku: str, channel: str) -> str:
 # --- Planning: dirty names become desired differences ----------------------------------------------------------------
 
 
-def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int = 300) -> int:
+def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: Collection[str], limit: int = 300) -> int:
     """Looks at the most urgent dirty SKUs and notes what differs. Returns how many names were taken.
 
     None while another process plans: what is dirty is its work. What becomes dirty after the marks were taken stays so.
@@ -103,6 +103,8 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: bool, limit: int
 
 
 def _may_wait(number: numbers.Number, layout: Layout, cause: int) -> bool:
+    if number.explanation.counted:
+        return False
     term = number.explanation.term
     ours = sum(f.units for f in term.in_flight if f.why == NOT_YET) if term else 0
     return plan.may_wait(
@@ -130,7 +132,7 @@ def pick(
     owner: str,
     limit: int,
     only: Sequence[tuple[str, str]] | None,
-    stale: bool,
+    stale: Collection[str],
     read_seq: int | None = None,
     stopped: Stopped = lambda tx: False,
 ) -> Picked:
@@ -140,7 +142,7 @@ def pick(
     read a moment ago (not before causal `read_seq`); each sends at most what the reading allows, and parks the rest.
     """
     if only is None:
-        rows = tx.all(sql.pick_work, now=now, raises=False, limit=limit, **writable(layout))
+        rows = tx.all(sql.pick_work, now=now, raises=False, limit=limit, **counted_by(layout, ()), **writable(layout))
     else:
         # Somebody else's open operation keeps its key: at most one at a time.
         rows = tx.all(sql.lock_desired, sku=[s for s, _ in only], channel=[c for _, c in only])
@@ -162,7 +164,7 @@ def pick(
             amount = 0
         elif amount > 0 and not plan.is_refill(target=number.explanation.target, last_target=number.entry.last_t):
             unread = only is None or (read_seq is not None and number.entry.q_seq < read_seq)
-            amount = 0 if unread else _raise_amount(number, parked, stale=stale)
+            amount = 0 if unread else _raise_amount(number, parked)
         if amount:
             amounts[key] = amount
     even = [k for k, n in found.items() if n.d == 0]
@@ -187,10 +189,18 @@ def writable(layout: Layout) -> dict[str, list[str]]:
     return {"silent": layout.in_mode("shadow"), "falling": layout.in_mode("lowers")}
 
 
-def _raise_amount(number: numbers.Number, parked: list[tuple[str, str]], *, stale: bool) -> int:
+def counted_by(layout: Layout, stale: Collection[str]) -> dict[str, list[str]]:
+    """Where channels sell what these masters count, as the query of raises wants it."""
+    places = layout.counted_by(stale)
+    return {"old_channel": [channel for channel, _ in places], "old_location": [place for _, place in places]}
+
+
+def _raise_amount(number: numbers.Number, parked: list[tuple[str, str]]) -> int:
     """What a just-read entry may rise by; a difference the reading does not allow waits for the judge."""
-    if stale:
+    if number.explanation.too_old:
         return 0
+    if number.explanation.counted:
+        return number.d  # What is owed to a number of commercetools' own is right whatever it shows.
     amount = plan.raise_now(target=number.explanation.target, e=number.e, read=number.entry.q)
     if amount < number.d:
         parked.append((number.sku, number.channel))
@@ -244,6 +254,7 @@ def _payload(number: numbers.Number, amount: int) -> dict[str, Any]:
         "e": number.e,
         "marker": None,
         "chain": [],
+        "adjusts": number.explanation.counted is not None,
     }
 
 
@@ -315,6 +326,12 @@ def _all_applied(tx: Tx, applied: Sequence[tuple[Operation, Mapping[str, Any]]],
         for (op, _), when in zip(applied, at, strict=True)
     ]  # fmt: skip
     entries.record(tx, facts, now, priority=None, reason="our write")
+    paid = [
+        (op.payload["sku"], op.payload["channel"], op.payload["d"], op.id)
+        for op, _ in applied
+        if op.payload.get("adjusts")
+    ]
+    adjustments.written(tx, paid, now)
     tx.run(
         sql.entries_written,
         **keys,
@@ -336,6 +353,8 @@ def settled(tx: Tx, op: Operation, outcome: Outcome, now: datetime, *, on_refuse
     key = {"sku": p["sku"], "channel": p["channel"]}
     if isinstance(outcome, Done):
         _applied(tx, op, outcome.result, now)
+        if outcome.result.get("assumed") and p.get("adjusts"):
+            on_refused(tx, op, "no marker on this entry: a raise is taken as applied", now)
     elif not isinstance(outcome, Rejected):
         return
     tx.run(sql.free_desired, **key, op=op.id, at=now, written=isinstance(outcome, Done))
@@ -347,6 +366,8 @@ def settled(tx: Tx, op: Operation, outcome: Outcome, now: datetime, *, on_refuse
         later = now + timedelta(minutes=5)
         tx.run(sql.postpone_desired, sku=[p["sku"]], channel=[p["channel"]], due_at=later)
     elif isinstance(outcome, Rejected):
+        if outcome.detail.get("unmarked") and p.get("adjusts"):
+            on_refused(tx, op, outcome.cause, now)
         # The version we hold is old: without a reading the next write would meet the same conflict.
         want(tx, SYSTEM, "entry", [f"{p['channel']}|{p['sku']}"], Priority.STOP_SALE, now)
     dirty.mark(tx, [p["sku"]], Priority.ORDER_LOWER if p["d"] < 0 else Priority.RAISE, "write settled", now)
@@ -363,6 +384,8 @@ def _applied(tx: Tx, op: Operation, result: Mapping[str, Any], now: datetime) ->
             line="", seq=0, remote_at=at,
         )  # fmt: skip
         entries.record(tx, [fact], now, priority=Priority.RAISE, reason="our write")
+        if p.get("adjusts"):
+            adjustments.written(tx, [(p["sku"], p["channel"], sizes[winner], winner)], now)
     newest = winner == (p["marker"] or op.id)
     tx.run(
         sql.entry_written,
@@ -385,7 +408,8 @@ def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime, 
     amount, target = (found[0].d, found[0].explanation.target) if found else (0, p["t"])
     amount = plan.allowed(amount, layout.channels[p["channel"]].mode if found else "shadow")
     if amount > 0:
-        amount = 0 if found[0].entry.parked or stopped(tx) else max(0, min(amount, target - read))
+        most = amount if found[0].explanation.counted else target - read
+        amount = 0 if found[0].entry.parked or stopped(tx) else max(0, min(amount, most))
     p["chain"] = [*p["chain"], {"marker": p["marker"] or op.id, "d": p["d"]}]
     p |= {"marker": f"{op.id}.{len(p['chain'])}", "d": amount, "t": target}
     tx.run(sql.set_payload, id=op.id, payload=msgspec.json.encode(p).decode())
@@ -431,7 +455,8 @@ class Resolver:
         result = {"version": seen.version, "quantity": seen.quantity, "at": readings.at.isoformat()}
         if verdict == UNMARKED:
             if p["d"] < 0:
-                return Rejected("no marker on this entry: a lower is taken as not applied", {"version_moved": True})
+                cause = "no marker on this entry: a lower is taken as not applied"
+                return Rejected(cause, {"version_moved": True, "unmarked": True})
             return Done({**result, "applied": p["marker"] or op.id, "assumed": True})
         return Done({**result, "applied": verdict})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from sellable.config.check.found import Found, quoted, same, twice, unknown
@@ -29,7 +30,7 @@ def locations(settings: Settings, masters: Collection[str]) -> Found:
             f"({settings.locations[first].master} and {settings.locations[index].master})",
             "Keep the declaration of the one system that owns its stock.",
         )
-    for index, first, (master, _) in twice((place.master, same(place.remote)) for place in settings.locations):
+    for index, first, (master, _) in twice((place.keeper, same(place.remote)) for place in settings.locations):
         place, other = settings.locations[index], settings.locations[first]
         if place.name != other.name:
             yield (
@@ -54,7 +55,7 @@ def states(settings: Settings) -> Found:
     ruled = {rule.location for rule in settings.states}
     for index, location in enumerate(settings.locations):
         # OrderFlow tells each product's states itself.
-        if location.name not in ruled and location.master != ORDERFLOW:
+        if location.name not in ruled and location.keeper != ORDERFLOW:
             yield (
                 f"locations[{index}].name",
                 f'no state rule names the location "{location.name}", so nothing there would be sellable',
@@ -72,10 +73,10 @@ def pools(settings: Settings) -> Found:
             at = f"pools[{index}].locations[{place}]"
             if (location := places.get(name)) is None:
                 yield (at, *unknown("location", name, places))
-            elif (first := counted.setdefault(same(location.remote), location.master)) != location.master:
+            elif (first := counted.setdefault(same(location.remote), location.keeper)) != location.keeper:
                 yield (
                     at,
-                    f'"{location.remote}" is counted by {first} and by {location.master}: its stock would count twice',
+                    f'"{location.remote}" is counted by {first} and by {location.keeper}: its stock would count twice',
                     "Keep the location of the system that ships from there in the pool.",
                 )
         for place, _, name in twice(pool.locations):
@@ -103,6 +104,14 @@ def channels(settings: Settings) -> Found:
         yield f"channels[{index}].key", says, "Keep one; a channel sells from one pool."
 
 
+def ages(settings: Settings) -> Found:
+    for master, age in settings.ages.items():
+        if 0 < age.limit_seconds <= age.read_every_seconds:
+            says = f"read every {age.read_every_seconds:g} s, its numbers would be too old most of the time"
+            least = math.ceil(2 * age.read_every_seconds / 60)
+            yield f"{master}.max_age_minutes", says, f"Write {least} or more."
+
+
 def buffers(settings: Settings) -> Found:
     names = [location.name for location in settings.locations]
     keys = [channel.key for channel in settings.channels]
@@ -122,6 +131,7 @@ def buffers(settings: Settings) -> Found:
         *((f"channels[{index}].low_mark", channel.low_mark) for index, channel in enumerate(settings.channels)),
         *((f"channels[{index}].brake_keys_min", each.brake_keys_min) for index, each in enumerate(settings.channels)),
         ("cin7_core.stale_buffer", settings.cin7_core.stale_buffer),
+        ("orderflow.stale_buffer", settings.orderflow.stale_buffer if settings.orderflow else 0),
     ]
     for key, units in marks:
         if units < 0:

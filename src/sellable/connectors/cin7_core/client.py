@@ -6,6 +6,7 @@ Order writes are spent from one key and everything else from the other, so that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Raw
@@ -14,6 +15,7 @@ from sellable.config import settings as config
 from sellable.connectors.cin7_core import answers, orders, translate, wire
 from sellable.connectors.cin7_core.translate import Places
 from sellable.connectors.cin7_core.wire import TITLE, Garbled, guid
+from sellable.connectors.kit import answers as kit
 from sellable.connectors.kit.decode import document, written
 from sellable.connectors.port import (
     EVERY_SKU,
@@ -92,8 +94,8 @@ class Cin7Core:
 
     async def transfers_touched(self, since: str, *, lane: str) -> tuple[frozenset[str], str]:
         """Walks the transfer list (a call a page), then one call for each changed transfer; EVERY_SKU above ten."""
-        rows = await self._walk("stockTransferList", "StockTransferList", wire.TransferRow, lane)
-        changed, mark = _understood(translate.transfers_changed, rows, since)
+        rows, now = await self._walked("stockTransferList", "StockTransferList", wire.TransferRow, lane)
+        changed, mark = _understood(translate.transfers_changed, rows, since, now)
         if len(changed) > TRANSFER_DETAILS_MAX:
             return frozenset({EVERY_SKU}), mark
         skus: set[str] = set()
@@ -261,6 +263,12 @@ class Cin7Core:
         self, path: str, key: str, type_: type[T], lane: str, params: dict[str, Any] | None = None
     ) -> list[T]:
         """Every row of a list. Raises Unavailable when it changed its length meanwhile or does not end."""
+        return (await self._walked(path, key, type_, lane, params))[0]
+
+    async def _walked(
+        self, path: str, key: str, type_: type[T], lane: str, params: dict[str, Any] | None = None
+    ) -> tuple[list[T], datetime]:
+        """`_walk` with the instant of its last answer."""
         found: list[T] = []
         first: int | None = None
         for page in range(1, PAGES_MAX + 1):
@@ -271,7 +279,7 @@ class Cin7Core:
             if total != first:
                 break
             if len(found) >= total:
-                return found
+                return found, answer.answered_at
             if not rows:
                 break
         raise Unavailable(f"{path} changed while it was read: {len(found)} of {first} rows", code="torn")
@@ -312,8 +320,10 @@ class Cin7Core:
         error = answers.verdict(answer, write=method != "GET")
         if error is None:
             return answer
-        if self._budgets is not None and (isinstance(error, LimitReached) or answer.status == 503):
+        if self._budgets is not None and isinstance(error, LimitReached):
             await self._budgets.breach(credential, answers.pause(answer))
+        elif self._budgets is not None and answer.status == 503:
+            await self._budgets.unavailable(credential, kit.asked(answer.headers, answer.date))
         raise error.without(orders.personal(body or {}))
 
 

@@ -61,7 +61,7 @@ class Places:
     """
 
     def __init__(self, locations: Iterable[Location], states: Iterable[StateRule]) -> None:
-        mine = [location for location in locations if location.master == NAME]
+        mine = [location for location in locations if location.keeper == NAME]
         self._ours = {location.remote: location.name for location in mine}
         self._remote = {location.name: location.remote for location in mine}
         self._states = {(rule.location, rule.bin): rule.state for rule in states}
@@ -191,15 +191,17 @@ def joined(pages: Sequence[StockPage]) -> StockPage:
 # --- Transfers -------------------------------------------------------------------------------------------------------
 
 
-def transfers_changed(rows: Sequence[wire.TransferRow], mark: str) -> tuple[list[str], str]:
+def transfers_changed(rows: Sequence[wire.TransferRow], mark: str, now: datetime) -> tuple[list[str], str]:
     """Ids of transfers that changed since `mark`, and the new mark: the newest change seen with the rows near it.
 
     The first mark ("") only remembers. The list has no change filter, so it is compared row by row; a draft moves no
-    stock, but one that was not a draft before does (undo).
+    stock, but one that was not a draft before does (undo). No mark lies after `now`: a change time of the far future
+    would make every later change an old one.
     """
     before: dict[str, Any] = json.loads(mark) if mark else {"until": "", "recent": {}}
     recent: dict[str, str] = before["recent"]
-    newest = max([_instant(before["until"]), *(_instant(row.last_modified_on) for row in rows)])
+    until = min(_instant(before["until"]), now)
+    newest = min(max([until, *(_instant(row.last_modified_on) for row in rows)]), now)
     changed: list[str] = []
     keep: dict[str, str] = {}
     for row in rows:
@@ -207,7 +209,7 @@ def transfers_changed(rows: Sequence[wire.TransferRow], mark: str) -> tuple[list
         print_ = f"{row.status} {row.last_modified_on}"
         if at > newest - TRANSFER_OVERLAP or not row.last_modified_on:
             keep[task] = print_
-        fresh = at > _instant(before["until"]) - TRANSFER_OVERLAP or not row.last_modified_on
+        fresh = at > until - TRANSFER_OVERLAP or not row.last_modified_on
         still_draft = row.status == "DRAFT" and recent.get(task, "").startswith("DRAFT ")
         if mark and fresh and recent.get(task) != print_ and not still_draft:
             changed.append(task)

@@ -183,8 +183,12 @@ class Session:
 
     async def _heard(self, answer: Answer) -> None:
         self.latest = answer.answered_at
-        if answer.status in (429, 503) and self._budgets is not None:
+        if self._budgets is None:
+            return
+        if answer.status == 429:
             await self._budgets.breach(CREDENTIAL, answers.pause(answer.headers, answer.date))
+        elif answer.status == 503:
+            await self._budgets.unavailable(CREDENTIAL, answers.asked(answer.headers, answer.date))
 
 
 def says(body: bytes) -> Said:

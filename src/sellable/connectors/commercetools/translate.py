@@ -16,7 +16,18 @@ from sellable.connectors.commercetools import wire
 from sellable.connectors.kit.decode import decode, lenient
 from sellable.connectors.port import EntryReading, RawMessage, RawOrder
 from sellable.domain.money import Rounding, TaxCalculation, Taxed, TaxPortion
-from sellable.domain.orders import Address, Charge, InventoryMode, Line, Order, OrderState, ReturnItem, SyncInfo, Tax
+from sellable.domain.orders import (
+    UNITS_MAX,
+    Address,
+    Charge,
+    InventoryMode,
+    Line,
+    Order,
+    OrderState,
+    ReturnItem,
+    SyncInfo,
+    Tax,
+)
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -31,6 +42,8 @@ RATE_MAX, RATE_PLACES_MAX = 10, 20
 """No tax is ten times the price, and none has so many decimals."""
 MINOR_MAX, DIGITS_MAX = 10**18, 12
 """What fits the database, and more digits than any currency or price of it has."""
+QUOTED_MAX = 200
+"""Characters of an impossible number that are quoted."""
 
 
 class Bundles(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +126,7 @@ def order(
         parcel_keys=tuple(p.key for d in deliveries(found) for p in d.parcels or () if p.key),
         returns=tuple(_returns(found, words)),
         unknown=tuple(dict.fromkeys(unknown)),
+        impossible=tuple(_impossible(found)),
     )
 
 
@@ -156,7 +170,7 @@ def _line(
         line_id=item.id,
         sku=item.variant.sku or None,
         name=_text(item.name, found.locale),
-        quantity=item.quantity,
+        quantity=min(item.quantity, UNITS_MAX),
         # If we took a mode that does nothing for one that deducts, our own lower would be left out: an oversell.
         mode=_word(
             item.inventory_mode or found.inventory_mode, InventoryMode, InventoryMode.NONE, "inventoryMode", unknown
@@ -171,6 +185,21 @@ def _line(
         reason=_reason(item.custom, words),
         attributes=_attributes(item.variant, words.attributes),
     )
+
+
+def _impossible(found: wire.Order) -> Iterator[str]:
+    """Quantities and totals beyond all there are, as they were stated."""
+    for item in (*found.line_items, *(found.custom_line_items or ())):
+        if item.quantity >= UNITS_MAX:
+            yield f"{item.quantity} units on line {item.id}"[:QUOTED_MAX]
+        if _beyond(item.total_price):
+            yield f"{item.total_price.cent_amount} minor units on line {item.id}"[:QUOTED_MAX]
+    if _beyond(found.total_price):
+        yield f"{found.total_price.cent_amount} minor units in all"[:QUOTED_MAX]
+
+
+def _beyond(money: wire.Money) -> bool:
+    return money.cent_amount is not None and abs(money.cent_amount) > MINOR_MAX
 
 
 def _attributes(variant: wire.Variant, names: Collection[str]) -> dict[str, str]:
@@ -213,7 +242,7 @@ def _charges(found: wire.Order, digits: int) -> Iterator[Charge]:
             kind="custom",
             charge_id=item.id,
             name=_text(item.name, found.locale),
-            quantity=item.quantity,
+            quantity=min(item.quantity, UNITS_MAX),
             total=minor(item.total_price, digits),
             tax=_tax(item.tax_rate, item.per_method_tax_rate),
             taxed=_taxed(item.taxed_price, digits),
@@ -257,7 +286,7 @@ def _parents(found: wire.Order, bundles: Bundles | None) -> dict[str, str]:
 
 def cancelled_units(item: wire.LineItem, states: frozenset[str]) -> int:
     """Units of a line in these states; never more than the line has."""
-    return min(item.quantity, sum(part.quantity for part in item.state or () if part.state.id in states))
+    return min(item.quantity, UNITS_MAX, sum(part.quantity for part in item.state or () if part.state.id in states))
 
 
 def _returns(found: wire.Order, words: Words) -> Iterator[ReturnItem]:
@@ -267,7 +296,7 @@ def _returns(found: wire.Order, words: Words) -> Iterator[ReturnItem]:
                 item_id=item.id,
                 key=item.key or "",
                 line_id=item.line_item_id or "",
-                units=item.quantity,
+                units=min(item.quantity, UNITS_MAX),
                 state=item.shipment_state,
                 payment=item.payment_state,
                 reason=_reason(item.custom, words) or item.comment or "",
@@ -290,7 +319,10 @@ def _strange_fields(body: bytes | msgspec.Raw) -> list[str]:
 
 
 def minor(money: wire.Money, digits: int) -> int:
-    """An amount in the order's minor unit. highPrecision comes with its cents already rounded; else half to even."""
+    """An amount in the order's minor unit. highPrecision comes with its cents already rounded; else half to even.
+
+    One beyond all amounts is the most there is: its order is captured, and held for it.
+    """
     amount = money.cent_amount
     if amount is None:
         if money.precise_amount is None:
@@ -299,9 +331,7 @@ def minor(money: wire.Money, digits: int) -> int:
             raise ValueError("money beyond all amounts")
         exact = Decimal(money.precise_amount).scaleb(digits - money.fraction_digits)
         amount = int(exact.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
-    if abs(amount) > MINOR_MAX:
-        raise ValueError("money beyond all amounts")
-    return amount
+    return max(-MINOR_MAX, min(amount, MINOR_MAX))
 
 
 def _tax(rate: wire.TaxRate | None, by_method: list[wire.MethodTaxRate] | None = None) -> Tax | None:

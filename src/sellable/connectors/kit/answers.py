@@ -75,16 +75,25 @@ def is_document(body: bytes) -> bool:
 
 
 def pause(headers: Mapping[str, str], now: datetime | None, otherwise: float = PAUSE_SECONDS) -> float:
-    """Seconds of Retry-After, an hour at most: a number (its first integer, units ignored) or a date on their clock."""
+    """Seconds of Retry-After, `otherwise` where it says none."""
+    seconds = asked(headers, now)
+    return otherwise if seconds is None else seconds
+
+
+def asked(headers: Mapping[str, str], now: datetime | None) -> float | None:
+    """Seconds of Retry-After, an hour at most: a number (its first integer, units ignored) or a date on their clock.
+
+    None where it says none.
+    """
     value = headers.get("retry-after", "")
     if number := re.match(r"\s*(\d+)", value):
         return min(float(number[1]), PAUSE_SECONDS_MAX)
     try:
         until = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
-        return otherwise
+        return None
     if now is None or until.tzinfo is None:
-        return otherwise
+        return None
     return min(max(0.0, (until - now).total_seconds()), PAUSE_SECONDS_MAX)
 
 

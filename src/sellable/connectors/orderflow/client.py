@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from sellable.config import settings as config
+from sellable.connectors.kit import answers as kit
 from sellable.connectors.orderflow import answers, orders, translate, wire
 from sellable.connectors.orderflow.translate import Sites
 from sellable.connectors.orderflow.wire import TITLE, Entity, Garbled, Node
@@ -33,7 +34,7 @@ from sellable.connectors.port import (
     VendorError,
 )
 from sellable.runtime.budgets import Budgets
-from sellable.runtime.http import HttpPort
+from sellable.runtime.http import Answer, HttpPort
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -198,10 +199,18 @@ class OrderFlow:
         try:
             root = await _apart(len(answer.body), answers.document, answer, write=method != "GET")
         except VendorError as error:
-            if self._budgets is not None and (isinstance(error, LimitReached) or answer.status == 503):
-                await self._budgets.breach(CREDENTIAL, answers.pause(answer))
+            await self._heed(error, answer)
             raise
         return root, len(answer.body)
+
+    async def _heed(self, error: VendorError, answer: Answer) -> None:
+        """Everybody stays away for a while where the vendor says so, or is not there."""
+        if self._budgets is None:
+            return
+        if isinstance(error, LimitReached):
+            await self._budgets.breach(CREDENTIAL, answers.pause(answer))
+        elif answer.status == 503:
+            await self._budgets.unavailable(CREDENTIAL, kit.asked(answer.headers, answer.date))
 
     def _credentials(self) -> dict[str, str]:
         """HTTP Basic, or headers of their own (API guide, chapter 5)."""

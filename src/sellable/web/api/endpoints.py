@@ -84,7 +84,7 @@ def _number(
 ) -> shapes.Number:
     sku, channel, t, d = offer
     return shapes.Number(
-        sku=sku, channel=channel, available=t, shown=t - d, status=status_of(t, marks[channel]),
+        sku=sku, channel=channel, available=max(0, t), shown=t - d, status=status_of(t, marks[channel]),
         # Most SKUs need no escape, and finding that out is cheaper than escaping.
         explanation=f"{ROOT}/availability/{sku if _PLAIN(sku) else quote(sku, safe='')}",
         locations=msgspec.UNSET if places is None else places.get(sku, ()),

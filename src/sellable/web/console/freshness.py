@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sellable.config.settings import Settings
 from sellable.runtime.database import ReadTx
@@ -19,6 +19,10 @@ def title_of(vendor: str) -> str:
 
 
 def sets_too_old(tx: ReadTx, settings: Settings, now: datetime) -> list[tuple[str, datetime]]:
-    """Masters whose numbers were read to their end so long ago that nothing rises, and when that was."""
-    limit = timedelta(minutes=settings.cin7_core.max_age_minutes)
-    return [(title_of(row.master), row.at) for row in tx.all(sql.newest_sets) if row.at and now - row.at > limit]
+    """Masters whose numbers were read to their end so long ago that nothing they count rises, and when that was."""
+    ages = settings.ages
+    return [
+        (title_of(row.master), row.at)
+        for row in tx.all(sql.newest_sets)
+        if row.at and row.master in ages and now - row.at > ages[row.master].limit
+    ]
