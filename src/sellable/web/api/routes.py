@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 import psycopg
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from sellable.config.load import bare
 from sellable.web.api import openapi
@@ -80,6 +81,15 @@ def _guarded(console: Console, page: Page, buckets: Buckets) -> Callable[[Reques
 
     answer.__doc__ = page.answer.__doc__
     return answer
+
+
+async def unmet(request: Request, error: Exception) -> Response:
+    """No such address, or not by this verb: a problem below the API, a line of text elsewhere."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if request.scope["path"].startswith(f"{ROOT}/"):
+        return problem(error.status_code, error.detail, **headers)
+    return PlainTextResponse(error.detail, status_code=error.status_code, headers=headers)
 
 
 def problem(status: int, title: str, detail: str = "", **headers: str) -> Response:
