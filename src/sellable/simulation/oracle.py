@@ -39,8 +39,8 @@ class Tie:
     """Orders of the storefront against sales of the back office. Every list holds order ids but `deliveries_*`, which
     are units by (order id, sku). `reduced` are orders of which some units are cancelled; the two lists of cancels that
     came to nothing name orders of `cancelled` or `reduced`. `unbalanced` names lines at the storefront of which more is
-    delivered and cancelled than was ordered, or more came back than was delivered; `returns_differ` is by (order id, sku)
-    how many more units came back to a warehouse than the storefront was told."""
+    delivered and cancelled than was ordered, or more came back than was delivered; `returns_differ` is by (order id,
+    sku) how many more units came back to a warehouse than the storefront was told."""
 
     captured: int
     exported_once: list[str] = field(default_factory=list)
