@@ -225,6 +225,25 @@ def test_a_sku_of_any_letters_is_explained_or_told_to_be_unknown(store: Store) -
     as_program(store, "viewer", scene)
 
 
+def test_a_name_with_a_line_feed_is_explained_and_an_address_that_is_none_is_a_problem(store: Store) -> None:
+    stock(store, ("A\nB", "web-eu", 4), ("C\n", "web-eu", 4))
+
+    async def scene(house: House) -> None:
+        shown = (await house.keys("ada", "viewer")).bearer()
+        for sku in ("A%0AB", "C%0A"):
+            assert (await house.client.get(f"{V1}/availability/{sku}", headers=shown)).status_code == 200
+        for status, verb, path in (
+            (404, "GET", f"{V1}/nothing"), (404, "GET", f"{V1}/orders/a/b"), (405, "POST", f"{V1}/writes"),
+            (405, "DELETE", f"{V1}/orders"),
+        ):  # fmt: skip
+            answer = await house.client.request(verb, path, headers=shown)
+            assert (answer.status_code, is_problem(answer)) == (status, True), path
+            assert ("GET" in answer.headers.get("allow", "")) == (status == 405)
+        assert (await house.client.get("/nothing")).text == "Not Found"
+
+    played(store, scene, porch=False)
+
+
 @pytest.mark.parametrize(
     ("path", "params", "said"),
     [

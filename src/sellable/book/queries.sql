@@ -468,9 +468,9 @@ ORDER BY at, item_id;
 -- name: put_notes
 -- Notes as they are now; answers those that are new.
 INSERT INTO return_note AS n (order_id, item_id, line_id, units, state, payment, reason, untold, at)
-SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, units, %(at)s
+SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, untold, %(at)s
 FROM unnest(%(item_id)s::text[], %(line_id)s::text[], %(units)s::bigint[], %(state)s::text[], %(payment)s::text[],
-    %(reason)s::text[]) AS t (item_id, line_id, units, state, payment, reason)
+    %(reason)s::text[], %(untold)s::bigint[]) AS t (item_id, line_id, units, state, payment, reason, untold)
 ON CONFLICT (order_id, item_id) DO UPDATE SET state = excluded.state, payment = excluded.payment
 RETURNING item_id, line_id, units, state, reason, (xmax = 0) AS new;
 

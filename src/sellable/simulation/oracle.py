@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sellable.simulation.picture import CANCELLED, Acceptance, Gap, Key, Picture, Row, assignments, order_of
+from sellable.sandbox.shop import CANCELLED
+from sellable.simulation.picture import Acceptance, Gap, Key, Picture, Row, assignments, cancelled_by, order_of
 from sellable.simulation.rules import MASTER, SALE, Declared, Rules, source_of
 
 LIVE = "AUTHORISED"
@@ -156,6 +157,7 @@ def picture_of(evidence: Evidence, rules: Rules) -> Picture:
         client=evidence.client,
         assignments=assignments(evidence.back_office, rules),
         keep_gaps=True,
+        agreed=cancelled_by(evidence.client, evidence.storefront, rules),
     )
     began = evidence.began
     picture.feed(*([r for r in rows if r["t"] < began] for rows in (evidence.storefront, evidence.back_office)))

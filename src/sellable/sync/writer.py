@@ -407,6 +407,8 @@ def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime, 
     found = [n for n in numbers.compute(tx, [p["sku"]], layout, now) if n.channel == p["channel"]]
     amount, target = (found[0].d, found[0].explanation.target) if found else (0, p["t"])
     amount = plan.allowed(amount, layout.channels[p["channel"]].mode if found else "shadow")
+    if found and bool(p.get("adjusts")) is not (found[0].explanation.counted is not None):
+        amount = 0  # It began as what it is no more: it is only ended, and what is to be written begins anew.
     if amount > 0:
         most = amount if found[0].explanation.counted else target - read
         amount = 0 if found[0].entry.parked or stopped(tx) else max(0, min(amount, most))

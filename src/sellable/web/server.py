@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -162,7 +163,8 @@ def application(face: Face) -> Starlette:
             *routes(face.console, [Page(path="/status.json", answer=status, role="viewer")], failed),
             *api.routes_of(face.console),
             *pages.routes_of(face.console),
-        ]
+        ],
+        exception_handlers={HTTPException: api.unmet},
     )
     # A redirect would repeat an address with its token, on whatever host the caller named.
     app.router.redirect_slashes = False

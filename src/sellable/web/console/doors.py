@@ -5,6 +5,7 @@ One rule: a page is served only through `routes`, which asks the guard first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -162,6 +163,8 @@ class Door(Route):
 
     def __init__(self, page: Page, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
         super().__init__(page.path, endpoint, methods=list(page.methods))
+        # A name may hold a line feed, and what it names is asked for by this path.
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
         self.page = page
 
 
