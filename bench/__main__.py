@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.stage import Bench, Figure, Skipped, bench, machine
 
 NAMES = ("webhook", "orders", "storefront", "stockout", "writes", "sweep", "growth", "kills", "numbers", "console")
-NAMES += ("console_orders", "availability")
+NAMES += ("console_orders", "availability", "orderflow")
 PAGE = """# Figures of one machine
 
 Made by `{command}` on {day}; nothing of it is asserted in a test. `bench/` says how each is measured.

@@ -79,7 +79,8 @@ class Bench:
     def settings(self, shop: Shop, *, ct: str = CT, cin7: str = "http://cin7.test", more: str = "") -> Settings:
         """The shop's settings; `more` are further lines of [commercetools]."""
         path = self.folder / f"settings-{time.time_ns()}.toml"
-        text = shop.settings_toml(ct, cin7, str(self.folder), "", start_at="2020-01-01T00:00:00Z")
+        where = {"start_at": "2020-01-01T00:00:00Z", "house_url": "http://house.test"}
+        text = shop.settings_toml(ct, cin7, str(self.folder), "", **where)
         path.write_text(text.replace(MARK, "\n".join((MARK, HOOK, more))), "utf-8")
         return load(path)
 

@@ -824,7 +824,7 @@ def pick_lowers(tx: Tx, w: World) -> None:
 
 @action("raises chosen", again=True)
 def raises(tx: Tx, w: World) -> None:
-    loop._raises(tx, w.layout, NOW + timedelta(hours=1), 5)
+    loop._raises(tx, w.layout, (), NOW + timedelta(hours=1), 5)
 
 
 @action("raises picked", again=True)

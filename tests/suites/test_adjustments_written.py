@@ -7,6 +7,7 @@ import random
 import pytest
 from tests.suites.test_writer import LAMP, LAYOUT, NOW, Desk, Shop
 
+from sellable.app import recovery
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.operations import Done, Rejected
 from sellable.runtime.queries import Query
@@ -139,6 +140,42 @@ def test_what_a_restore_forgives_is_written_by_nobody(store: Store) -> None:
     d.store.write_now(_look_again)
     assert d.plan()[0] == 0
     assert (d.shop.quantity, owed(d)) == (10, 0)
+
+
+@pytest.mark.parametrize(("fate", "shown"), [("late", 10), ("lost after", 12)])
+def test_a_write_that_was_open_in_a_backup_pays_nothing(store: Store, fate: str, shown: int) -> None:
+    d = desk(store)
+    owe(d, 2)
+    d.plan()
+    d.shop.fate = [fate]
+    d.send(d.pick(raises=True))
+    d.store.write_now(lambda tx: tx.run(recovery.sql.disown_adjustments))
+    d.store.write_now(adjustments.forgive, 1, NOW)
+    d.resolve()
+    assert d.shop.arrive_late() in ([], [False])
+    d.see()
+    d.store.write_now(_look_again)
+    d.settle_down()
+    assert (d.shop.quantity, owed(d)) == (shown, 0)
+
+
+def test_a_write_of_before_is_ended_where_commercetools_becomes_the_master(store: Store) -> None:
+    d = desk(store, shown=10, base=4, layout=LAYOUT)
+    d.plan()
+    d.shop.fate = ["late"]
+    d.send(d.pick(raises=False))
+    changed = desk_on(d, COUNTED)
+    owe(changed, -1)
+    changed.resolve()
+    assert d.shop.arrive_late() == [False]
+    changed.see()
+    changed.settle_down()
+    assert (d.shop.quantity, owed(d)) == (9, 0)
+
+
+def desk_on(d: Desk, layout: Layout) -> Desk:
+    """The same shop and database under other settings."""
+    return Desk(d.store, d.shop, layout)
 
 
 def _look_again(tx: Tx) -> None:

@@ -11,6 +11,7 @@ from tests.suites.test_importing import ALONE, FLOW, House, despatch, play
 from sellable.book import book
 from sellable.connectors.port import ReturnRow
 from sellable.domain.orders import Order, ReturnItem
+from sellable.orders import pieces
 from sellable.runtime.database import Store
 from sellable.runtime.http import OutcomeLost
 
@@ -122,6 +123,20 @@ def test_what_is_back_already_or_finished_is_not_announced(store: Store) -> None
         await knows(life, order, item(1), item(1, "r2", state="BackInStock"), version=7)
         await life.steps()
         assert life.depot.announced == {}
+
+    play(store, story)
+
+
+def test_an_item_of_our_own_that_a_restored_database_does_not_know_is_not_announced(store: Store) -> None:
+    async def story(life: House) -> None:
+        order = await shipped(life, (CHAIR, 3))
+        key = pieces.key_of("shop:o1:1/rma-7/2026-11-27T09:00:00+00:00", 1)
+        await knows(life, order, msgspec.structs.replace(item(1, state="Returned"), key=key))
+        await life.steps()
+        assert life.depot.announced == {}
+        await knows(life, order, msgspec.structs.replace(item(1, "r2"), key="portal-4711"), version=7)
+        await life.steps()
+        assert list(life.depot.announced) == ["shop:o1:1:r2"]
 
     play(store, story)
 

@@ -440,6 +440,42 @@ def test_shipments_count_once_in_any_order_and_before_the_acknowledgement(store:
     play(store, story)
 
 
+def test_what_overlapping_windows_tell_again_is_left_alone_until_it_is_another(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(life: House) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.bought((CHAIR, 3))
+        await life.steps()
+        looked_at: list[str] = []
+        take = fulfilment.take_shipments
+
+        def noted(tx: Tx, part: Any, found: Sequence[Any], *more: Any, **named: Any) -> None:
+            looked_at.extend(each.shipment_id for each in found)
+            take(tx, part, found, *more, **named)
+
+        monkeypatch.setattr(fulfilment, "take_shipments", noted)
+
+        async def told(*despatches: Despatch) -> list[str]:
+            looked_at.clear()
+            await life.left(*despatches)
+            await life.steps()
+            return list(looked_at)
+
+        first, rest = despatch("S1", {CHAIR: 1}), despatch("S2", {CHAIR: 2})
+        assert await told(first) == ["S1"]
+        assert await told(first) == ["S1"], "the order has not left as a whole"
+        assert await told(first, rest) == ["S1", "S2"]
+        assert (await told(first, rest), await life.stage()) == ([], "shipped")
+        other = despatch("S2", {CHAIR: 1})
+        assert await told(first, other) == ["S2"]
+        assert await life.cases() == {"fact_conflict"}
+        assert (await told(first, rest), await life.cases()) == (["S1", "S2"], set()), "right again, the case is over"
+        assert (await told(first, rest), len(life.shop.deliveries)) == ([], 2)
+
+    play(store, story)
+
+
 def test_a_despatch_of_a_split_order_finds_its_part_by_the_order_it_was_split_from(store: Store) -> None:
     async def story(life: House) -> None:
         await life.begin(ARMCHAIR=10)

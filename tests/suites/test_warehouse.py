@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from sellable.connectors.port import Despatches, InventoryPage, InventoryRow
+from sellable.connectors.port import Despatch, Despatches, InventoryPage, InventoryRow
+from sellable.domain.orders import Shipment
 from sellable.domain.stock import State
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.feeds import FeedContext
@@ -212,6 +213,35 @@ def test_units_that_left_are_forgotten_only_when_the_other_master_was_read_too(s
     reader.read()
     assert store.read_now(lambda tx: tx.value(SETTLED)) is True
     assert reader.shown() == 9
+
+
+def test_despatches_are_taken_in_by_so_many(store: Store) -> None:
+    one = Despatch(
+        order_ref="r", shipment=Shipment(shipment_id="S", items=(("LAMP", 1),), parcels=()), state="despatched",
+        carrier="", courier="", service="", tracking="", tracking_url="", completed=None,
+    )  # fmt: skip
+    now = store.clock.now()
+
+    async def read(since: datetime, until: datetime, *, lane: str) -> Despatches:
+        many = tuple(msgspec.structs.replace(one, order_ref=f"r{n}") for n in range(2 * warehouse.PIECE + 1))
+        return Despatches(despatches=many, received=len(many), since=since, until=until, faults=("one",))
+
+    def turn(read: Any) -> list[Despatches]:
+        feed = warehouse.WindowFeed(
+            store, store.clock, read, "despatch", "orderflow", now, timedelta(minutes=30), warehouse.by_so_many
+        )
+        found = asyncio.run(feed.turn(None, TURN)).arrivals
+        assert len({(row.lane, row.message_id) for row in found}) == len(found)
+        return [msgspec.json.decode(row.body, type=Despatches) for row in found]
+
+    pieces = turn(read)
+    assert [len(piece.despatches) for piece in pieces] == [warehouse.PIECE, warehouse.PIECE, 1]
+    assert [each.order_ref for piece in pieces for each in piece.despatches] == [
+        f"r{n}" for n in range(2 * warehouse.PIECE + 1)
+    ]
+    assert [piece.faults for piece in pieces] == [("one",), (), ()], "a fault is told once"
+    (empty,) = turn(Shelves().despatches)
+    assert empty.despatches == ()
 
 
 def test_windows_of_despatches_overlap_and_long_ones_are_read_in_pieces(store: Store) -> None:

@@ -201,10 +201,14 @@ WHERE (p.order_id, p.part) = (older.order_id, older.part);
 -- a sale it shows unchanged is known to have held its units when a walk two minutes ago began, not now.
 WITH noted AS (INSERT INTO sales_walk (seq, at) VALUES (%(seq)s, app_now()) ON CONFLICT DO NOTHING),
 forgotten AS (DELETE FROM sales_walk WHERE at < app_now() - interval '1 hour'),
-proved AS (SELECT max(seq) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes')
-UPDATE order_part SET verified_seq = proved.seq FROM proved
-WHERE target = %(target)s AND state = 'authorised' AND verified_seq < proved.seq AND sale_updated IS NOT NULL
-    AND (list_updated IS NULL OR list_updated <= sale_updated);
+proved AS (SELECT max(seq) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes'),
+older AS (
+    SELECT p.order_id, p.part, proved.seq FROM order_part AS p, proved
+    WHERE p.target = %(target)s AND p.state = 'authorised' AND p.verified_seq < proved.seq AND p.sale_updated IS NOT NULL
+        AND (p.list_updated IS NULL OR p.list_updated <= p.sale_updated)
+    ORDER BY p.order_id, p.part FOR UPDATE OF p
+)
+UPDATE order_part AS p SET verified_seq = older.seq FROM older WHERE (p.order_id, p.part) = (older.order_id, older.part);
 
 -- name: unverified
 -- Which of these parts have not been seen to hold their units after a causal number, and where their sales are.
@@ -213,10 +217,12 @@ JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location
 WHERE p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held') AND p.verified_seq <= %(after)s;
 
 -- name: sales_of_pairs
--- Sales of these orders' parts, and where they are.
+-- Sales of these orders' parts, and where they are; not those that are about to be read anyway.
 SELECT DISTINCT p.target, p.sale_id FROM order_part p
 JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
-WHERE p.sale_id IS NOT NULL ORDER BY 1, 2;
+WHERE p.sale_id IS NOT NULL AND NOT EXISTS (SELECT FROM operation v
+    WHERE v.lane = 'visible:' || p.order_id || ':' || p.part AND v.state IN ('intent', 'unknown', 'held'))
+ORDER BY 1, 2;
 
 -- name: insert_shipment
 -- A shipment once.
@@ -462,9 +468,9 @@ ORDER BY at, item_id;
 -- name: put_notes
 -- Notes as they are now; answers those that are new.
 INSERT INTO return_note AS n (order_id, item_id, line_id, units, state, payment, reason, untold, at)
-SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, units, %(at)s
+SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, untold, %(at)s
 FROM unnest(%(item_id)s::text[], %(line_id)s::text[], %(units)s::bigint[], %(state)s::text[], %(payment)s::text[],
-    %(reason)s::text[]) AS t (item_id, line_id, units, state, payment, reason)
+    %(reason)s::text[], %(untold)s::bigint[]) AS t (item_id, line_id, units, state, payment, reason, untold)
 ON CONFLICT (order_id, item_id) DO UPDATE SET state = excluded.state, payment = excluded.payment
 RETURNING item_id, line_id, units, state, reason, (xmax = 0) AS new;
 

@@ -33,14 +33,15 @@ def on_despatches(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> 
             actual={"unreadable": list(page.unreadable[:20]), "why": list(page.faults[:20])},
             evidence=[f"inbox:{row.id}"],
         )  # fmt: skip
-    found: dict[str, list[Despatch]] = {}
+    found: dict[str, tuple[Any, list[Despatch]]] = {}
     known = _known(tx, target, page.despatches)
     for despatch in (each for each in page.despatches if each.shipment.shipment_id not in known):
         part = part_of(tx, target, [despatch.order_ref, despatch.original_ref])
         if part is not None:  # Else it is not of ours: others sell from this warehouse too.
-            found.setdefault(part.ref, []).append(despatch)
+            found.setdefault(part.ref, (part, []))[1].append(despatch)
     for ref in sorted(found):
-        _take(tx, ref, found[ref], row.meta["a1"], now, context)
+        part, left = found[ref]
+        _take(tx, part, left, row.meta["a1"], now, context)
 
 
 def _known(tx: Tx, target: str, despatches: Sequence[Despatch]) -> set[str]:
@@ -59,10 +60,8 @@ def part_of(tx: Tx, target: str, refs: Sequence[str]) -> Any | None:
     return None
 
 
-def _take(tx: Tx, ref: str, left: Sequence[Despatch], a1: int, now: datetime, context: Context) -> None:
-    part = tx.one(book.sql.part_of_ref, ref=ref)
-    assert part is not None
-    head = book.lock(tx, part.order_id)
+def _take(tx: Tx, part: Any, left: Sequence[Despatch], a1: int, now: datetime, context: Context) -> None:
+    ref, head = part.ref, book.lock(tx, part.order_id)
     part = book.part_of(tx, part.order_id, part.part)
     if part.state in GONE and _all_told(tx, left):
         return
@@ -77,7 +76,7 @@ def _take(tx: Tx, ref: str, left: Sequence[Despatch], a1: int, now: datetime, co
     if part.state in ("planned", "created", "held"):
         tx.run(book.sql.set_part_state, order_id=part.order_id, part=part.part, state="authorised")
         went_out(tx, part.order_id, part.part, now, context)
-    part = book.part_of(tx, part.order_id, part.part)
+        part = book.part_of(tx, part.order_id, part.part)
     fulfilment.take_shipments(tx, part, [each.shipment for each in left], now, context, whole=True)
     if part.state not in GONE:
         fulfilment.finish(tx, head, part, a1, now)

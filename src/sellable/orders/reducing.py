@@ -40,7 +40,8 @@ class Reducing:
         self._context = context
 
     async def send(self, op: Operation) -> Outcome:
-        """Undoes the recorded sale where it holds stock; picked or shipped is too late, which is an outcome.
+        """Undoes the recorded sale where it holds stock; picked or shipped is too late, which is an outcome, unless
+        staff had made the sale smaller before.
 
         Where we only shadow, whoever made the sale changes it.
         """
@@ -55,10 +56,10 @@ class Reducing:
             return Done({})
         sale = await self._target.read_sale(part.sale_id, lane="orders")
         if sale.status == "authorised":
-            if sale.picked or sale.shipments:
-                return Done({"too_late": True, "cause": "shipped" if sale.shipments else "picked"})
             if not op.payload.get("header") and _same(sale, await self._store.read(_wanted, op.payload)):
                 return Done({"already": True})
+            if sale.picked or sale.shipments:
+                return Done({"too_late": True, "cause": "shipped" if sale.shipments else "picked"})
             try:
                 await self._target.void_sale(part.sale_id, undo=True, lane="orders")
             except Refused as refusal:

@@ -161,6 +161,21 @@ class EmbeddedServer:
         self._lock.close()
         self._lock = None
 
+    def revive(self) -> bool:
+        """Start the server again, where it was, if it has ended and nobody else owns it; whether that was so.
+
+        Raises PostgresUnavailable when it cannot be started, or not at the address its users know.
+        """
+        if self._lock is None and not self._take_lock():
+            return False
+        ended = self._process.poll() is not None if self._process else not _runs(self.cluster / "postmaster.pid")
+        if not ended:
+            return False
+        known = (self.data_dir / "url").read_text()
+        if self._launch() != known:
+            raise PostgresUnavailable("the database's server ended, and meanwhile somebody took its port")
+        return True
+
     def _take_lock(self) -> bool:
         file = open(self.data_dir / "lock", "ab")  # noqa: SIM115 - held until stop()
         try:
@@ -390,11 +405,17 @@ def _forget_dead(pid_file: Path) -> None:
     It takes a zombie (nobody reaps orphans in many containers) and any newer process with the number for the server.
     Safe: we hold the directory's lock, and PostgreSQL still refuses while shared memory of this cluster is in use.
     """
-    with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
+    if _runs(pid_file) is False:
+        pid_file.unlink()
+
+
+def _runs(pid_file: Path) -> bool | None:
+    """Whether the process that the note names is a server, and alive; None when there is no such process."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError, IndexError):
         process = Path("/proc") / str(int(pid_file.read_text().split()[0]))
-        state = re.search(r"\((.*)\) (\S)", (process / "stat").read_text(), re.DOTALL)
-        if state and (state[1] not in ("postgres", "postmaster") or state[2] in "ZX"):
-            pid_file.unlink()
+        if state := re.search(r"\((.*)\) (\S)", (process / "stat").read_text(), re.DOTALL):
+            return state[1] in ("postgres", "postmaster") and state[2] not in "ZX"
+    return None
 
 
 def _free_port(wanted: int) -> int:

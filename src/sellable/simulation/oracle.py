@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sellable.simulation.picture import CANCELLED, Acceptance, Key, Picture, Row, assignments, order_of
+from sellable.sandbox.shop import CANCELLED
+from sellable.simulation.picture import Acceptance, Gap, Key, Picture, Row, assignments, cancelled_by, order_of
 from sellable.simulation.rules import MASTER, SALE, Declared, Rules, source_of
 
 LIVE = "AUTHORISED"
@@ -84,6 +85,9 @@ class Verdict:
     late: dict[str, list[float]]
     writes_spent: int
     writes_needed: int
+    refused_though_there: int = 0
+    gaps: Mapping[Key, Sequence[Gap]] = field(default_factory=dict)
+    freed: Mapping[Key, Sequence[tuple[float, int]]] = field(default_factory=dict)
 
     def oversold(self, kind: str) -> int:
         """Units oversold: kind is ours, inherent or platform."""
@@ -137,6 +141,9 @@ def judge(evidence: Evidence, rules: Rules, declared: Declared) -> Verdict:
         late=dict(picture.counts.late),
         writes_spent=picture.counts.writes,
         writes_needed=picture.counts.writes - picture.counts.wasted,
+        refused_though_there=picture.counts.refused_though_there,
+        gaps={key: entry.gaps for key, entry in picture.entries.items() if entry.gaps},
+        freed={key: entry.freed for key, entry in picture.entries.items() if entry.gaps},
     )
 
 
@@ -149,6 +156,8 @@ def picture_of(evidence: Evidence, rules: Rules) -> Picture:
         start=evidence.back_office_before["time"],
         client=evidence.client,
         assignments=assignments(evidence.back_office, rules),
+        keep_gaps=True,
+        agreed=cancelled_by(evidence.client, evidence.storefront, rules),
     )
     began = evidence.began
     picture.feed(*([r for r in rows if r["t"] < began] for rows in (evidence.storefront, evidence.back_office)))
@@ -364,6 +373,7 @@ def summary(verdict: Verdict, declared: Declared) -> Mapping[str, Any]:
         "undersell_unit_seconds": round(verdict.undersell_unit_seconds, 1),
         "keys": verdict.keys,
         "keys_wrong_at_end": len(verdict.wrong),
+        "refused_though_there": verdict.refused_though_there,
         "writes_spent": verdict.writes_spent,
         "writes_needed": verdict.writes_needed,
     }

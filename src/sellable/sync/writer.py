@@ -64,10 +64,10 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: Collection[str],
     reason = {sku: why for sku, _, why in taken}
     skus = dirty.with_kits(tx, list(cause))
     free = tx.all(sql.unpark_ready, skus=skus, locations=sorted({p for pool in layout.pools.values() for p in pool}))
-    if free:
-        tx.run(sql.hasten_desired, sku=[r.sku for r in free], channel=[r.channel for r in free], at=now)
     # Whoever confirms a write corrects the plan by what it added, so no confirmation may fall between look and note.
     tx.all(sql.lock_plans, skus=skus)
+    if free:
+        tx.run(sql.hasten_desired, sku=[r.sku for r in free], channel=[r.channel for r in free], at=now)
     found = numbers.compute(tx, skus, layout, now, stale=stale)
     if not found:
         return len(taken)
@@ -407,6 +407,8 @@ def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime, 
     found = [n for n in numbers.compute(tx, [p["sku"]], layout, now) if n.channel == p["channel"]]
     amount, target = (found[0].d, found[0].explanation.target) if found else (0, p["t"])
     amount = plan.allowed(amount, layout.channels[p["channel"]].mode if found else "shadow")
+    if found and bool(p.get("adjusts")) is not (found[0].explanation.counted is not None):
+        amount = 0  # It began as what it is no more: it is only ended, and what is to be written begins anew.
     if amount > 0:
         most = amount if found[0].explanation.counted else target - read
         amount = 0 if found[0].entry.parked or stopped(tx) else max(0, min(amount, most))
