@@ -20,8 +20,8 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Whole processes and browsers want the machine for themselves; everything else shares its cores, a file at a time.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Whole processes want the machine for themselves; everything else shares its cores, a file at a time, long ones first.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: setup lint
 	$(BIN)/pytest $(PARALLEL) -m "not alone"
 	$(BIN)/pytest -m alone tests/e2e
@@ -61,12 +61,13 @@ nights: setup
 
 # The long forms: every pair of transactions stopped everywhere (hours), 200 times as many examples of each property.
 soak-core: setup
-	RACES=all PROPERTIES=200 $(BIN)/pytest tests/races tests/properties --timeout 0
+	RACES=all PROPERTIES=200 $(BIN)/pytest tests/races tests/properties tests/contracts/test_our_description.py \
+		--timeout 0
 
-# Each call site alone with each fault, each death alone and then once more: hours.
+# Each call site alone with each fault, each death alone and then once more: hours. Every mutant's day without it.
 soak-points: setup
-	FAULT_MATRIX=1 FAULT_MATRIX_TIMES=1,3 CRASH_POINTS=1 $(BIN)/pytest tests/simulation/test_fault_matrix.py \
-		tests/simulation/test_crash_points.py --timeout 0
+	FAULT_MATRIX=1 FAULT_MATRIX_TIMES=1,3 CRASH_POINTS=1 CLEAN_DAYS=1 $(BIN)/pytest tests/simulation/test_mutants.py \
+		tests/simulation/test_fault_matrix.py tests/simulation/test_crash_points.py --timeout 0
 
 # Coverage-guided fuzzing of every decoder, a minute each; FUZZ="cin7_stock ct_order" picks, SECONDS=600 lasts longer.
 fuzz: .venv/.proof
@@ -91,10 +92,9 @@ audit: setup
 	$(BIN)/python -m tests.supply_chain --audit
 
 # Newer dependencies: writes the pinned, hashed lists that setup installs.
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url pyproject.toml
 pins: setup
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
-		pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
-		--extra dev pyproject.toml -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
-		--extra dev --extra proof pyproject.toml -o requirements/proof.txt
+	$(COMPILE) -o requirements/run.txt
+	$(COMPILE) --extra otel -o requirements/otel.txt
+	$(COMPILE) --extra otel --extra dev -o requirements/dev.txt
+	$(COMPILE) --extra otel --extra dev --extra proof -o requirements/proof.txt

@@ -28,8 +28,10 @@ ROWS = (
     """INSERT INTO order_line (order_id, line_id, sku, channel, mode, ordered, shipped)
     SELECT 'id-' || n, 'l', 'SKU-' || n %% 10000, 'web-eu', 'ReserveOnOrder', 1, 1
     FROM generate_series(1, %(orders)s) AS n""",
-    """INSERT INTO order_part (order_id, part, location, ref, state, sale_number, draft, expected, at)
-    SELECT 'id-' || n, p, 'Berlin', 'shop:id-' || n || ':' || p, 'shipped', 'SO-' || n || '-' || p, '{}', '{}',
+    """INSERT INTO order_part (order_id, part, location, ref, state, sale_number, draft, expected, actual, at)
+    SELECT 'id-' || n, p, 'Berlin', 'shop:id-' || n || ':' || p, 'shipped', 'SO-' || n || '-' || p, '{}',
+        '{"net": 10000, "tax": 1900, "gross": 11900}',
+        jsonb_build_object('net', 10000, 'tax', 1900, 'gross', CASE WHEN n %% 9999 = 0 THEN 11899 ELSE 11900 END),
         app_now() - (%(orders)s - n) * interval '20 seconds'
     FROM generate_series(1, %(orders)s) AS n, generate_series(1, CASE WHEN n %% 25 = 0 THEN 2 ELSE 1 END) AS p""",
     """INSERT INTO operation (id, system, kind, lane, budget, priority, payload, correlation, state, sends,
@@ -83,5 +85,6 @@ def _pages(now: datetime) -> dict[str, str]:
         "one order": "/orders/id-777777",
         f"{CASES:,} exceptions": "/exceptions?state=live",
         "one exception": "/exceptions/C-000777",
+        "a month's report": "/reports",
         "settings": "/settings",
     }

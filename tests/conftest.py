@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 for _name in [name for name in os.environ if name.startswith("SELLABLE_")]:
     # A developer's own settings must not decide a test; done before anything of ours is imported.
@@ -18,9 +16,18 @@ import pytest  # noqa: E402
 from sellable.runtime.clock import Clock  # noqa: E402
 from sellable.runtime.database import Store  # noqa: E402
 from sellable.runtime.migrate import migrate  # noqa: E402
-from sellable.runtime.postgres import EmbeddedServer, discard  # noqa: E402
+from sellable.runtime.postgres import EmbeddedServer, scratch  # noqa: E402
 from sellable.runtime.seal import Seal  # noqa: E402
 from sellable.simulation.virtual.play import EMPTY  # noqa: E402
+
+LONG = ("simulation", "e2e", "races", "properties", "suites")
+"""Folders whose files take longest, in this order."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files begin first: who shares the files would else wait at the end for the one who has the last."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(LONG)))
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +37,8 @@ def database_url() -> Iterator[str]:
         with fresh_database(given) as url:
             yield url
         return
-    folder = Path(tempfile.mkdtemp(prefix="sellable-test-"))
-    try:
-        with EmbeddedServer(folder, durable=False, die_with_parent=True) as url:
-            yield url
-    finally:
-        discard(folder)
+    with scratch() as folder, EmbeddedServer(folder, durable=False, die_with_parent=True) as url:
+        yield url
 
 
 @contextlib.contextmanager

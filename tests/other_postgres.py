@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -28,9 +27,9 @@ def main() -> int:
     programs = folders[-1].parent
     print(f"the suites again, on {programs}")
     with (
-        tempfile.TemporaryDirectory(prefix="sellable-other-") as folder,
+        postgres.scratch() as folder,
         mock.patch.object(postgres, "_candidates", return_value=iter([programs])),
-        postgres.EmbeddedServer(Path(folder), durable=False, die_with_parent=True) as url,
+        postgres.EmbeddedServer(folder, durable=False, die_with_parent=True) as url,
     ):
         return run(url)
 

@@ -24,6 +24,7 @@ NAMES = {
     "GNU Library or Lesser General Public License (LGPL)": "LGPL-3.0-only",
     "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0", "ISC License (ISCL)": "ISC",
+    "3-Clause BSD License": "BSD-3-Clause",
 }  # fmt: skip
 """Older packages name their licence by a classifier."""
 
@@ -55,7 +56,8 @@ def licence_of(name: str) -> str:
         return str(expression)
     words = [each.rpartition(" :: ")[2] for each in said.get_all("Classifier") or () if each.startswith("License ::")]
     known = [NAMES.get(each, each) for each in words if each != "OSI Approved"]
-    return " AND ".join(sorted(set(known))) or str(said.get("License") or "")[:60]
+    text = str(said.get("License") or "")[:60]
+    return " AND ".join(sorted(set(known))) or NAMES.get(text, text)
 
 
 def document(packages: list[Package]) -> dict[str, Any]:

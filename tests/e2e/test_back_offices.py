@@ -10,11 +10,12 @@ from typing import Any
 import httpx2
 import pytest
 from tests.e2e.test_main_job import healthy
-from tests.e2e.world import Detached, World
+from tests.e2e.world import COMPANY, SHOP, Detached, World
 
 from sellable.app import answers, doctor, recovery
 from sellable.desk import cases
 from sellable.runtime.database import Store
+from sellable.runtime.queries import Query
 from sellable.sandbox import orderflow
 from sellable.sandbox.clock import Clock as SandboxClock
 from sellable.web.server import Refused
@@ -59,6 +60,10 @@ BOTH: dict[str, Any] = {
         {"name": "tables", "target": "cin7_core", "skus": ["TABLE"], "currencies": ["EUR"]},
     ],
 }  # fmt: skip
+TOGETHER = Query(
+    package="t", name="t", purpose="t",
+    text="SELECT correlation FROM operation WHERE kind = 'order.import' AND result ->> 'with' <> id",
+)  # fmt: skip
 WORK = dict.fromkeys(
     ("release_seconds", "locate_seconds", "pick_seconds", "pack_seconds", "despatch_seconds"), 10
 )  # fmt: skip
@@ -94,9 +99,15 @@ class Houses(World):
         return list((await self.http.get(f"{FLOW}/_sandbox/truth")).json()["orders"])
 
 
-def play(story: Callable[[Houses], Awaitable[None]], store: Store, **settings: Any) -> None:
+def play(
+    story: Callable[[Houses], Awaitable[None]],
+    store: Store,
+    *,
+    seeds: tuple[Any, Any] = (SHOP, COMPANY),
+    **settings: Any,
+) -> None:
     async def whole() -> None:
-        world = Houses(store)
+        world = Houses(store, seeds=seeds)
         service = world.serve(**settings)
         try:
             await world.sign_in()
@@ -298,3 +309,73 @@ def test_an_order_is_split_over_both_and_keeps_one_timeline(store: Store) -> Non
         assert {case.kind for case in await world.store.read(cases.listing)} <= {"catalogue_mismatch"}
 
     play(story, store, **BOTH)
+
+
+def test_orders_that_wait_go_together_and_one_that_is_refused_holds_no_other(store: Store) -> None:
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
+        await world.flow(product={"sku": "TABLE", "active": False})
+        await world.service.stop()
+        bought = [await world.buy({sku: 1}) for sku in ("ARMCHAIR", "ARMCHAIR", "TABLE", "ARMCHAIR", "ARMCHAIR")]
+        refused = bought.pop(2)
+        world.serve(**ALONE)
+        await world.service.start()
+        for order in bought:
+            await world.until_stage(order["id"], "exported")
+        await world.until_stage(refused["id"], "held")
+        refs = [each["reference"] for each in await world.imported()]
+        assert sorted(refs) == sorted(f"shop:{order['id']}:1" for order in bought)
+        stats = (await world.http.get(f"{FLOW}/_sandbox/stats")).json()["routes"]
+        calls = sum(count for route, count in stats.items() if "remoteorder/imports" in route)
+        assert 0 < calls < len(refs) + 1, f"{calls} calls for {len(refs) + 1} orders"
+        for op in await world.store.read(lambda tx: tx.all(TOGETHER)):
+
+            async def told_of(order_id: str = op.correlation) -> bool:
+                (story,) = await world.store.read(answers.order_story, order_id)
+                return any("importitems" in call["path"] for call in story["calls"])
+
+            await world.until(told_of, "the call is told of each order")
+        assert {case.kind for case in await world.store.read(cases.listing)} >= {"order_refused"}
+        await world.store.read(healthy)
+
+    play(story, store, **ALONE)
+
+
+def test_a_return_made_known_at_the_storefront_is_announced_and_what_comes_back_is_matched(store: Store) -> None:
+    reasons = [{"code": "too small", "storefront": "size", "back_office": "C - Wrong size"}]
+
+    async def story(world: Houses) -> None:
+        await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
+        await world.flow(warehouse={"auto": True, **WORK})
+        order = await world.buy({"ARMCHAIR": 3})
+        await world.until_stage(order["id"], "shipped")
+        fresh = await told(world, order["id"])
+        line = fresh["lineItems"][0]["id"]
+        items = [{"quantity": n, "lineItemId": line, "shipmentState": "Advised", "comment": "size"} for n in (2, 1)]
+        await world.faults(FLOW, [{"name": "lost", "effect": "reset", "when": "after", "match": ".*warehouse/imports.*",
+                                   "times": 1}])  # fmt: skip
+        actions = [{"action": "addReturnInfo", "items": items}]
+        fresh = await world.ct("POST", f"/orders/{order['id']}", {"version": fresh["version"], "actions": actions})
+        (info,) = fresh["returnInfo"]
+        refs = [f"shop:{order['id']}:1:{item['id']}" for item in info["items"]]
+
+        async def announced() -> Any:
+            truth = (await world.http.get(f"{FLOW}/_sandbox/truth")).json()["returns"]
+            return truth if len(truth) == 2 else None
+
+        found = {each["authorisation"]: each for each in await world.until(announced, "both are announced")}
+        assert sorted(found) == sorted(refs)
+        assert [(x["quantity"], x["reason"]) for x in found[refs[0]]["announced"]] == [(2, "C - Wrong size")]
+        lines = [{"sku": "ARMCHAIR", "quantity": 1, "reason": "C - Wrong size", "condition": "As new"}]
+        await world.flow(book_return={"authorisation": refs[1], "lines": lines})
+
+        async def matched() -> bool:
+            (told,) = await world.store.read(answers.order_story, order["id"])
+            back = {note["item_id"]: note["arrived"] for note in told["returns_at_storefront"]}
+            return back == {info["items"][0]["id"]: 0, info["items"][1]["id"]: 1}
+
+        await world.until(matched, "what came back is that item's")
+        await world.until_shown(ARMCHAIR__web_eu=5)
+        assert {case.kind for case in await world.store.read(cases.listing)} == set()
+
+    play(story, store, **{**ALONE, "reasons": reasons})

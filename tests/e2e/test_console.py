@@ -33,7 +33,7 @@ from sellable.runtime.seal import Seal
 from sellable.simulation.virtual.play import EMPTY
 from sellable.web.server import application
 
-pytestmark = [pytest.mark.alone, needs_chromium]
+pytestmark = needs_chromium
 PAGES = {
     "overview": "/", "stock": "/stock", "stock-differing": "/stock?show=differing", "stock-empty": "/stock?q=nobody",
     "sku": f"/stock/{PLAIN[1]}", "sku-bundle": f"/stock/{KITS[1]}", "vendors": "/vendors",
@@ -214,6 +214,7 @@ def test_time_goes_back_and_returns(tab: Any) -> None:
     page.wait_for_url(re.compile(r"/CRUNCHY-001\??$"))
 
 
+@pytest.mark.alone
 def test_a_change_reaches_an_open_page_within_a_second(tab: Any, stage: Stage) -> None:
     page = tab.page
     page.goto("/")
@@ -225,6 +226,7 @@ def test_a_change_reaches_an_open_page_within_a_second(tab: Any, stage: Stage) -
         assert words in text(page, "main")
 
 
+@pytest.mark.alone
 def test_a_database_that_is_away_is_told_and_comes_back(tab: Any, stage: Stage) -> None:
     page = tab.page
     page.goto("/stock")

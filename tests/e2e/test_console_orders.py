@@ -23,7 +23,7 @@ from sellable.runtime.seal import Seal
 from sellable.simulation.virtual.play import EMPTY
 from sellable.web.server import application
 
-pytestmark = [pytest.mark.alone, needs_chromium]
+pytestmark = needs_chromium
 REFUSED = " 422 "
 """A page that says why something is refused is no error of the page, but browsers say so."""
 

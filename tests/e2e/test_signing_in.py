@@ -22,7 +22,7 @@ from sellable.web.people.guard import COOKIE
 CHROMIUM = shutil.which("chromium")
 SECRET = "four odd words here"
 
-pytestmark = [pytest.mark.alone, pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to sign in with")]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to sign in with")
 
 
 def browsed(store: Store, story: Callable[[House, BrowserContext, str], Awaitable[None]]) -> None:

@@ -6,6 +6,7 @@ Rule: what was achieved is told, never what was aimed at. Only what was started 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from io import RawIOBase
 from pathlib import Path
 
 import httpx2
@@ -48,6 +50,8 @@ SLEEPS = (20.0, 90.0, 400.0)
 """Simulated seconds a process stands still; leases end after 60 to 300."""
 DISK_BYTES = 224 * 1024 * 1024
 FULL_SECONDS = 3.0
+LOG_FILES = 8
+"""More than a database this small keeps ready."""
 
 
 def say(words: str) -> None:
@@ -162,15 +166,32 @@ async def fill(night: Night) -> None:
     assert server is not None
     ballast = server.data_dir / "ballast"
     with night.blind():
-        room = os.statvfs(server.data_dir)
-        with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
+        with ballast.open("wb", buffering=0) as file:
+            _write_to_the_last_byte(file)
+        await asyncio.to_thread(_ask_for_room, night.found.database_url)
         await asyncio.sleep(FULL_SECONDS + night.die.uniform(*DOWN_SECONDS))
         ballast.unlink()
         if server._process is not None and server._process.poll() is not None:
             server.stop()
             await asyncio.to_thread(server.start)
         await night.all_ready()
+
+
+def _write_to_the_last_byte(file: RawIOBase) -> None:
+    """Not as much as there is room for: the database writes too meanwhile."""
+    try:
+        while file.write(bytes(65_536)):
+            pass
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+
+
+def _ask_for_room(url: str) -> None:
+    """Its log has pages in hand for a while; it is to need a new file now."""
+    with suppress(psycopg.Error), psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+        for _ in range(LOG_FILES):
+            connection.execute("SELECT pg_logical_emit_message(true, 'night', ''), pg_switch_wal()")
 
 
 STRIKES: dict[str, Callable[[Night], Awaitable[None]]] = {

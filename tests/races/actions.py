@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import zip_longest
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -36,9 +37,20 @@ from sellable.connectors.port import (
     SaleRow,
 )
 from sellable.desk import alerts, cases, quarantine
-from sellable.domain.orders import Address, ReturnItem
+from sellable.domain.orders import Address, InventoryMode, ReturnItem
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders import arrivals, capture, departures, export, fulfilment, importing, reducing, returns, strays
+from sellable.orders import (
+    announcing,
+    arrivals,
+    capture,
+    departures,
+    export,
+    fulfilment,
+    importing,
+    reducing,
+    returns,
+    strays,
+)
 from sellable.orders.context import STOREFRONT
 from sellable.orders.rules import BACK_OFFICE
 from sellable.runtime import budgets, feeds, inbox, operations, said, scribe, slots, wanted
@@ -47,9 +59,9 @@ from sellable.runtime.database import Tx
 from sellable.runtime.feeds import FeedResult
 from sellable.runtime.http import Exchange
 from sellable.runtime.inbox import Arrival
-from sellable.runtime.operations import Done, Later, NotApplied, Rejected, Unknown, next_seq
+from sellable.runtime.operations import Done, Intent, Later, NotApplied, Rejected, Unknown, next_seq
 from sellable.runtime.seal import IN_THE_OPEN
-from sellable.stock import buffers, catalogue, demand, entries, ledger, numbers
+from sellable.stock import buffers, catalogue, demand, entries, ledger, numbers, observe
 from sellable.sync import loop, masters, storefront, warehouse, writer
 
 ACTIONS: list[Action] = []
@@ -476,6 +488,60 @@ def returns_listed(tx: Tx, w: World) -> None:
     arrivals.on_returns(tx, w.row(msgspec.json.encode(page), target=BACK_OFFICE, a0=w.seq), NOW, context=w.context)
 
 
+# --- Where commercetools is the master of stock ----------------------------------------------------------------------
+
+
+def counted_context(w: World) -> Any:
+    """The context where web-eu sells from a place that commercetools counts."""
+    return replace(w.context, layout=counted_layout(w))
+
+
+def counted_layout(w: World) -> Any:
+    rules = {key: msgspec.structs.replace(rule, counted=key == "web-eu") for key, rule in w.layout.channels.items()}
+    return msgspec.structs.replace(w.layout, channels=rules)
+
+
+@action("order without stock keeping, counted there")
+def counted_order(tx: Tx, w: World) -> None:
+    order = w.orders["other"]
+    lines = tuple(msgspec.structs.replace(line, mode=InventoryMode.NONE) for line in order.lines)
+    capture.take(tx, msgspec.structs.replace(order, lines=lines), NOW, counted_context(w))
+
+
+@action("warehouse compared")
+def compared(tx: Tx, w: World) -> None:
+    name = f"house {slot()}"
+    observe.start(tx, name, "orderflow", "", NOW)
+    tx.run(observe.sql.touch_sweep, id=name, a0=w.seq, a1=w.seq, rows=0)
+    tx.run(observe.sql.set_sweep_state, id=name, state="applied", cause="", at=NOW)
+    watching.counted(tx, w.desk, counted_layout(w), NOW)
+
+
+@action("return announced returned")
+def return_announced(tx: Tx, w: World) -> None:
+    note = SimpleNamespace(item_id="i9", line_id="l1", reason="")
+    room = SimpleNamespace(ref="shop:returned:1", part=1, target=BACK_OFFICE)
+    announcing._announce(tx, "returned", note, room, 1, NOW, w.context)
+
+
+@action("announcement taken returned")
+def announcement_taken(tx: Tx, w: World) -> None:
+    op: Any = SimpleNamespace(id="op-9", payload={"order_id": "returned", "part": 1, "ref": "shop:returned:1:i9"})
+    telling = announcing.Announcing(w.life.store, {}, w.context)
+    telling.settled(tx, op, Done({}), NOW)
+    telling.settled(tx, op, Rejected("unknown product", {"code": "import"}), NOW)
+
+
+@action("imports taken together")
+def taken_together(tx: Tx, w: World) -> None:
+    first: Any = SimpleNamespace(system=BACK_OFFICE, budget="orders", kind="race.import")
+    intent = Intent(
+        system=BACK_OFFICE, kind="race.import", lane="race", budget="orders", priority=1, payload={}, correlation=None
+    )  # fmt: skip
+    operations.owe(tx, [intent], NOW, w.context.ids)
+    operations.claim_alike(tx, first, "world", 60.0, NOW, 5)
+
+
 @action("another address live")
 def moved_house(tx: Tx, w: World) -> None:
     order = w.orders["live"]
@@ -758,7 +824,7 @@ def pick_lowers(tx: Tx, w: World) -> None:
 
 @action("raises chosen", again=True)
 def raises(tx: Tx, w: World) -> None:
-    loop._raises(tx, w.layout, NOW + timedelta(hours=1), 5)
+    loop._raises(tx, w.layout, (), NOW + timedelta(hours=1), 5)
 
 
 @action("raises picked", again=True)

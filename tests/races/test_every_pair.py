@@ -118,8 +118,8 @@ def prints(stage: tuple[Stage, World]) -> dict[str, Footprint]:
     return {action.name: stage[0].alone(action, stage[1]) for action in ACTIONS}
 
 
-RUNS_ALONE = {"stock/demand.py:revoke_all"}
-"""Part of a restore, which takes the database for itself before it begins."""
+RUNS_ALONE = {"stock/demand.py:revoke_all", "stock/adjustments.py:forgive"}
+"""Parts of a restore, which takes the database for itself before it begins."""
 
 
 def writing_functions() -> set[str]:

@@ -281,7 +281,7 @@ def test_a_person_in_the_merchant_center_and_the_switches() -> None:
         wish = {"set_quantity": {"sku": "ARMCHAIR", "channel": "web", "quantity": 4}}
         assert (await world.http.post("/_sandbox/act", json=wish)).json()["result"] == 2
         (told,) = await world.messages()
-        assert (told["createdBy"]["clientId"], told["newQuantityOnStock"]) == ("merchant-center", 4)
+        assert (told["createdBy"], told["newQuantityOnStock"]) == ({"isPlatformClient": True}, 4)
         await world.http.post("/_sandbox/act", json={"switch": {"order_lag_seconds": 7}})
         assert world.vendor.shops["shop"].project.switches.order_lag_seconds == 7
         assert (await world.http.post("/_sandbox/act", json={"switch": {"gravity": 0}})).status_code == 400

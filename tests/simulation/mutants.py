@@ -13,11 +13,19 @@ import msgspec
 import pytest
 from tests.simulation.stage import StoryPlan
 from tests.simulation.stage import plan as story_plan
-from tests.simulation.tricks import Prepare, carried_away, undone_sale, unseen_order
+from tests.simulation.tricks import (
+    Prepare,
+    carried_away,
+    in_a_cart,
+    lines_taken_off,
+    sent_back,
+    undone_sale,
+    unseen_order,
+)
 
 from sellable.config.settings import Settings
 from sellable.connectors.commercetools import writes
-from sellable.orders import capture, totals
+from sellable.orders import capture, evidence, totals
 from sellable.orders.export import Exporting
 from sellable.runtime import operations
 from sellable.runtime.operations import Done, Operation, Outcome, Rejected
@@ -42,14 +50,17 @@ class Mutant:
     prepare: Prepare = lambda world: None
 
 
-BUSY = replace(CALM, orders=20.0, counter_sales=0.0, deliveries=4.0, cancelled=0.0, transfers=0.0, sold_out_seconds=2.0)
+BUSY = replace(
+    CALM, orders=20.0, counter_sales=0.0, deliveries=4.0, cancelled=0.0, reduced=0.0, transfers=0.0,
+    sold_out_seconds=2.0,
+)  # fmt: skip
 
 
 def day(seed: int = 1, minutes: float = 3.0, **changes: Any) -> Plan:
     """A calm day of one process on which commercetools and Cin7 Core are quick, but for what is changed."""
     calm = replace(
-        plan_of(seed, "quiet", minutes), tempo=BUSY, patience=1.0, restocks="no", skus=6,
-        modes=(("ReserveOnOrder", 1.0),),
+        plan_of(seed, "quiet", minutes), tempo=BUSY, patience=1.0, restocks="no", skus=6, returns=0.0,
+        staff_cancels=False, modes=(("ReserveOnOrder", 1.0),),
         ct={"order_lag_seconds": 2.0, "accept_on": "internal", "order_bumps_version": True},
         cin7={"availability_lag_seconds": 1.0},
     )  # fmt: skip
@@ -226,6 +237,36 @@ def no_overlap(patch: Patch) -> None:
     patch.setattr(storefront, "OVERLAP_SECONDS", 0)
 
 
+def carts_added_back(patch: Patch) -> None:
+    """R10: what an entry has is taken to be what it still shows, so that goods in carts are put there twice."""
+    see = storefront.see
+
+    def less(tx: Any, found: Any, *args: Any) -> Any:
+        return see(tx, [msgspec.structs.replace(r, quantity=r.available) for r in found], *args)
+
+    patch.setattr(storefront, "see", less)
+
+
+def inspected_unseen(patch: Patch) -> None:
+    """R25: what the back office took back counts as sellable, wherever it was put."""
+    rows_of = masters.rows_of
+
+    def as_good(page: Any) -> Any:
+        return [msgspec.structs.replace(r, state="available") if r.state == "inspection" else r for r in rows_of(page)]
+
+    patch.setattr(masters, "rows_of", as_good)
+
+
+def gone_is_taken_apart(patch: Patch) -> None:
+    """R27: a sale that lacks a line has components on it, so that nobody follows what staff take off it."""
+
+    def differs(part: Any, lines: Any) -> bool:
+        asked = {line["sku"] for line in part.draft.get("lines", ())}
+        return bool(asked) and asked != {line.sku for line in lines}
+
+    patch.setattr(evidence, "taken_apart", differs)
+
+
 def no_search_after_restore(patch: Patch) -> None:
     """R30b: an order that this database does not know is made without looking for its sale."""
     patch.setattr(capture, "_needs_search", lambda *args: False)
@@ -309,6 +350,17 @@ MUTANTS = {
     "no sweep overlap": Mutant(
         breaks="R35", seen_by=("I5",), switch_on=no_overlap, plan=bare(3.0),
         prepare=unseen_order("S-UNSEEN", 160.0, mode="None", units=2, looked_at=False),
+    ),
+    "what came back counts as sellable": Mutant(
+        breaks="R25", seen_by=("I4",), switch_on=inspected_unseen, plan=bare(6.0, patience=20.0), prepare=sent_back(6)
+    ),
+    "a line that staff took off makes the others components": Mutant(
+        breaks="R27", seen_by=("I5",), switch_on=gone_is_taken_apart,
+        plan=bare(4.0, pick_seconds=600.0, patience=20.0), prepare=lines_taken_off(),
+    ),
+    "cart reservations added back": Mutant(
+        breaks="R10", seen_by=("I4", "cases"), switch_on=carts_added_back, plan=bare(4.0, patience=20.0),
+        prepare=in_a_cart(6),
     ),
     "create without search after a restore": Mutant(
         breaks="R30b", seen_by=("I5",), switch_on=no_search_after_restore,

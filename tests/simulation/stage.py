@@ -33,9 +33,8 @@ from sellable.runtime.database import Tx
 from sellable.runtime.http import HttpError, HttpPort
 from sellable.runtime.queries import Query
 from sellable.sandbox.cin7.webhooks import FIELDS
-from sellable.sandbox.shop import SHELF, Shop
+from sellable.sandbox.shop import CANCELLED, SHELF, Shop
 from sellable.sandbox.shopper import Basket, BasketLine, Placed, Storefront
-from sellable.simulation.picture import CANCELLED
 from sellable.simulation.virtual.checkers import Broken, Checkers
 from sellable.simulation.virtual.menu import CT
 from sellable.simulation.virtual.play import EMPTY, _patient, declared_for, listening
@@ -91,6 +90,7 @@ def plan(**changes: Any) -> StoryPlan:
     values = {name: getattr(calm, name) for name in calm.__dataclass_fields__}
     values |= {
         "workers": 1, "skus": 4, "patience": 20.0, "restocks": "yes", "modes": (("ReserveOnOrder", 1.0),),
+        "returns": 0.0, "staff_cancels": True,
         "ct": {"order_lag_seconds": 1.0, "order_bumps_version": True, "restocks_on_cancel": False},
         "cin7": {"availability_lag_seconds": 1.0}, "pick_seconds": 40.0,
     }  # fmt: skip
@@ -138,8 +138,7 @@ class Stage(World):
             found,
             channels=type(found.channels)(channels),
             cin7_core=msgspec.structs.replace(found.cin7_core, **TEMPO),
-            commercetools=msgspec.structs.replace(found.commercetools, cancelled_states=(CANCELLED,)),
-            orders=msgspec.structs.replace(found.orders, staff_cancels=True),
+            commercetools=msgspec.structs.replace(found.commercetools, restocks_on_return="unknown"),
         )
 
     def load(self) -> None:
@@ -310,7 +309,7 @@ class Stage(World):
     # --- errands: what a person or a watchdog asks of a vendor, again until it is answered ---------------------------
 
     def _back_office_client(self) -> Cin7Core:
-        settings, http = self._settings, HttpPort(self._client(), self.clock, None)
+        settings, http = self.configured, HttpPort(self._client(), self.clock, None)
         return Cin7Core(http, None, settings.cin7_core, Places(settings.locations, settings.states))
 
     def _client(self) -> httpx2.AsyncClient:
@@ -347,15 +346,15 @@ class Stage(World):
     async def _set_up(self) -> str:
         """What setup needs is there; it is made once."""
         words = await self._again(
-            "setup", lambda: set_up_commercetools(self._settings, self._client(), self.clock, self.store, "cli:test")
+            "setup", lambda: set_up_commercetools(self.configured, self._client(), self.clock, self.store, "cli:test")
         )
-        steps = words or await set_up_commercetools(self._settings, self._client(), self.clock, None, "cli:test")
+        steps = words or await set_up_commercetools(self.configured, self._client(), self.clock, None, "cli:test")
         return words or ("" if {action for _, action in steps} == {"none"} else f"setup still wants {steps}")
 
     async def _asked(self) -> str:
         """What a first day and a doctor only read."""
         cin7 = self._back_office_client()
-        ct = Commercetools(HttpPort(self._client(), self.clock, None), None, self._settings.commercetools)
+        ct = Commercetools(HttpPort(self._client(), self.clock, None), None, self.configured.commercetools)
         asks: dict[str, Callable[[], Awaitable[Any]]] = {
             "me": partial(cin7.me, lane="repair"), "locations": partial(cin7.locations, lane="repair"),
             "tax rules": partial(cin7.tax_rules, lane="repair"), "a probe": partial(cin7.probe, lane="repair"),

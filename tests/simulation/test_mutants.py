@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.simulation.mutants import EMPTY_DAY, MUTANTS, day
@@ -10,6 +12,15 @@ from tests.simulation.mutants import EMPTY_DAY, MUTANTS, day
 from sellable.simulation.virtual import world
 from sellable.simulation.virtual.database import simulation_database
 from sellable.simulation.virtual.play import play
+
+BUSY_DAYS = [name for name, mutant in MUTANTS.items() if mutant.plan.tempo != EMPTY_DAY and mutant.plan != day()]
+"""Mutants whose day has shoppers and is not the plain one."""
+HELD = "float totals"
+"""On its day some orders' totals differ without any mistake: they are to be held, not posted."""
+
+
+SHORTEST = min(BUSY_DAYS, key=lambda name: MUTANTS[name].plan.minutes)
+"""All that the gate has time for; CLEAN_DAYS=1 plays every one."""
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +54,18 @@ def test_the_day_without_a_mistake_is_clean(database: str) -> None:
 @pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if mutant.plan.tempo == EMPTY_DAY])
 def test_the_story_without_its_mistake_is_clean(name: str, database: str) -> None:
     assert play(MUTANTS[name].plan, database, prepare=MUTANTS[name].prepare).broken == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", BUSY_DAYS if os.environ.get("CLEAN_DAYS") else [SHORTEST])
+def test_the_busy_day_without_its_mistake_is_clean(name: str, database: str) -> None:
+    plan = MUTANTS[name].plan
+    if plan.ct.get("restocks_on_cancel"):
+        # There the mistake is the setting.
+        plan = replace(plan, restocks="yes")
+    broken = play(plan, database, prepare=MUTANTS[name].prepare).broken
+    if name == HELD:
+        assert broken
+        held = ("totals_differ about", "not at rest: 3 orders not exported")
+        broken = [one for one in broken if not one.what.startswith(held)]
+    assert broken == []

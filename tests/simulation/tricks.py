@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 
 from sellable.runtime import wanted
-from sellable.sandbox.shop import SHELF
+from sellable.sandbox.shop import INSPECTION, SHELF
 from sellable.sandbox.shopper import Basket, BasketLine, Storefront
 from sellable.simulation.virtual.menu import CT
 from sellable.simulation.virtual.world import World
@@ -135,6 +135,95 @@ def carried_away(units: int) -> Prepare:
         await asyncio.sleep(SEEN_SECONDS)
         shown = await Storefront(world.http, f"http://{CT}", world.shop).available(sku, "web-eu")
         await order(world, "S-ALL", sku, shown)
+
+    def prepare(world: World) -> None:
+        world.loop.create_task(story(world))
+
+    return prepare
+
+
+def in_a_cart(units: int) -> Prepare:
+    """Goods lie in a cart while their entry is read and judged; somebody else buys all that is shown, then the cart is
+    ordered."""
+
+    async def story(world: World) -> None:
+        await doors_open(world)
+        sku, shopper = goods_of(world), Storefront(world.http, f"http://{CT}", world.shop)
+        line = BasketLine(sku=sku, quantity=units)
+        basket = Basket(number="S-CART", channel="web-eu", country="DE", lines=(line,), mode="ReserveOnCart")
+        cart = await shopper.fill(basket)
+        now = world.clock.now()
+        world.store.write_now(lambda tx: wanted.want(tx, "commercetools", "entry", [f"web-eu|{sku}"], 0, now))
+        await asyncio.sleep(SEEN_SECONDS)
+        await order(world, "S-ALL", sku, await shopper.available(sku, "web-eu"))
+        await asyncio.sleep(10.0)
+        await shopper.check_out(basket, cart)
+
+    def prepare(world: World) -> None:
+        world.loop.create_task(story(world))
+
+    return prepare
+
+
+def sent_back(units: int) -> Prepare:
+    """Goods that were delivered come back to be inspected; meanwhile somebody orders all that is shown."""
+
+    async def story(world: World) -> None:
+        def delivered() -> list[dict[str, Any]]:
+            sales = world.back_office.vendor.truth()["sales"]
+            return [s for s in sales if all(x["shipped"] == x["quantity"] for x in s["lines"])]
+
+        async def left() -> bool:
+            return bool(delivered())
+
+        await doors_open(world)
+        sku = goods_of(world)
+        await order(world, "S-BACK", sku, units)
+        await world.until(left, 300.0)
+        (sale,) = delivered()
+        place = f"{sale['location']}: {INSPECTION}"
+        credit = {"credit": sale["sale"], "lines": [{"SKU": sku, "Quantity": units}],
+                  "restock": [{"SKU": sku, "Quantity": units, "Location": place}]}  # fmt: skip
+        await world.control.act(staff=credit)
+        world.fired["returned"] += 1
+        await asyncio.sleep(SEEN_SECONDS)
+        await order(
+            world, "S-ALL", sku, await Storefront(world.http, f"http://{CT}", world.shop).available(sku, "web-eu")
+        )
+        goods = {"sku": sku, "location": sale["location"], "bin": INSPECTION, "quantity": units, "reference": "damaged"}
+        await world.control.act(write_off=goods)
+        world.after_sale.found(sale["external_id"].split(":")[1], sku, good=False)
+
+    def prepare(world: World) -> None:
+        world.loop.create_task(story(world))
+
+    return prepare
+
+
+def lines_taken_off() -> Prepare:
+    """Staff take a line off a sale of two, then, when that was seen, a unit of the other."""
+
+    async def story(world: World) -> None:
+        def sale() -> dict[str, Any] | None:
+            live = (s for s in world.back_office.vendor.truth()["sales"] if s["order_status"] == "AUTHORISED")
+            return next(live, None)
+
+        async def sold() -> bool:
+            return sale() is not None
+
+        await doors_open(world)
+        first, second = (item.sku for item in world.shop.items[:2])
+        shopper = Storefront(world.http, f"http://{CT}", world.shop)
+        lines = (BasketLine(sku=first, quantity=2), BasketLine(sku=second, quantity=3))
+        await shopper.order(Basket(number="S-TWO", channel="web-eu", country="DE", lines=lines))
+        await world.until(sold, SEEN_SECONDS)
+        await asyncio.sleep(60.0)
+        for sku, to in ((first, 0), (second, 2)):
+            found = sale()
+            assert found is not None
+            await world.control.act(staff={"reduce": found["sale"], "sku": sku, "to": to})
+            world.fired["staff reduce"] += 1
+            await asyncio.sleep(60.0)
 
     def prepare(world: World) -> None:
         world.loop.create_task(story(world))

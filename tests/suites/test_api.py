@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx2
 import msgspec
@@ -18,7 +21,9 @@ from sellable.runtime.database import Store
 from sellable.web.api import openapi, shapes
 from sellable.web.api.endpoints import ENDPOINTS, status_of
 from sellable.web.api.limits import CALLERS_MAX, Buckets
+from sellable.web.api.routes import _pairs
 from sellable.web.console.doors import Door
+from sellable.web.people.passwords import hash_of
 
 V1 = "/api/v1"
 PUT = query(
@@ -33,6 +38,9 @@ PLACE = query(
     "INSERT INTO observed (sku, location, part, master, state, value, proven, allocated, a0, a1, observed_at)"
     " VALUES (%(sku)s, 'Berlin', '', 'cin7_core', 'available', 9, 9, 0, 1, 1, app_now())"
 )
+SELL = query("UPDATE desired SET t = %(t)s WHERE sku = 'S1'")
+GONE = query("UPDATE entry SET gone = channel = ANY (%(channels)s::text[]) WHERE sku = 'S1'")
+TOKEN = query("SELECT id FROM api_token WHERE hash = %(hash)s")
 AUDIT = query("SELECT actor, action, subject FROM audit WHERE segment <> 'seals' ORDER BY id DESC LIMIT 1")
 
 
@@ -102,6 +110,102 @@ def test_twenty_skus_on_one_channel_in_one_call(store: Store) -> None:
     as_program(store, "viewer", scene)
 
 
+def test_who_asks_at_the_same_moment_shares_statements_and_gets_their_own_answer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(store, *((f"S{n}", channel, n) for n in range(8) for channel in ("web-eu", "web-uk")))
+    store.write_now(lambda tx: tx.run(PLACE, sku="S3"))
+
+    async def scene(house: House) -> None:
+        ada, otto = await house.keys("ada", "viewer"), await house.keys("otto", "viewer")
+        await house.client.get(f"{V1}/writes", headers=ada.bearer())
+        await house.client.get(f"{V1}/writes", headers=otto.bearer())
+        asked = _counted(monkeypatch)
+        strange = {"authorization": "Bearer sellable_x"}
+        path = f"{V1}/availability?sku="
+        answers = await asyncio.gather(
+            *(house.client.get(f"{path}S{n}&channel=web-eu", headers=who.bearer())
+              for n in range(8) for who in (ada, otto)),
+            house.client.get(f"{path}S3&sku=GHOST", headers=ada.bearer()),
+            house.client.get(f"{path}S3&channel=web-uk&locations=true", headers=otto.bearer()),
+            house.client.get(f"{path}S1", headers=strange),
+        )  # fmt: skip
+        both, placed, refused = answers[-3:]
+        for n, answer in enumerate(answers[:-3]):
+            (number,) = answer.json()["numbers"]
+            assert (number["sku"], number["available"], "locations" in number) == (f"S{n // 2}", n // 2, False)
+        assert [(n["sku"], n["channel"]) for n in both.json()["numbers"]] == [("S3", "web-eu"), ("S3", "web-uk")]
+        assert both.json()["unknown"] == ["GHOST"]
+        assert placed.json()["numbers"][0]["locations"][0]["on_hand"] == 9
+        assert refused.status_code == 401
+        assert asked["token_people"] + asked["offered"] <= 6, asked
+
+    played(store, scene, porch=False)
+
+
+def test_an_entry_the_storefront_has_no_more_is_unknown_until_it_is_back(store: Store) -> None:
+    stock(store, ("S1", "web-eu", 4), ("S1", "web-uk", 4), ("S2", "web-eu", 4))
+
+    async def scene(program: Program) -> None:
+        for gone, numbers, unknown in (
+            (["web-eu"], [("S1", "web-uk"), ("S2", "web-eu")], []),
+            (["web-eu", "web-uk"], [("S2", "web-eu")], ["S1"]),
+            ([], [("S1", "web-eu"), ("S1", "web-uk"), ("S2", "web-eu")], []),
+        ):
+            store.write_now(lambda tx, gone=gone: tx.run(GONE, channels=gone))
+            found = await program.get("/availability", sku=["S1", "S2"])
+            assert ([(n["sku"], n["channel"]) for n in found["numbers"]], found["unknown"]) == (numbers, unknown)
+
+    as_program(store, "viewer", scene)
+
+
+def test_a_number_and_a_token_are_as_they_are_when_asked(store: Store) -> None:
+    """Nothing is kept from one statement to the next, however many share it."""
+    stock(store, ("S1", "web-eu", 5))
+
+    async def scene(house: House) -> None:
+        ada, otto = await house.keys("ada", "viewer"), await house.keys("otto", "viewer")
+
+        async def ask(keys: Keys, times: int) -> set[int]:
+            path = f"{V1}/availability?sku=S1&channel=web-eu"
+            calls = (house.client.get(path, headers=keys.bearer()) for _ in range(times))
+            answers = await asyncio.gather(*calls)
+            return {a.json()["numbers"][0]["available"] if a.status_code == 200 else -a.status_code for a in answers}
+
+        assert await ask(ada, 10) == {5}
+        for left in (4, 3, 0):
+            await house.store.write(lambda tx, left=left: tx.run(SELL, t=left))
+            assert await ask(ada, 10) == {left}
+        under_way = [asyncio.create_task(ask(keys, 5)) for keys in (ada, otto)]
+        await asyncio.sleep(0)
+        token = await house.store.read(lambda tx: tx.value(TOKEN, hash=hash_of(ada.token)))
+        await house.store.write(lambda tx: house.book.revoke_token(tx, "test", token))
+        assert await asyncio.gather(ask(ada, 10), ask(otto, 10)) == [{-401}, {0}]
+        assert (await under_way[0] <= {0, -401}, await under_way[1]) == (True, {0})
+
+    played(store, scene, porch=False)
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each statement is asked from here on."""
+    asked: Counter[str] = Counter()
+    plain = Store.ask
+
+    async def ask(self: Store, query: Any, **params: Any) -> Any:
+        asked[query.name] += 1
+        return await plain(self, query, **params)
+
+    monkeypatch.setattr(Store, "ask", ask)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sku=A", "sku=A&sku=B&channel=", "sku", "&&sku=A&", "=x", "a=b=c", "sku=A+B", "sku=%C3%9F&x=%2B", "%"]
+)
+def test_an_address_is_read_as_the_standard_library_reads_it(text: str) -> None:
+    assert list(_pairs(text)) == parse_qsl(text, keep_blank_values=True)
+
+
 def test_a_number_below_zero_is_no_stock_either() -> None:
     assert [status_of(n, 2) for n in (-1, 0, 1, 2, 3)] == ["out_of_stock"] * 2 + ["low_stock"] * 2 + ["in_stock"]
 
@@ -119,6 +223,25 @@ def test_a_sku_of_any_letters_is_explained_or_told_to_be_unknown(store: Store) -
         assert "no entry" in past["title"]
 
     as_program(store, "viewer", scene)
+
+
+def test_a_name_with_a_line_feed_is_explained_and_an_address_that_is_none_is_a_problem(store: Store) -> None:
+    stock(store, ("A\nB", "web-eu", 4), ("C\n", "web-eu", 4))
+
+    async def scene(house: House) -> None:
+        shown = (await house.keys("ada", "viewer")).bearer()
+        for sku in ("A%0AB", "C%0A"):
+            assert (await house.client.get(f"{V1}/availability/{sku}", headers=shown)).status_code == 200
+        for status, verb, path in (
+            (404, "GET", f"{V1}/nothing"), (404, "GET", f"{V1}/orders/a/b"), (405, "POST", f"{V1}/writes"),
+            (405, "DELETE", f"{V1}/orders"),
+        ):  # fmt: skip
+            answer = await house.client.request(verb, path, headers=shown)
+            assert (answer.status_code, is_problem(answer)) == (status, True), path
+            assert ("GET" in answer.headers.get("allow", "")) == (status == 405)
+        assert (await house.client.get("/nothing")).text == "Not Found"
+
+    played(store, scene, porch=False)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from sellable.runtime.budgets import CHANNEL, Budgets, BudgetSpec, Grant, away_for, prepaid
+from sellable.runtime.budgets import CHANNEL, Budgets, BudgetSpec, Grant, away_for, prepaid, urgent
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
 
@@ -96,6 +96,26 @@ def test_an_urgent_waiter_goes_first(fast: Store) -> None:
 
     asyncio.run(scene())
     assert served == [0, 1, 2, 4, 4, 4]
+
+
+def test_an_urgent_spend_goes_before_those_who_came_earlier(fast: Store) -> None:
+    """A page that proves many things at once must not wait for ever behind single readings of what it would prove."""
+    budgets = Budgets(fast, fast.clock, [MINUTE])
+    served: list[str] = []
+
+    async def spend(name: str, priority: int) -> None:
+        with urgent(priority):
+            await budgets.spend(ERP, "orders")
+        served.append(name)
+
+    async def scene() -> None:
+        await budgets.breach(ERP, 10)
+        singles = [asyncio.create_task(spend("single", 3)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await asyncio.gather(spend("page", 1), budgets.acquire(ERP, "orders"), *singles)
+
+    asyncio.run(scene())
+    assert served == ["page", "single", "single", "single"]
 
 
 def test_a_breach_stops_every_process_and_halves_the_rate_once(fast: Store) -> None:

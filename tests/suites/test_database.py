@@ -49,6 +49,25 @@ def total(tx: ReadTx) -> int:
     return int(tx.value(SUM))
 
 
+ODD = ["", "A", 'a"b', "a\\b", "NULL", "{A,B}", "a,b", "ß", "\n", '","', "\\N", " A ", None]
+
+
+@pytest.mark.parametrize(
+    "texts", [[], *([each] for each in ODD), ODD, [each for each in ODD if each], ["A"] * 3, ["A", '"'], ['"', '"']]
+)
+def test_a_list_of_texts_arrives_as_it_is(store: Store, texts: list[str | None]) -> None:
+    back = sql(
+        "SELECT coalesce(array_agg(t ORDER BY n), '{}') FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS a (t, n)"
+    )
+    assert store.read_now(lambda tx: tx.value(back, texts=texts)) == texts
+
+
+@pytest.mark.parametrize("texts", [["A\x00"], ["A", "\x00"], [None, "\x00"]])
+def test_a_text_with_a_nul_is_refused_before_it_is_sent(store: Store, texts: list[str | None]) -> None:
+    with pytest.raises(psycopg.DataError, match="NUL"):
+        store.read_now(lambda tx: tx.value(sql("SELECT %(texts)s::text[]"), texts=texts))
+
+
 def test_a_write_is_committed_and_read_back_as_named_rows(store: Store) -> None:
     async def story() -> None:
         assert await store.write(add, "CRUNCHY-ARMCHAIR", units=7) == 1

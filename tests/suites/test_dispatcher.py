@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from sellable.runtime.operations import (
     Rejected,
     Unknown,
     claim,
+    claim_alike,
     disown,
     find,
     open_in_lane,
@@ -75,6 +76,8 @@ class World:
         self.answer: Callable[[Operation], Awaitable[Outcome]] = self.done
         self.found: Outcome = NotApplied("not found")
         self.repeatable = False
+        self.most = 1
+        self.calls: list[list[str]] = []
         self.broken: Exception | None = None
 
     @staticmethod
@@ -84,6 +87,10 @@ class World:
     async def send(self, op: Operation) -> Outcome:
         self.sent.append(op.lane)
         return await self.answer(op)
+
+    async def send_together(self, ops: Sequence[Operation]) -> dict[str, Outcome]:
+        self.calls.append([op.lane for op in ops])
+        return {op.id: await self.answer(op) for op in ops}
 
     async def resolve(self, op: Operation) -> Outcome:
         self.resolved.append(op.lane)
@@ -101,8 +108,9 @@ class World:
     def dispatcher(self, owner: str = "one", *, max_attempts: int = 8, concurrency: int = 4) -> Dispatcher:
         resolve = None if self.repeatable else self.resolve
         duty = Duty(
-            kind="sale.create", send=self.send, resolve=resolve, settled=self.on_settled, max_attempts=max_attempts
-        )
+            kind="sale.create", send=self.send, resolve=resolve, settled=self.on_settled, max_attempts=max_attempts,
+            together=self.send_together if self.most > 1 else None, most=self.most,
+        )  # fmt: skip
         return Dispatcher(
             self.store,
             self.clock,
@@ -155,6 +163,71 @@ def test_a_lane_goes_one_after_the_other_and_the_urgent_first(world: World) -> N
     world.owe("C", priority=0)
     world.drain()
     assert world.sent == ["C", "A", "A", "B"]
+
+
+def test_what_waits_goes_together_up_to_a_bound_one_of_each_lane(world: World) -> None:
+    world.most = 3
+    world.owe("A", "B", "C", "D", "A")
+    world.owe("X", kind="telegram")
+    assert world.drain() == 3, "two calls, and what nobody knows"
+    assert world.calls == [["A", "B", "C"], ["D", "A"]]
+    assert world.sent == []
+    assert [lane for lane, _ in world.settled] == ["A", "B", "C", "D", "A"]
+
+
+def test_each_of_a_call_has_its_own_outcome(world: World) -> None:
+    world.most = 9
+    outcomes: dict[str, Outcome] = {"A": Done({}), "B": Rejected("no", {}), "C": Unknown("not named")}
+
+    async def answer(op: Operation) -> Outcome:
+        return outcomes[op.lane]
+
+    world.answer = answer
+    world.found = Done({"found": True})
+    named = dict(zip("ABC", world.owe("A", "B", "C"), strict=True))
+    world.drain()
+    assert {lane: world.state(op_id) for lane, op_id in named.items()} == {"A": "done", "B": "rejected", "C": "done"}
+    assert world.resolved == ["C"], "what is open of one is found out by itself"
+
+
+def test_a_call_that_breaks_leaves_each_to_be_resolved_by_itself(world: World) -> None:
+    world.most = 9
+
+    async def crash(op: Operation) -> Outcome:
+        raise KeyError("half an answer")
+
+    world.answer = crash
+    world.found = Done({})
+    world.owe("A", "B", "C")
+    world.drain()
+    assert sorted(world.resolved) == ["A", "B", "C"]
+    assert len(world.calls) == 1
+
+
+def test_what_is_surely_not_there_goes_together_again(world: World) -> None:
+    world.most = 9
+    answers = [Unknown("timeout")] * 2 + [Done({})] * 2
+
+    async def answer(op: Operation) -> Outcome:
+        return answers.pop(0)
+
+    world.answer = answer
+    world.owe("A", "B")
+    world.drain()
+    assert world.calls == [["A", "B"], ["A", "B"]]
+    assert sorted(world.resolved) == ["A", "B"]
+
+
+def test_a_process_that_dies_with_a_call_of_several_leaves_none_behind(world: World) -> None:
+    world.most = 9
+    world.owe("A", "B", "C")
+    (first,) = world.store.write_now(claim, ERP, ["orders"], "dead", 60.0, world.clock.now(), 1)
+    more = world.store.write_now(claim_alike, first, "dead", 60.0, world.clock.now(), 8)
+    assert [op.lane for op in more] == ["B", "C"]
+    world.store.write_now(lambda tx: tx.run(EXPIRE))
+    world.found = Done({"adopted": True})
+    world.drain()
+    assert (world.calls, sorted(world.resolved)) == ([], ["A", "B", "C"])
 
 
 def test_a_rejection_is_final_and_heard(world: World) -> None:

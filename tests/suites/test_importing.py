@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +12,24 @@ import msgspec
 import pytest
 from tests.suites.orders_life import CHAIR, SET, TABLE, Life, query, shipment
 
+from sellable.app.duties import alone, together
 from sellable.book import book
-from sellable.connectors.port import Allocation, Despatch, Despatches, Imported, Sale, SaleDraft
+from sellable.connectors.port import (
+    Allocation,
+    Despatch,
+    Despatches,
+    Imported,
+    Refused,
+    ReturnAdvice,
+    ReturnRow,
+    Returns,
+    Sale,
+    SaleDraft,
+)
 from sellable.domain.orders import Order
-from sellable.orders import cancel, departures, fulfilment, importing, reducing
+from sellable.orders import announcing, arrivals, cancel, departures, fulfilment, importing, reducing
 from sellable.orders.rules import WAREHOUSE
-from sellable.runtime import inbox
+from sellable.runtime import inbox, operations
 from sellable.runtime.database import Store, Tx
 from sellable.runtime.http import OutcomeLost
 from sellable.runtime.inbox import Arrival
@@ -50,7 +63,8 @@ SPLIT: dict[str, Any] = {
 
 class Depot:
     """A warehouse in memory. `lost` are raised after a document was taken, `deaf` before, `unheard` after a
-    cancellation; `refuses` is said instead of taking one."""
+    cancellation; `refuses` is said instead of taking one (or `refused`), `unsayable` are refused before any call;
+    `together` is how many came with each call."""
 
     def __init__(self) -> None:
         self.orders: dict[str, dict[str, Any]] = {}
@@ -60,23 +74,47 @@ class Depot:
         self.unheard: list[Exception] = []
         self.cities: list[str] = []
         self.refuses = ""
+        self.refused: str | None = None
+        self.unsayable: set[str] = set()
+        self.together: list[int] = []
+        self.announced: dict[str, ReturnAdvice] = {}
+        self.refuses_returns = ""
 
     async def import_orders(self, drafts: Sequence[SaleDraft], *, lane: str) -> list[Imported]:
-        (draft,) = drafts
         self.calls.append("import")
+        self.together.append(len(drafts))
         if self.deaf:
             raise self.deaf.pop(0)
-        if self.refuses:
-            return [Imported(ref=draft.ref, outcome="failure", message=self.refuses)]
+        if self.unsayable & {draft.ref for draft in drafts}:
+            raise Refused("a kit", code="kit")
+        answers = [self._take(draft) for draft in drafts]
+        if self.lost:
+            raise self.lost.pop(0)
+        return answers
+
+    def _take(self, draft: SaleDraft) -> Imported:
+        if self.refuses and self.refused in (None, draft.ref):
+            return Imported(ref=draft.ref, outcome="failure", message=self.refuses)
         self.cities.append(draft.shipping_address.city)
         outcome = "duplicate" if draft.ref in self.orders else "success"
         units: Counter[str] = Counter()
         for line in draft.lines:
             units[line.sku] += line.quantity
         self.orders.setdefault(draft.ref, {"units": units, "status": "authorised", "stage": "waiting"})
+        return msgspec.convert({"ref": draft.ref, "outcome": outcome}, Imported)
+
+    async def import_returns(self, drafts: Sequence[ReturnAdvice], *, lane: str) -> list[Imported]:
+        self.calls.append("returns")
+        if self.refuses_returns:
+            return [Imported(ref=draft.ref, outcome="failure", message=self.refuses_returns) for draft in drafts]
+        found = []
+        for draft in drafts:
+            outcome = "duplicate" if draft.ref in self.announced else "success"
+            self.announced.setdefault(draft.ref, draft)
+            found.append(msgspec.convert({"ref": draft.ref, "outcome": outcome}, Imported))
         if self.lost:
             raise self.lost.pop(0)
-        return [msgspec.convert({"ref": draft.ref, "outcome": outcome}, Imported)]
+        return found
 
     async def order_detail(self, ref: str, *, lane: str) -> Sale | None:
         self.calls.append("detail")
@@ -121,7 +159,10 @@ class House(Life):
         self.depot = Depot()
         port: Any = {WAREHOUSE: self.depot}
         made = importing.Importing(store, self.clock, port, self.context)
-        self.duties["order.import"] = (made.send, made.resolve, made.settled)
+        self.importing = made
+        telling = announcing.Announcing(store, port, self.context)
+        self.duties["return.announce"] = (alone(telling), None, telling.settled)
+        self.duties["order.import"] = (alone(made), made.resolve, made.settled)
         theirs: Any = importing.Sales(port[WAREHOUSE])
         for kind, duty in (
             ("sale.void", cancel.Voiding(store, theirs, self.context)),
@@ -140,6 +181,29 @@ class House(Life):
         sale = self.depot.read(ref)
         assert sale is not None
         await self.reading(sale, await self.store.write(next_seq))
+
+    async def import_together(self, most: int = 20) -> list[str]:
+        """What the dispatcher does with imports that wait: one call for those that never left; their outcomes."""
+        claimed = await self.store.write(
+            operations.claim, WAREHOUSE, ["orders"], "test", 600.0, self.clock.now() + timedelta(days=1), 1
+        )
+        more = await self.store.write(
+            operations.claim_alike, claimed[0], "test", 600.0, self.clock.now() + timedelta(days=1), most - 1
+        )
+        found = await together(self.importing)([*claimed, *more])
+        for op in (*claimed, *more):
+            await self.store.write(self._settle, op, found[op.id])
+        return [type(found[op.id]).__name__ for op in (*claimed, *more)]
+
+    async def came_back(self, *rows: ReturnRow) -> None:
+        """A window of the report with these lines arrives."""
+        await self.store.write(self._came_back, rows)
+
+    def _came_back(self, tx: Tx, rows: Sequence[ReturnRow]) -> None:
+        now = self.clock.now()
+        body = msgspec.json.encode(Returns(rows=tuple(rows), received=len(rows), since=now, until=now))
+        row: Any = SimpleNamespace(id=1, body=body, meta={"target": WAREHOUSE, "a0": next_seq(tx)})
+        arrivals.on_returns(tx, row, now, context=self.context)
 
     async def left(self, *despatches: Despatch) -> None:
         """A window with these despatches arrives."""

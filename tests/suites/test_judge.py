@@ -52,11 +52,11 @@ def judge_of(store: Store, orders: Any, cases: list[str] | None = None) -> store
     return storefront.Judge(store, orders, shop, lambda body: msgspec.json.decode(body), inbox.put)
 
 
-def look(store: Store, quantity: int, at: datetime, version: int = 1) -> None:
+def look(store: Store, quantity: int, at: datetime, version: int = 1, reserved: int = 0) -> None:
     def story(tx: Tx) -> None:
         seen = entries.Seen(
-            sku="LAMP", channel="web", remote_id="r1", version=version, quantity=quantity, reserved=0, typed=None,
-            backorder=False, last_op=None, at=at, seq=next_seq(tx),
+            sku="LAMP", channel="web", remote_id="r1", version=version, quantity=quantity, reserved=reserved,
+            typed=None, backorder=False, last_op=None, at=at, seq=next_seq(tx),
         )  # fmt: skip
         entries.see(tx, [seen], NOW)
 
@@ -90,6 +90,19 @@ def park(store: Store) -> None:
 
 def to_look(store: Store, at: datetime) -> list[tuple[str, str]]:
     return store.read_now(storefront._to_look, at)
+
+
+def test_goods_in_carts_are_looked_at_until_they_are_gone(store: Store) -> None:
+    """They hold down the other entries' numbers, and no message tells that a cart was given up."""
+    look(store, 10, NOW, reserved=4)
+    assert to_look(store, NOW + timedelta(minutes=1)) == []
+    assert to_look(store, NOW + timedelta(minutes=3)) == [("LAMP", "web")]
+    at = NOW + timedelta(minutes=3)
+    look(store, 10, at)
+    swept(store, at + timedelta(seconds=30))
+    asyncio.run(judge_of(store, Orders()).run_once(at))
+    assert state(store).looked_at is None
+    assert to_look(store, at + timedelta(minutes=10)) == []
 
 
 def test_an_even_look_is_judged_and_frees_the_key(store: Store) -> None:

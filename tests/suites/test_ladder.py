@@ -31,11 +31,9 @@ def in_mode(mode: str) -> Layout:
 
 
 @pytest.mark.parametrize(("mode", "lower", "raised"), [("full", [-4], [5]), ("lowers", [-4], []), ("shadow", [], [])])
-def test_a_channel_writes_what_its_mode_allows(
-    store: Store, monkeypatch: pytest.MonkeyPatch, mode: str, lower: list[int], raised: list[int]
-) -> None:
-    monkeypatch.setattr("tests.suites.test_writer.LAYOUT", in_mode(mode))
+def test_a_channel_writes_what_its_mode_allows(store: Store, mode: str, lower: list[int], raised: list[int]) -> None:
     d = desk(store, shown=10, base=6)
+    d.layout = in_mode(mode)
     assert d.plan()[0] == -4, "computed in every mode"
     assert [w.difference for w in d.pick(raises=False).writes] == lower
     store.write_now(lambda tx: tx.run(query("DELETE FROM operation")))
@@ -46,7 +44,7 @@ def test_a_channel_writes_what_its_mode_allows(
 
 
 @pytest.mark.parametrize("mode", ["shadow", "lowers"])
-def test_a_refill_is_not_written_below_full(store: Store, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+def test_a_refill_is_not_written_below_full(store: Store, mode: str) -> None:
     d = desk(store, shown=10, base=10)
     d.plan()
     store.write_now(lambda tx: tx.run(query("UPDATE entry SET last_t = 10")))
@@ -54,7 +52,7 @@ def test_a_refill_is_not_written_below_full(store: Store, monkeypatch: pytest.Mo
     d.capture("o1", 4)
     d.base(10, "s1")
     store.write_now(lambda tx: tx.run(query("DELETE FROM demand")))
-    monkeypatch.setattr("tests.suites.test_writer.LAYOUT", in_mode(mode))
+    d.layout = in_mode(mode)
     assert d.plan()[0] == 4
     assert d.pick(raises=False).writes == ()
 

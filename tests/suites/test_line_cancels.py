@@ -119,6 +119,32 @@ def test_a_unit_cancelled_too_late_stays_promised_and_is_a_case(store: Store, ho
     play(store, story)
 
 
+@pytest.mark.parametrize("how", ["picked", "shipped"])
+def test_a_unit_that_staff_had_taken_off_before_they_picked_is_not_too_late(store: Store, how: str) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        order = await exported(life, (CHAIR, 3))
+        sale = life.office.sales["sale-1"]
+        sale["lines"] = [(CHAIR, 2)]
+        if how == "picked":
+            sale["picked"] = True
+        else:
+            sale["shipments"] = [shipment("t1", {CHAIR: 2})]
+        await life.read_sale("sale-1")
+        await life.steps()
+        await life.take(without(order, {"l1": 1}))
+        await life.steps()
+        await life.read_sale("sale-1")
+        await life.steps()
+        await life.count(ARMCHAIR=8)
+        assert await lines(life) == {CHAIR: (3, 2 if how == "shipped" else 0, 1, 0)}
+        assert "cancel_too_late" not in await life.cases()
+        assert (await life.shown(), units_of(life)) == (8, {CHAIR: 2})
+        assert "void" not in life.office.calls
+
+    play(store, story)
+
+
 def test_the_last_unit_of_a_sale_voids_it(store: Store) -> None:
     async def story(life: Life) -> None:
         await life.begin(ARMCHAIR=10)

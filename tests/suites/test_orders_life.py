@@ -963,6 +963,40 @@ def test_what_a_sale_holds_is_read_when_its_units_must_have_been_set_aside(store
     play(store, story)
 
 
+_READ = query("SELECT sale_updated IS NOT NULL AS known, verified_seq > 0 AS held FROM order_part")
+
+
+@pytest.mark.parametrize(
+    ("short", "more", "read_whole"),
+    [
+        pytest.param(0, {}, True, id="as it was made"),
+        pytest.param(2, {}, True, id="on backorder, which is known by now"),
+        pytest.param(0, {"picked": True}, False, id="picked, which is still to be told"),
+        pytest.param(0, {"location": "Hamburg"}, False, id="moved by staff"),
+    ],
+)
+def test_reading_what_a_sale_holds_spares_reading_it_once_more(
+    store: Store, short: int, more: dict[str, Any], read_whole: bool
+) -> None:
+    """Only a sale that says nothing else: what else it says is for whoever takes in a whole sale."""
+
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10)
+        await life.take(life.order((CHAIR, 5)))
+        await life.until("sale.authorise")
+        life.office.short[CHAIR] = short
+        read = life.office.read_sale
+
+        async def changed(sale_id: str, *, lane: str) -> Any:
+            return msgspec.structs.replace(await read(sale_id, lane=lane), **more)
+
+        life.office.read_sale = changed  # type: ignore[method-assign]
+        await life.steps()
+        assert [tuple(r) for r in await store.read(lambda tx: tx.all(_READ))] == [(read_whole, read_whole)]
+
+    play(store, story)
+
+
 def test_the_answer_is_believed_where_the_settings_vouch_for_it(store: Store) -> None:
     async def story(life: Life) -> None:
         await life.begin(ARMCHAIR=10)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from tests.suites.console_web import ODD, Web
 from tests.suites.orders_life import query
@@ -117,6 +120,36 @@ def test_the_page_says_the_month_and_what_differs(store: Store) -> None:
     for bad in ("month=x", "zone=Nowhere", "month=2026-00&zone=UTC", "zone=%00"):
         assert "is no " in web.get(f"/reports?{bad}", 422)
     assert "<script>alert" not in web.get("/reports?month=<script>alert(1)</script>", 422)
+
+
+def test_a_page_says_when_it_was_counted_and_a_file_is_counted_anew(store: Store) -> None:
+    order(store, "a", "2026-03-02T10:00:00+00:00", 100, (100, 100))
+    web = Web(store, "viewer")
+
+    async def scene() -> tuple[str, str, str]:
+        path = "month=2026-03&zone=Europe/Berlin"
+        first = (await web.asked("GET", f"/reports?{path}")).text
+        await asyncio.to_thread(order, store, "b", "2026-03-02T10:00:00+00:00", 100, (100, 90))
+        again = (await web.asked("GET", f"/reports?{path}")).text
+        return first, again, (await web.asked("GET", f"/reports/differences.csv?{path}")).text
+
+    first, again, file = asyncio.run(scene())
+    said = re.findall(r"Counted at \d\d:\d\d:\d\d", first)
+    assert len(said) == 1
+    assert said[0] in again
+    assert "2026-03: 1 order," in again
+    assert "N-b" in file
+
+
+def test_the_sales_that_differ_are_found_without_looking_at_the_others(store: Store) -> None:
+    """However many sales there are: the index holds these alone, and in the words of the statement."""
+    order(store, "a", "2026-03-02T10:00:00+00:00", 100, (100, 90), (5, 5))
+    where = {"since": datetime(2026, 3, 1, tzinfo=UTC), "until": datetime(2026, 4, 1, tzinfo=UTC)}
+
+    with psycopg.connect(store.url, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off")
+        rows = connection.execute(f"EXPLAIN {month.sql.month_differences.text}".encode(), where).fetchall()
+        assert "order_part_differs" in "\n".join(row[0] for row in rows)
 
 
 def test_each_table_is_a_file_that_a_spreadsheet_takes_as_it_is(store: Store) -> None:

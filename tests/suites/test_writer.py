@@ -36,6 +36,7 @@ class Shop:
     quantity: int = 0
     version: int = 1
     last_op: str | None = None
+    typed: str | None = None
     fate: list[str] = field(default_factory=list)
     delayed: list[StockWrite] = field(default_factory=list)
     seen: list[StockWrite] = field(default_factory=list)
@@ -46,6 +47,8 @@ class Shop:
         if w.version != self.version:
             return False
         self.quantity, self.version, self.last_op = self.quantity + w.difference, self.version + 1, w.op_id
+        if self.typed is not None:
+            self.last_op = None  # A type of the merchant's own has no room for our marker.
         return True
 
     async def write(self, writes: Sequence[StockWrite], *, lane: str) -> list[Written]:
@@ -81,7 +84,7 @@ class Shop:
     def reading(self) -> EntryReading:
         return EntryReading(
             sku=LAMP, channel="web", remote_id="r1", version=self.version, quantity=self.quantity,
-            available=self.quantity, last_op=self.last_op, typed=None, backorder=False,
+            available=self.quantity, last_op=self.last_op, typed=self.typed, backorder=False,
         )  # fmt: skip
 
     def order(self, units: int, *, bump: bool = True) -> None:
@@ -99,11 +102,12 @@ class Shop:
 class Desk:
     """A writer by hand: one step at a time."""
 
-    def __init__(self, store: Store, shop: Shop) -> None:
-        self.store, self.shop = store, shop
+    def __init__(self, store: Store, shop: Shop, layout: Layout = LAYOUT) -> None:
+        self.store, self.shop, self.layout = store, shop, layout
+        self.refused: list[str] = []
         self.ids = Ids(Clock.parse("speed=1"))
         self.stopped = False
-        self.resolver = writer.Resolver(store, Clock.parse("speed=1"), shop, LAYOUT, lambda tx: self.stopped)
+        self.resolver = writer.Resolver(store, Clock.parse("speed=1"), shop, layout, lambda tx: self.stopped)
 
     def base(self, units: int, name: str) -> None:
         def story(tx: Tx) -> None:
@@ -143,7 +147,7 @@ class Desk:
 
     def plan(self) -> tuple[int, int]:
         """(d, priority) after looking at what is dirty."""
-        self.store.write_now(writer.plan_dirty, LAYOUT, NOW, stale=())
+        self.store.write_now(writer.plan_dirty, self.layout, NOW, stale=())
         row = self.store.read_now(lambda tx: tx.one(Q_DESIRED))
         return (row.d, row.priority) if row else (0, -1)
 
@@ -152,7 +156,7 @@ class Desk:
             self.see()
         only = [(LAMP, "web")] if raises else None
         return self.store.write_now(
-            writer.pick, LAYOUT, self.ids, NOW + timedelta(seconds=20), owner="w1", limit=25, only=only, stale=(),
+            writer.pick, self.layout, self.ids, NOW + timedelta(seconds=20), owner="w1", limit=25, only=only, stale=(),
             stopped=lambda tx: self.stopped,
         )  # fmt: skip
 
@@ -178,13 +182,13 @@ class Desk:
 
     def _settle(self, tx: Tx, op: Any, outcome: Any) -> None:
         if operations.settle(tx, op, outcome, NOW):
-            writer.settled(tx, op, outcome, NOW, on_refused=lambda *a: None)
+            writer.settled(tx, op, outcome, NOW, on_refused=lambda tx, op, cause, now: self.refused.append(cause))
 
     def numbers(self) -> tuple[int, int, int]:
         """(T, E, what the storefront shows)."""
 
         def ask(tx: ReadTx) -> tuple[int, int]:
-            (n,) = numbers.compute(tx, [LAMP], LAYOUT, NOW)
+            (n,) = numbers.compute(tx, [LAMP], self.layout, NOW)
             assert entries.entries_that_differ(tx) == []
             return n.explanation.target, n.e
 

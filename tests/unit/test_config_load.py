@@ -158,6 +158,7 @@ class TestSecrets:
             "master": "cin7_core",
             "remote": "Warehouse North",
             "ships": True,
+            "shipped_by": "",
         }
 
     def test_a_refusal_does_not_quote_them(self, tmp_path: Path) -> None:

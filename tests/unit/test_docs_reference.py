@@ -60,7 +60,7 @@ def test_the_secrets_are_these() -> None:
         *("Commercetools.client_secret", "Cin7Core.key", "Cin7Core.read_key", "Webhook.secret", "Webhook.path_token"),
         *("Service.payload_key", "Service.payload_key_before"),
         *("Service.database_url", "Service.redaction_key", "Service.metrics_token"),
-        *("Alerts.smtp_url", "Alerts.webhook_secret", "OrderFlow.password"),
+        *("Alerts.smtp_url", "Alerts.webhook_secret", "OrderFlow.password", "Traces.headers"),
     }
 
 

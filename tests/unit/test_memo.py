@@ -65,3 +65,25 @@ def test_a_count_that_fails_is_told_to_who_waits_and_to_the_log(caplog: pytest.L
     with caplog.at_level(logging.WARNING, logger="sellable.web.console.memo"):
         assert asyncio.run(story()) == 2
     assert "OSError" in caplog.text
+
+
+def test_what_was_counted_longest_ago_is_forgotten_first() -> None:
+    async def story() -> None:
+        kept, asked = Memo(), []
+
+        async def ask(name: str) -> str:
+            async def count() -> str:
+                asked.append(name)
+                return name
+
+            found: str = await kept.get(name, count)
+            return found
+
+        names = [f"month {n}" for n in range(memo.NAMES_MAX + 1)]
+        assert [await ask(name) for name in names] == names
+        assert await ask(names[-1]) == names[-1]
+        assert asked == names, "remembered"
+        assert await ask(names[0]) == names[0]
+        assert asked == [*names, names[0]], "forgotten, so counted anew"
+
+    asyncio.run(story())

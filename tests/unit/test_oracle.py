@@ -77,13 +77,41 @@ class Story:
         self.sales.append({"external_id": reference, "order_status": "AUTHORISED", "lines": counted, "total": total})
 
     def cancel(self, at: float, order: str) -> None:
-        self._ct(at, "order_cancelled", order=order)
+        self._ct(at, "order_cancelled", order=order, client="shopper")
         self.orders[order]["orderState"] = "Cancelled"
 
-    def cancel_units(self, at: float, order: str, units: int, gross: int = 1000) -> None:
+    def cart(self, at: float, sku: str, channel: str, units: int, cause: str, cart: str = "cart-1") -> None:
+        """A hold is made ("reserve", of so many units in all) or ends ("release", "expire")."""
+        now = self.shown[sku, channel]
+        facts = {"sku": sku, "channel": channel, "old": now, "new": now, "shown_new": now, "client": "shopper"}
+        self._ct(at, "entry_written", **facts, cause=cause, cart=cart, quantity=units)
+
+    def take_off(self, at: float, order: str, gone: int) -> None:
+        """Staff take units off the only line of an order's last sale: undone, fewer, authorised anew."""
+        sale = self.sales[-1]
+        (line,) = sale["lines"]
+        facts = {"sale": "S", "external_id": sale["external_id"], "location": "Wh"}
+        free = {"delta": line["quantity"], "on_hand_delta": 0, "allocated_delta": -line["quantity"]}
+        self._cin7(at, "stock", sku=line["sku"], **facts, **free, cause="undo")
+        self._cin7(at, "sale_undone", **facts, by="staff")
+        left = line["quantity"] - gone
+        self._cin7(at, "line_reduced", **facts, sku=line["sku"], quantity=left, gone=gone)
+        self.sales.pop()
+        self.sale(at, order, "Wh", (line["sku"], left))
+
+    def void(self, at: float) -> None:
+        """Staff void the last sale."""
+        sale = self.sales.pop()
+        facts = {"sale": "S", "external_id": sale["external_id"], "location": "Wh"}
+        for line in sale["lines"]:
+            free = {"delta": line["quantity"], "on_hand_delta": 0, "allocated_delta": -line["quantity"]}
+            self._cin7(at, "stock", sku=line["sku"], **facts, **free, cause="sale_voided")
+        self._cin7(at, "sale_voided", **facts, by="staff")
+
+    def cancel_units(self, at: float, order: str, units: int, gross: int = 1000, client: str = "shopper") -> None:
         """Of the order's first line, which came to `gross` cents."""
         line = self.orders[order]["lines"][0]
-        facts = {"line": line["line"], "sku": line["sku"], "quantity": units}
+        facts = {"line": line["line"], "sku": line["sku"], "quantity": units, "client": client}
         self._ct(at, "line_state", order=order, to="Cancelled", **facts)
         line |= {"in_state": {"Cancelled": units, "Initial": line["quantity"] - units}, "gross": gross}
 
@@ -455,3 +483,70 @@ def test_an_order_taken_by_a_warehouse_is_counted_once_until_it_has_left() -> No
 def test_percentiles() -> None:
     assert percentiles(range(1, 101), 50, 99) == {"p50": 51, "p99": 100}
     assert percentiles([], 50) == {"p50": 0.0}
+
+
+# --- units that staff take off a sale --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("who", "ours"), [("us", 0), ("shopper", 2)])
+def test_what_staff_take_off_is_free_at_once_where_we_cancel_it_for_them(who: str, ours: int) -> None:
+    story = Story({("CHAIR", "Wh"): 5}, {("CHAIR", "web"): 5})
+    story.order(10, "a", ("CHAIR", "web", 3))
+    story.sale(20, "a", "Wh", ("CHAIR", 3))
+    story.take_off(50, "a", 2)
+    story.write(70, "CHAIR", "web", 4)
+    # Two of these are those that staff took off, before the storefront has heard of it.
+    story.order(80, "b", ("CHAIR", "web", 4))
+    story.cancel_units(100, "a", 2, client=who)
+    verdict = story.verdict()
+    assert verdict.oversold("ours") == ours
+    assert verdict.oversold("inherent") == 0
+
+
+def test_a_sale_that_staff_void_frees_its_units_where_we_cancel_them() -> None:
+    found = []
+    for client in ("us", "shopper"):
+        story = Story({("CHAIR", "Wh"): 3}, {("CHAIR", "web"): 3})
+        story.order(10, "a", ("CHAIR", "web", 3))
+        story.sale(20, "a", "Wh", ("CHAIR", 3))
+        story.void(50)
+        story.write(60, "CHAIR", "web", 3)
+        story.order(80, "b", ("CHAIR", "web", 3))
+        story.cancel_units(100, "a", 3, client=client)
+        found.append(story.verdict().oversold("ours"))
+    assert found == [0, 3]
+
+
+def test_what_was_cancelled_twice_is_counted_once() -> None:
+    story = Story({("CHAIR", "Wh"): 5}, {("CHAIR", "web"): 5})
+    story.order(10, "a", ("CHAIR", "web", 3))
+    story.sale(20, "a", "Wh", ("CHAIR", 3))
+    story.take_off(50, "a", 2)
+    story.cancel_units(100, "a", 2, client="us")
+    story.write(120, "CHAIR", "web", 4)
+    verdict = story.verdict()
+    assert verdict.wrong == []
+    assert verdict.tie.reduced == ["a"]
+
+
+# --- goods in carts --------------------------------------------------------------------------------------------------
+
+
+def test_goods_in_a_cart_may_be_left_out_of_the_other_channels_number_and_no_longer_once_they_are_sold() -> None:
+    story = Story({("CHAIR", "Wh"): 10}, {("CHAIR", "web"): 10, ("CHAIR", "shop"): 9})
+    story.cart(10, "CHAIR", "web", 4, "reserve")
+    entries = story.picture().entries
+    assert (entries["CHAIR", "web"].low, entries["CHAIR", "web"].high) == (10, 10)
+    assert (entries["CHAIR", "shop"].low, entries["CHAIR", "shop"].high) == (5, 9)
+    story._ct(20, "order_accepted", order="a", number="A", cart="cart-1", lines=[])
+    sold = story.picture().entries["CHAIR", "shop"]
+    assert (sold.low, sold.high, sold.held) == (9, 9, {})
+
+
+def test_a_cart_that_let_go_holds_nothing() -> None:
+    story = Story({("CHAIR", "Wh"): 10}, {("CHAIR", "web"): 10, ("CHAIR", "shop"): 9})
+    story.cart(10, "CHAIR", "web", 4, "reserve")
+    story.cart(20, "CHAIR", "web", 2, "reserve")
+    assert story.picture().entries["CHAIR", "shop"].low == 7
+    story.cart(30, "CHAIR", "web", 0, "expire")
+    assert story.picture().entries["CHAIR", "shop"].low == 9

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ import structlog
 from sellable.runtime import telemetry
 from sellable.runtime.clock import Clock
 from sellable.runtime.ids import Ids
-from sellable.runtime.postgres import EmbeddedServer, discard
+from sellable.runtime.postgres import EmbeddedServer, PostgresUnavailable, discard
 from sellable.runtime.queries import Queries, QueryMissing, parse
 
 START_AND_WAIT = """
@@ -172,6 +173,68 @@ def test_a_second_user_of_a_directory_shares_the_server_and_leaves_it_running(da
         psycopg.connect(url).close()
 
 
+def kill_server(data_dir: Path) -> None:
+    os.kill(int((data_dir / "cluster" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+
+def revived(server: EmbeddedServer) -> bool:
+    """Whether it was started again; a killed one may take a moment to be gone."""
+    return any(server.revive() or time.sleep(0.05) for _ in range(200))
+
+
+def test_a_server_that_was_killed_is_started_again_where_it_was(data_dir: Path) -> None:
+    server = EmbeddedServer(data_dir, die_with_parent=True)
+    with server as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS units")
+        assert not server.revive(), "it is alive"
+        kill_server(data_dir)
+        assert revived(server)
+        assert not server.revive()
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT units FROM kept").fetchone() == (7,)
+
+
+def test_whoever_shared_a_server_starts_it_again_when_its_owner_has_stopped_it(data_dir: Path) -> None:
+    owner, other = (EmbeddedServer(data_dir, durable=False, die_with_parent=True) for _ in range(2))
+    with owner as url:
+        assert other.start() == url
+        assert not other.revive(), "it belongs to somebody who is alive"
+    try:
+        assert other.revive()
+        psycopg.connect(url).close()
+    finally:
+        other.stop()
+
+
+def test_a_server_that_outlived_its_owner_is_started_again_when_it_dies(data_dir: Path) -> None:
+    other = EmbeddedServer(data_dir, durable=False, die_with_parent=True)
+    command = [sys.executable, "-c", START_AND_WAIT, str(data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        url = owner.stdout.readline().strip()
+        assert other.start() == url
+        owner.kill()
+    try:
+        assert not other.revive(), "it is alive"
+        kill_server(data_dir)
+        assert revived(other)
+        psycopg.connect(url).close()
+    finally:
+        other.stop()
+
+
+def test_a_server_that_cannot_be_started_again_says_so(data_dir: Path) -> None:
+    server = EmbeddedServer(data_dir, durable=False, die_with_parent=True)
+    with server:
+        kill_server(data_dir)
+        assert server._process is not None
+        server._process.wait()
+        (data_dir / "cluster" / "global" / "pg_control").unlink()
+        with pytest.raises(PostgresUnavailable, match="did not start"):
+            server.revive()
+
+
 @pytest.mark.parametrize("server_dies_too", [False, True])
 def test_a_killed_owner_is_succeeded(data_dir: Path, server_dies_too: bool) -> None:
     command = [sys.executable, "-c", START_AND_WAIT, str(data_dir)]
@@ -182,7 +245,7 @@ def test_a_killed_owner_is_succeeded(data_dir: Path, server_dies_too: bool) -> N
             connection.execute("CREATE TABLE kept AS SELECT 7 AS units")
         owner.kill()
     if server_dies_too:
-        os.kill(int((data_dir / "cluster" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        kill_server(data_dir)
     with EmbeddedServer(data_dir) as again:
         assert again == url
         with psycopg.connect(again) as connection:

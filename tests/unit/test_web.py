@@ -63,7 +63,7 @@ class House:
             console=Console(
                 store=cast(Store, None), clock=Clock(), live=cast(Live, None), guard=OpenToReaders(),
                 record=cast(Any, None), overview=self.status, explain=cast(Any, None), numbers=cast(Any, None),
-                acts=cast(Any, None), work=cast(Any, None), title="Shop",
+                offered=cast(Any, None), acts=cast(Any, None), work=cast(Any, None), title="Shop",
             ),
         )  # fmt: skip
 

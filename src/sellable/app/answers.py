@@ -18,7 +18,7 @@ from sellable.orders import capture, routing, rules
 from sellable.runtime import calls, operations
 from sellable.runtime.database import ReadTx
 from sellable.runtime.queries import queries
-from sellable.stock import catalogue, entries, numbers
+from sellable.stock import adjustments, catalogue, entries, numbers
 
 sql = queries("sellable.app")
 FACTS = 20
@@ -51,6 +51,11 @@ def explain(tx: ReadTx, settings: Settings, sku: str, channel: str | None, at: d
                 tx.all(entries.sql.entry_facts_of, sku=sku, channel=n["channel"], at=moment, limit=FACTS)
             )
             for n in shown
+        },
+        "adjustments": {
+            n["channel"]: _rows(adjustments.of(tx, sku, n["channel"], moment, FACTS))
+            for n in shown
+            if n["explanation"].get("counted")
         },
     }
 
@@ -148,7 +153,8 @@ def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
         for p in tx.all(book.sql.read_parts, order_id=row.order_id)
     ]  # fmt: skip
     owed = operations.of_order(tx, f"order:{row.order_id}", STEPS_MAX)
-    made = calls.calls_of(tx, [row.order_id, *(op.id for op in owed)], STEPS_MAX)
+    shared = (op.result["with"] for op in owed if op.result and "with" in op.result)
+    made = calls.calls_of(tx, [row.order_id, *dict.fromkeys([*(op.id for op in owed), *shared])], STEPS_MAX)
     return {
         "order_id": row.order_id,
         "number": row.number,
@@ -167,6 +173,7 @@ def _story(tx: ReadTx, row: Any) -> dict[str, Any]:
         "shipments": _rows(tx.all(book.sql.shipments_of, order_id=row.order_id)),
         "returns": _rows(tx.all(book.sql.read_pieces, order_id=row.order_id)),
         "returns_at_storefront": _rows(tx.all(book.sql.notes_of, order_id=row.order_id)),
+        "returns_announced": _rows(tx.all(book.sql.announcements_of, order_id=row.order_id)),
         "operations": _operations(owed),
         "calls": [{**call, "seconds": round(call["seconds"], 3)} for call in _rows(made)],
         "cases": _rows(tx.all(sql.cases_of_order, subject=f"order:{row.order_id}")),

@@ -18,6 +18,7 @@ from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.ids import Ids
 from sellable.runtime.queries import queries
 from sellable.stock import numbers
+from sellable.web.api.offered import Offered
 from sellable.web.console.doors import Badge, Console, Guard, Standing
 
 sql = queries("sellable.app")
@@ -90,9 +91,9 @@ def console_of(
         return await store.read(standing, live())
 
     return Console(
-        store=store, clock=clock, live=live, guard=guard, record=acts.recorder(live.file, clock),
-        overview=overview, explain=explain,
-        numbers=computed, acts=StockActs(store, live.file, clock), work=work_of(live, clock), standing=around,
+        store=store, clock=clock, live=live, guard=guard, record=acts.recorder(live.file, clock), overview=overview,
+        explain=explain, numbers=computed, offered=Offered(store).ask, acts=StockActs(store, live.file, clock),
+        work=work_of(live, clock), standing=around,
     )  # fmt: skip
 
 

@@ -409,7 +409,7 @@ async def _warehouse(settings: Settings, store: Store, outside: Outside) -> list
     port = outside.warehouse
     assert port is not None
     found = []
-    for place in (location for location in settings.locations if location.master == "orderflow"):
+    for place in (location for location in settings.locations if location.keeper == "orderflow"):
         page = await port.inventory(None, site=place.name, lane=LANE)
         doubts = [*page.faults, *page.warnings]
         mend = "Ask the warehouse about these products; what cannot be read proves nothing." if doubts else ""

@@ -8,9 +8,18 @@ from sellable.stock.availability import BufferRule, ChannelRule, Layout
 
 def layout_of(settings: Settings) -> Layout:
     """Channels on pools of locations, with every buffer."""
+    own = settings.counted_channels
     return Layout(
         channels={
-            c.key: ChannelRule(key=c.key, pool=c.pool, buffer=c.buffer, cap=c.cap, low_mark=c.low_mark, mode=c.mode)
+            c.key: ChannelRule(
+                key=c.key,
+                pool=c.pool,
+                buffer=c.buffer,
+                cap=c.cap,
+                low_mark=c.low_mark,
+                mode=c.mode,
+                counted=c.key in own,
+            )
             for c in settings.channels
         },
         pools={p.name: p.locations for p in settings.pools},
@@ -26,5 +35,5 @@ def masters_of(settings: Settings) -> dict[str, dict[str, str]]:
     """Master -> (its own location name -> our name)."""
     found: dict[str, dict[str, str]] = {}
     for location in settings.locations:
-        found.setdefault(location.master, {})[location.remote] = location.name
+        found.setdefault(location.keeper, {})[location.remote] = location.name
     return found

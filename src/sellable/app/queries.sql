@@ -95,6 +95,26 @@ SELECT count(*) FILTER (WHERE drifted) AS drifted, count(*) AS strange,
 SELECT count(*) AS keys, count(*) FILTER (WHERE judged_at > %(since)s::timestamptz) AS judged FROM entry
 WHERE NOT gone AND channel <> ALL (%(others)s::text[]);
 
+-- name: stock_that_differs
+-- Numbers of commercetools' own (with what is owed to them) less what the warehouse's reading of their place comes to,
+-- units in flight there subtracted; SKUs that it does not tell are not compared.
+WITH place AS (SELECT channel, location FROM unnest(%(channel)s::text[], %(location)s::text[]) AS t (channel, location)),
+told AS (
+    SELECT p.channel, r.sku, r.available - coalesce((
+        SELECT sum(CASE WHEN d.doubt_seq IS NOT NULL OR d.evidence_seq IS NULL OR d.evidence_seq >= r.a0
+            THEN d.open_units + d.evidenced_units ELSE d.open_units END)
+        FROM demand d WHERE d.sku = r.sku AND d.location = p.location AND NOT d.settled), 0) AS units
+    FROM place p JOIN reading_now r USING (location)
+), due AS (
+    SELECT sku, channel, sum(units) AS units FROM adjustment WHERE NOT aside AND channel = ANY (%(channel)s::text[])
+    GROUP BY sku, channel
+)
+SELECT e.sku, e.channel, (e.e + coalesce(d.units, 0) - t.units)::bigint AS units
+FROM entry_now e LEFT JOIN sku_map m ON m.storefront = e.sku
+JOIN told t ON t.channel = e.channel AND t.sku = coalesce(m.master, e.sku)
+LEFT JOIN due d ON (d.sku, d.channel) = (e.sku, e.channel)
+WHERE e.e + coalesce(d.units, 0) <> t.units ORDER BY e.channel, e.sku;
+
 -- name: short_skus
 -- SKUs the master keeps of which more is sold and held by no sale than its newest complete set has at all our places,
 -- or whose number there is below nothing. Left out: orders that are being cancelled, orders of which a step may have
@@ -207,12 +227,19 @@ SELECT e.channel || '|' || e.sku AS key FROM entry e WHERE NOT e.gone AND e.q_se
 
 -- name: read_again
 -- Whether orders changed up to an instant of the storefront, all stock of each master and, where one lists them, all
--- changed sales were read since the restore.
+-- changed sales were read since the restore, and what left a warehouse or came back up to then.
 SELECT coalesce((SELECT (cursor ->> 'passed')::timestamptz FROM feed WHERE name = 'commercetools.orders')
         >= %(walked)s::timestamptz, false)
     AND NOT EXISTS (SELECT FROM unnest(%(masters)s::text[]) AS m (name) WHERE NOT EXISTS (SELECT FROM sweep s
         WHERE s.master = m.name AND s.scope = '' AND s.state IN ('proving', 'applied') AND s.first_a0 > %(seq)s))
-    AND (NOT %(listed)s OR EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s)) AS done;
+    AND (NOT %(listed)s OR EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s))
+    AND NOT EXISTS (SELECT FROM feed WHERE name = ANY (%(windows)s::text[]) AND NOT coalesce(
+        (cursor ->> 'mark')::timestamptz >= %(since)s::timestamptz, false)) AS done;
+
+-- name: disown_adjustments
+-- Writes of adjustments that were open in a backup pay nothing when it turns out what became of them.
+UPDATE operation SET payload = payload || '{"adjusts": false}'
+WHERE kind = 'stock.write' AND state IN ('intent', 'unknown', 'held') AND (payload ->> 'adjusts')::boolean;
 
 -- name: arrivals_waiting
 -- Whether anything that arrived up to a causal number has not been thought about.

@@ -50,11 +50,11 @@ def accept_totals(
 
 
 def inspect_return(
-    tx: Tx, settings: Settings, clock: Clock, actor: str, piece: str, fate: str, reason: str
-) -> bool:  # fmt: skip
+    tx: Tx, settings: Settings, clock: Clock, actor: str, piece: str, fate: str, reason: str, ids: Ids | None = None
+) -> bool:
     """A person says what the inspection of a returned piece found; False when it cannot become that."""
     before = tx.one(book.sql.find_piece, piece_id=piece)
-    context = context_of(settings, Ids(clock))
+    context = context_of(settings, ids or Ids(clock))
     if before is None or not returns.decide(tx, piece, fate, actor, reason, clock.now(), context):
         return False
     acts.record(

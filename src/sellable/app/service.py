@@ -179,6 +179,8 @@ class Service:
         loops.every("many", 5.0, partial(self._watch, watching.drift, self.context.layout))
         loops.every("first passes", 5.0, partial(self._watch, ladder.judge, self.settings))
         loops.every("short", 60.0, partial(self._watch, watching.oversold, self.settings))
+        if self.context.layout.counted:
+            loops.every("counted", 60.0, partial(self._watch, watching.counted, self.context.layout))
         loops.every("catalogues", 60.0, partial(self._watch, watching.catalogues))
         loops.every("ages", 60.0, self.watch_ages)
         loops.every("keys", 60.0, self.keep_sealed)
@@ -405,6 +407,8 @@ def assemble(
         take_order=partial(take, context=context),
         translate_message=once_known(shop_port.translate_message),
         channels=frozenset(layout.channels),
+        counted=layout.counted,
+        stock_writers=settings.commercetools.stock_writers,
     )
     master = master_of(live, CIN7, desk.open_case)
     house: House | None = None

@@ -17,6 +17,7 @@ from sellable.app.layout import masters_of
 from sellable.book import book
 from sellable.config.settings import Settings
 from sellable.desk import cases
+from sellable.orders.rules import WAREHOUSE
 from sellable.runtime import telemetry
 from sellable.runtime.database import Row, Tx
 from sellable.runtime.queries import queries
@@ -36,6 +37,9 @@ LAG = timedelta(seconds=20)
 """How long the storefront's own lag, and our decision, may keep an order of one channel from lowering another."""
 
 oversold_units = telemetry.gauge("oversold_units", "Units sold that the master cannot ship.", ["cause"])
+differing = telemetry.gauge(
+    "stock_differs", "Numbers of commercetools' own that the warehouse counts otherwise.", ["channel"]
+)
 mismatches = telemetry.gauge("catalogue_mismatches", "SKUs that storefront and master do not agree on.", ["kind"])
 
 
@@ -47,12 +51,12 @@ def drift(tx: Tx, desk: CaseDesk, layout: Layout, now: datetime) -> None:
 
     Of the numbers judged of late those that drifted, or of all numbers those that drifted or were written by others.
     What is explained is left out: orders of the last seconds before a look, units we assumed put back by a cancel; and
-    channels below mode full, where somebody else writes.
+    channels where others write too: below mode full, and where commercetools is the master of stock.
     """
     if desk.raises_stopped(tx):
         return
     since = now - DRIFT_WINDOW
-    others = layout.in_mode("shadow", "lowers")
+    others = sorted({*layout.in_mode("shadow", "lowers"), *layout.counted})
     found = tx.one(sql.strange_numbers, since=since, others=others)
     if found is None or found.strange <= MANY_FLOOR:
         return
@@ -157,6 +161,57 @@ def _sold_beside(tx: Tx, settings: Settings, sku: str, orders: Sequence[Row]) ->
             ))  # fmt: skip
             found = max(found, others - left)
     return found
+
+
+# --- Where commercetools is the master of stock, the warehouse counts otherwise --------------------------------------
+
+
+class _Compared(msgspec.Struct):
+    """What differed when complete sets looked, in units by channel and SKU: by that of `sweep`, and before."""
+
+    sweep: str = ""
+    units: dict[str, dict[str, int]] = {}
+    before: dict[str, dict[str, int]] = {}
+
+
+def counted(tx: Tx, desk: CaseDesk, layout: Layout, now: datetime) -> None:
+    """Opens `stock_differs` for each channel whose own numbers two complete readings of the warehouse differ from.
+
+    A difference counts as far as both show it in one direction: what is on its way is gone by the next. Nothing is
+    written.
+    """
+    channels = sorted(layout.counted)
+    newest = observe.last_applied(tx, WAREHOUSE) if channels else None
+    if newest is None:
+        return
+    row = tx.one(sql.recall, name="compared")
+    seen = msgspec.json.decode(row.value, type=_Compared) if row else _Compared()
+    another = seen.sweep != newest.id
+    if another:
+        units: dict[str, dict[str, int]] = {channel: {} for channel in channels}
+        places = [layout.pools[layout.channels[channel].pool][0] for channel in channels]
+        for found in tx.all(sql.stock_that_differs, channel=channels, location=places):
+            units[found.channel][found.sku] = found.units
+        seen = _Compared(sweep=newest.id, units=units, before=seen.units)
+        tx.run(sql.remember_anew, name="compared", value=msgspec.json.encode(seen).decode(), at=now)
+    for channel in channels:
+        lasting = _lasting(seen.units.get(channel, {}), seen.before.get(channel, {}))
+        differing.labels(channel).set(len(lasting))
+        if not another:
+            continue  # The case says so already.
+        if lasting:
+            worst = sorted(lasting.items(), key=lambda each: (-abs(each[1]), each[0]))[:EXAMPLES]
+            desk.open_case(
+                tx, "stock_differs", f"channel:{channel}", now, expected={"count": 0},
+                actual={"count": len(lasting), "commercetools has more by": worst},
+            )  # fmt: skip
+        else:
+            desk.clear_cases(tx, ["stock_differs"], f"channel:{channel}", now)
+
+
+def _lasting(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    both = {sku: (units, before[sku]) for sku, units in now.items() if sku in before}
+    return {sku: min(pair, key=abs) for sku, pair in both.items() if (pair[0] > 0) == (pair[1] > 0)}
 
 
 # --- Catalogues differ -----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from sellable.app.desk import CaseDesk
-from sellable.app.duties import ATTEMPTS_MAX, Carry, carried, looked
+from sellable.app.duties import ATTEMPTS_MAX, Carry, alone, carried, looked, together
 from sellable.app.layout import masters_of
 from sellable.config.said import Live
 from sellable.config.secrets import key_of
@@ -30,6 +30,7 @@ from sellable.desk.opening import OpenCase
 from sellable.domain.orders import Order
 from sellable.orders import (
     adoption,
+    announcing,
     arrivals,
     cancel,
     capture,
@@ -129,7 +130,7 @@ def master_of(live: Live, name: str, open_case: OpenCase) -> masters.Master:
     return masters.Master(
         name=name,
         remotes=masters_of(settings).get(name, {}),
-        elsewhere=tuple(place.name for place in settings.locations if place.master != name),
+        elsewhere=tuple(place.name for place in settings.locations if place.keeper != name),
         open_case=open_case,
         low_mark=lambda: max((channel.low_mark for channel in live().channels), default=0),
     )
@@ -206,6 +207,7 @@ def duties(
     exporting = export.Exporting(store, clock, cin7, context)
     imports = {FLOW: house.port} if house else {}
     importing_ = importing.Importing(store, clock, imports, context)
+    announcing_ = announcing.Announcing(store, imports, context)
     searching = adoption.Searching(store, cin7, context, imports, shop)
     noting = export.Noting(store, shop, context)
     delivering = fulfilment.Delivering(store, shop, context)
@@ -228,7 +230,7 @@ def duties(
         ("sale.create", exporting.create, exporting.search, exporting.created),
         ("sale.lines", exporting.put_lines, None, exporting.lines_settled),
         ("sale.authorise", exporting.authorise, exporting.look, exporting.authorised),
-        ("order.import", importing_.send, importing_.resolve, importing_.settled),
+        ("order.import", alone(importing_), importing_.resolve, importing_.settled),
         (
             "sale.void",
             _by_office(voiding.send, withdrawing.send),
@@ -248,10 +250,12 @@ def duties(
         ("order.deliver", delivering.deliver, None, delivering.told),
         ("order.ready", delivering.ready, None, delivering.told),
         ("order.return", returning.send, None, returning.told),
+        ("return.announce", alone(announcing_), None, announcing_.settled),
         ("order.cancelled", cancelling.send, None, cancelling.told),
         ("entry.create", creating.send, None, creating.settled),
         ("stock.write", resolver.send, resolver.resolve, partial(writer.settled, on_refused=desk.write_refused)),
     ]
+    grouped = {"order.import": together(importing_), "return.announce": together(announcing_)}
     return [
         Duty(
             kind=kind,
@@ -259,6 +263,8 @@ def duties(
             resolve=looked(resolve),
             settled=settled,
             max_attempts=ATTEMPTS_MAX,
+            together=grouped.get(kind),
+            most=house.settings.import_batch if house else 1,
         )
         for kind, send, resolve, settled in table
     ]

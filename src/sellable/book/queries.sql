@@ -201,10 +201,14 @@ WHERE (p.order_id, p.part) = (older.order_id, older.part);
 -- a sale it shows unchanged is known to have held its units when a walk two minutes ago began, not now.
 WITH noted AS (INSERT INTO sales_walk (seq, at) VALUES (%(seq)s, app_now()) ON CONFLICT DO NOTHING),
 forgotten AS (DELETE FROM sales_walk WHERE at < app_now() - interval '1 hour'),
-proved AS (SELECT max(seq) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes')
-UPDATE order_part SET verified_seq = proved.seq FROM proved
-WHERE target = %(target)s AND state = 'authorised' AND verified_seq < proved.seq AND sale_updated IS NOT NULL
-    AND (list_updated IS NULL OR list_updated <= sale_updated);
+proved AS (SELECT max(seq) AS seq FROM sales_walk WHERE at <= app_now() - interval '2 minutes'),
+older AS (
+    SELECT p.order_id, p.part, proved.seq FROM order_part AS p, proved
+    WHERE p.target = %(target)s AND p.state = 'authorised' AND p.verified_seq < proved.seq AND p.sale_updated IS NOT NULL
+        AND (p.list_updated IS NULL OR p.list_updated <= p.sale_updated)
+    ORDER BY p.order_id, p.part FOR UPDATE OF p
+)
+UPDATE order_part AS p SET verified_seq = older.seq FROM older WHERE (p.order_id, p.part) = (older.order_id, older.part);
 
 -- name: unverified
 -- Which of these parts have not been seen to hold their units after a causal number, and where their sales are.
@@ -213,10 +217,12 @@ JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location
 WHERE p.sale_id IS NOT NULL AND p.state IN ('authorised', 'compared', 'created', 'held') AND p.verified_seq <= %(after)s;
 
 -- name: sales_of_pairs
--- Sales of these orders' parts, and where they are.
+-- Sales of these orders' parts, and where they are; not those that are about to be read anyway.
 SELECT DISTINCT p.target, p.sale_id FROM order_part p
 JOIN unnest(%(order_id)s::text[], %(location)s::text[]) AS t (order_id, location) USING (order_id, location)
-WHERE p.sale_id IS NOT NULL ORDER BY 1, 2;
+WHERE p.sale_id IS NOT NULL AND NOT EXISTS (SELECT FROM operation v
+    WHERE v.lane = 'visible:' || p.order_id || ':' || p.part AND v.state IN ('intent', 'unknown', 'held'))
+ORDER BY 1, 2;
 
 -- name: insert_shipment
 -- A shipment once.
@@ -461,10 +467,10 @@ ORDER BY at, item_id;
 
 -- name: put_notes
 -- Notes as they are now; answers those that are new.
-INSERT INTO return_note AS n (order_id, item_id, line_id, units, state, payment, reason, at)
-SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, %(at)s
+INSERT INTO return_note AS n (order_id, item_id, line_id, units, state, payment, reason, untold, at)
+SELECT %(order_id)s, item_id, line_id, units, state, payment, reason, untold, %(at)s
 FROM unnest(%(item_id)s::text[], %(line_id)s::text[], %(units)s::bigint[], %(state)s::text[], %(payment)s::text[],
-    %(reason)s::text[]) AS t (item_id, line_id, units, state, payment, reason)
+    %(reason)s::text[], %(untold)s::bigint[]) AS t (item_id, line_id, units, state, payment, reason, untold)
 ON CONFLICT (order_id, item_id) DO UPDATE SET state = excluded.state, payment = excluded.payment
 RETURNING item_id, line_id, units, state, reason, (xmax = 0) AS new;
 
@@ -505,3 +511,97 @@ FROM order_line WHERE shipped + cancelled > ordered OR returned > shipped ORDER 
 -- name: redraft
 -- What a part's sale shall say, without another attempt at it.
 UPDATE order_part SET draft = %(draft)s::jsonb WHERE order_id = %(order_id)s AND part = %(part)s;
+
+-- name: count_lines
+-- Lines of an order whose numbers commercetools is the master of are followed from now on.
+INSERT INTO counted_line (order_id, line_id, sku, channel)
+SELECT order_id, line_id, sku, channel FROM order_line
+WHERE order_id = %(order_id)s AND line_id = ANY (%(line_id)s::text[])
+ON CONFLICT (order_id, line_id) DO NOTHING;
+
+-- name: cancel_follows
+-- We are about to cancel a whole order at the storefront: what that puts back is expected before it happens.
+UPDATE counted_line SET cancelling = true WHERE order_id = %(order_id)s;
+
+-- name: lose_units
+-- Units of followed lines that the warehouse could not find: cancelled, and on no shelf.
+UPDATE counted_line c SET lost = c.lost + t.units
+FROM unnest(%(line_id)s::text[], %(units)s::bigint[]) AS t (line_id, units)
+WHERE c.order_id = %(order_id)s AND c.line_id = t.line_id;
+
+-- name: balance_lines
+-- Balances of followed lines that moved, and by how much. Units are out while they are ordered and not cancelled (or
+-- cancelled because they are lost), while a sale that is not over carries them, and when they left; they are back when
+-- they were returned fit to be sold. What commercetools did itself: it took what was ordered unless the line's mode is
+-- None, and it put back what was cancelled with the order, or labelled BackInStock, where it is known to do so.
+WITH held AS (
+    SELECT l.order_id, l.line_id, sum(l.units)::bigint AS units FROM part_line l JOIN order_part p USING (order_id, part)
+    WHERE l.order_id = ANY (%(order_ids)s::text[]) AND p.state NOT IN ('voided', 'dropped') GROUP BY 1, 2
+), returned AS (
+    SELECT order_id, line_id, coalesce(sum(units) FILTER (WHERE fate = 'available'), 0)::bigint AS units,
+        coalesce(sum(units) FILTER (WHERE fate = 'available' OR told LIKE 'BackInStock%%'), 0)::bigint AS labelled
+    FROM return_piece WHERE order_id = ANY (%(order_ids)s::text[]) AND line_id IS NOT NULL GROUP BY 1, 2
+), balance AS (
+    SELECT c.order_id, c.line_id, CASE WHEN l.mode = 'None' THEN 0 ELSE l.ordered
+            - CASE WHEN %(on_cancel)s AND (o.state = 'Cancelled' OR c.cancelling) THEN l.ordered ELSE 0 END
+            - CASE WHEN %(on_return)s THEN coalesce(r.labelled, 0) ELSE 0 END END
+        - greatest(least(l.ordered, l.ordered - l.cancelled + c.lost), coalesce(h.units, 0), l.shipped)
+        + coalesce(r.units, 0) AS units
+    FROM counted_line c JOIN order_line l USING (order_id, line_id) JOIN orders o USING (order_id)
+    LEFT JOIN held h USING (order_id, line_id) LEFT JOIN returned r USING (order_id, line_id)
+    WHERE c.order_id = ANY (%(order_ids)s::text[]) ORDER BY c.order_id, c.line_id FOR UPDATE OF c
+), moved AS (
+    SELECT b.order_id, b.line_id, b.units, b.units - c.adjusted AS change FROM balance b
+    JOIN counted_line c USING (order_id, line_id) WHERE b.units <> c.adjusted
+)
+UPDATE counted_line c SET adjusted = m.units FROM moved m WHERE (c.order_id, c.line_id) = (m.order_id, m.line_id)
+RETURNING c.order_id, c.line_id, c.sku, c.channel, m.change AS units;
+
+-- name: notes_to_announce
+-- Returns at the storefront that a warehouse may have to be told of, oldest first, and whether all of their line that is
+-- to leave has left.
+SELECT n.item_id, n.line_id, n.untold AS units, n.reason, l.sku, l.shipped + l.cancelled >= l.ordered AS complete
+FROM return_note n JOIN order_line l USING (order_id, line_id)
+WHERE n.order_id = %(order_id)s AND n.untold > 0 AND n.arrived = 0 AND n.state IN ('Advised', 'Returned')
+ORDER BY n.at, n.item_id;
+
+-- name: still_out
+-- By part at these back offices, units of a line that left with it and are neither back nor announced.
+SELECT l.part, p.ref, p.target, greatest(0, l.shipped
+    - coalesce((SELECT sum(x.units) FROM return_piece x JOIN goods_return r USING (return_id)
+        WHERE x.order_id = l.order_id AND r.part = l.part AND x.line_id = l.line_id), 0)
+    - coalesce((SELECT sum(a.units - a.arrived) FROM announcement a
+        WHERE a.order_id = l.order_id AND a.part = l.part AND a.line_id = l.line_id), 0))::bigint AS units
+FROM part_line l JOIN order_part p USING (order_id, part)
+WHERE l.order_id = %(order_id)s AND l.line_id = %(line_id)s AND p.target = ANY (%(targets)s::text[]) ORDER BY l.part;
+
+-- name: announce
+-- A return to be announced, once.
+INSERT INTO announcement (ref, order_id, part, item_id, line_id, units, at)
+VALUES (%(ref)s, %(order_id)s, %(part)s, %(item_id)s, %(line_id)s, %(units)s, %(at)s)
+ON CONFLICT (ref) DO NOTHING;
+
+-- name: note_told
+-- Nothing of a note is left to be announced.
+UPDATE return_note SET untold = 0 WHERE order_id = %(order_id)s AND item_id = %(item_id)s;
+
+-- name: announcement
+-- One announcement.
+SELECT * FROM announcement WHERE ref = %(ref)s;
+
+-- name: announced_parts
+-- References of the parts that these announcements are of.
+SELECT a.ref, p.ref AS part_ref FROM announcement a JOIN order_part p USING (order_id, part)
+WHERE a.ref = ANY (%(refs)s::text[]);
+
+-- name: announcement_told
+-- The warehouse knows it.
+UPDATE announcement SET told = true WHERE ref = %(ref)s;
+
+-- name: announcement_arrived
+-- Units of it came back.
+UPDATE announcement SET arrived = arrived + %(units)s WHERE ref = %(ref)s;
+
+-- name: announcements_of
+-- What was announced of an order's returns.
+SELECT ref, part, item_id, line_id, units, arrived, told, at FROM announcement WHERE order_id = %(order_id)s ORDER BY at, ref;

@@ -6,7 +6,7 @@ import getpass
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,16 +69,16 @@ def _together(store: Store, file: Settings) -> Settings:
 @contextmanager
 def database(settings: Settings, config: Path) -> Iterator[str]:
     """The URL of the configured database."""
-    if settings.service.database_url:
-        yield settings.service.database_url
-        return
-    folder = Path(settings.service.data_dir)
-    server = EmbeddedServer(folder if folder.is_absolute() else config.parent / folder)
-    url = server.start()
-    try:
+    with embedded(settings, config) or nullcontext(settings.service.database_url) as url:
         yield url
-    finally:
-        server.stop()
+
+
+def embedded(settings: Settings, config: Path) -> EmbeddedServer | None:
+    """The server of the settings' own database; None where the database is somebody else's."""
+    if settings.service.database_url:
+        return None
+    folder = Path(settings.service.data_dir)
+    return EmbeddedServer(folder if folder.is_absolute() else config.parent / folder)
 
 
 def emit(value: Any) -> None:

@@ -92,6 +92,8 @@ def _show_number(sku: str, number: Mapping[str, Any]) -> None:
     _minus(table, e["in_other_carts"], "in carts of the pool's other entries")
     if e["cap"] is not None:
         table.add_row("", f"cap {e['cap']}")
+    if counted := e.get("counted"):
+        _add_counted(table, counted)
     table.add_row(f"= {e['target']}", "should be shown")
     table.add_row(str(number["e"]), "will be shown once the storefront has applied what we know (E)")
     table.add_row(
@@ -106,6 +108,12 @@ def _show_number(sku: str, number: Mapping[str, Any]) -> None:
             str(seen["quantity"]), f"last seen at the storefront {seen['at'][:19]}, version {seen['version']}"
         )
     out.print(table)
+
+
+def _add_counted(table: Table, counted: Mapping[str, Any]) -> None:
+    table.add_row(str(counted["by_warehouse"]), "by the warehouse's own count: compared, never written")
+    table.add_row("", "commercetools is the master here: its own number is the truth")
+    table.add_row(f"{counted['owed']:+}", "owed to it for despatches, cancels and returns")
 
 
 def _add_pool(table: Table, term: Mapping[str, Any], indent: str) -> None:
@@ -147,3 +155,8 @@ def _show_facts(found: Mapping[str, Any]) -> None:
         out.print(f"\nfacts of the entry on {channel or '(no channel)'}, newest first")
         for f in rows:
             out.print(f"  {f['at'][:19]}  {f['kind']} {f['quantity']:+}  {f['source']} {f['resource']}")
+    for channel, rows in found["adjustments"].items():
+        out.print(f"\nadjustments of {channel or '(no channel)'}, newest first")
+        for a in rows:
+            kept = ", set aside" if a["aside"] else ""
+            out.print(f"  {a['at'][:19]}  {a['units']:+}  {a['source']} {a['resource']}{kept}")

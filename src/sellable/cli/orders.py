@@ -188,6 +188,9 @@ def _print(o: Mapping[str, Any]) -> None:
             f"return at the storefront {n['item_id']}: {n['units']} of line {n['line_id']}, {n['state']}, "
             f"{n['arrived']} back at the back office"
         )
+    for a in o["returns_announced"]:
+        told = "the warehouse knows" if a["told"] else "not told yet"
+        out.print(f"announced as {a['ref']}: {a['units']} of line {a['line_id']}, {a['arrived']} came back; {told}")
     for c in o["cases"]:
         out.print(f"case {c['ref']} {c['kind']}: {c['state']}, {c['owner']}, seen {c['count']}")
     for step in o["operations"]:

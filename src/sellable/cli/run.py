@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import socket
+from contextlib import nullcontext, suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -18,19 +19,23 @@ from sellable.app.check import checked
 from sellable.app.service import Service, assemble
 from sellable.app.status import overview
 from sellable.app.wiring import seal_of
-from sellable.cli.common import DEFAULT_CONFIG, Config, Json, database, emit, fail, opened, out
+from sellable.cli.common import DEFAULT_CONFIG, Config, Json, database, embedded, emit, fail, opened, out
 from sellable.config.addresses import only_here
 from sellable.config.load import load
-from sellable.config.settings import Settings
+from sellable.config.settings import Settings, Traces
 from sellable.runtime import migrate as migrations
-from sellable.runtime import telemetry
+from sellable.runtime import telemetry, tracing
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store
+from sellable.runtime.postgres import EmbeddedServer
 from sellable.web.console.overview import headline
 from sellable.web.server import application
 
 GARBAGE_OBJECTS = 10_000
 """So many new objects are looked through at a time; a busy moment has more than the usual 700 alive."""
+
+LOOK_SECONDS = 1.0
+"""So often is looked whether our own database's server is alive."""
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +53,17 @@ def run(
     if settings.console.open and listen and not only_here(listen):
         raise fail(f"[console] open lets everybody read who reaches {listen}: leave it out, or listen on 127.0.0.1", 2)
     telemetry.configure(settings.service.log_level, settings.service.log)
-    with database(settings, config) as url:
+    server = embedded(settings, config)
+    with server or nullcontext(settings.service.database_url) as url:
         migrations.migrate(url)
-        uvloop.run(_serve(settings, url, listen or settings.service.listen))
+        uvloop.run(_serve(settings, url, listen or settings.service.listen, server))
 
 
-async def _serve(settings: Settings, url: str, listen: str) -> None:
+async def _serve(settings: Settings, url: str, listen: str, database_server: EmbeddedServer | None) -> None:
     clock = Clock.from_environment()
     store = Store(url, clock, threads=6, seal=seal_of(settings))
     service = assemble(settings, store, clock)
+    _trace(settings.traces, service.owner)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,12 +87,25 @@ async def _serve(settings: Settings, url: str, listen: str) -> None:
         if link:
             # On standard output alone: whoever reads the log later must not become the first admin.
             typer.echo(msgspec.json.encode({"first_admin": link}).decode())
-        await stop.wait()
+        await _stopped(stop, database_server)
         web.state.closing = server.should_exit = True
         await serving
     finally:
         bound.close()
         await _drain(service)
+        await asyncio.to_thread(tracing.stop)
+
+
+async def _stopped(stop: asyncio.Event, server: EmbeddedServer | None) -> None:
+    """Until we shall stop. Our own database is started again when it has ended, by whatever killed it or a full disk.
+
+    Raises PostgresUnavailable when it cannot be: then whoever watches over this process starts all of it anew.
+    """
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK_SECONDS if server else None)
+        if server and not stop.is_set() and await asyncio.to_thread(server.revive):
+            log.warning("the database's server had ended, and was started again")
 
 
 def long_lived() -> None:
@@ -109,6 +129,15 @@ async def _drain(service: Service) -> None:
     late = await service.stop()
     if late:
         log.warning("loops had to be cancelled: %s", ", ".join(late))
+
+
+def _trace(traces: Traces, owner: str) -> None:
+    if not traces.endpoint:
+        return
+    try:
+        tracing.start(traces.endpoint, percent=traces.percent, headers=traces.headers, owner=owner)
+    except tracing.ExtraMissing as error:
+        raise fail(f"[traces] endpoint: {error}", 2) from error
 
 
 def _bind(listen: str) -> socket.socket:

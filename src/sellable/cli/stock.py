@@ -22,11 +22,16 @@ def hold(
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> None:
-    """Offer so many units less on every channel of a pool, at once and until released. Exit code 2: no such pool."""
+    """Offer so many units less on every channel of a pool, at once and until released.
+
+    Exit code 2: no such pool, or one whose numbers commercetools is the master of.
+    """
     with opened(config) as (settings, store, clock):
         known = [p.name for p in settings.pools]
         if pool not in known:
             raise fail(f"there is no pool {pool!r}; the settings know {', '.join(known)}", 2)
+        if any(channel.pool == pool for channel in settings.channels if channel.key in settings.counted_channels):
+            raise fail(f"commercetools is the master of what {pool!r} sells: set its number there", 2)
         hold_id = Ids(clock).new("hold")
         store.write_now(
             acts.hold, settings, clock, who(), hold_id=hold_id, sku=sku, pool=pool, units=units, reason=reason

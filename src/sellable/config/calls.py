@@ -45,7 +45,7 @@ def predict(
     a budget.
     """
     shop, office = settings.commercetools, settings.cin7_core
-    counted = sum(location.master == CIN7_CORE for location in settings.locations)
+    counted = sum(location.keeper == CIN7_CORE for location in settings.locations)
     rows = catalogue_rows * counted if stock_rows is None else stock_rows
     parts = orders_per_hour * parts_per_order
     writes = math.ceil(orders_per_hour * lines_per_order * max(len(settings.channels) - 1, 0) / shop.write_batch)
@@ -90,9 +90,9 @@ def predict(
 
 def _flows_of(house: OrderFlow, settings: Settings, parts: int) -> dict[str, int]:
     """Calls an hour at a warehouse; where lines are routed, all of them might go there."""
-    sites = sum(location.master == ORDERFLOW for location in settings.locations)
+    sites = sum(location.keeper == ORDERFLOW for location in settings.locations)
     return {
-        # At worst each order goes alone.
+        # At worst each order goes alone; what waits goes together.
         "order import": parts,
         # Each is read back once for its allocation, beside the looks at orders that are open.
         "order reads": 60 * max(1, house.calls_per_minute // 10) + parts,

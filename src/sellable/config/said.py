@@ -156,6 +156,7 @@ FIXED = {
     "channels": "Each process plans by the shape it started with, and the first pass of a new mode is braked.",
     "service": "The process itself: taken at its start.",
     "alerts": "Addresses and secrets are taken at the start of a process.",
+    "traces": "Addresses and secrets are taken at the start of a process.",
     "console": "Who may sign in for how long is not changed by who is signed in.",
 }
 """Section -> why what is not said in the console stays in the file."""

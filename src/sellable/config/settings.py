@@ -16,8 +16,8 @@ from sellable.config.secrets import MARK, masked
 from sellable.domain.stock import State
 
 OWN_RATE = "own"
-CIN7_CORE, ORDERFLOW = "cin7_core", "orderflow"
-"""The back offices, as locations and rules name them."""
+CIN7_CORE, ORDERFLOW, COMMERCETOOLS = "cin7_core", "orderflow", "commercetools"
+"""The back offices, as locations and rules name them, and the storefront, which may be the master of a location."""
 
 MappedStage = Literal["waiting", "allocated", "picking", "packed", "despatched", "cancelled"]
 """What a warehouse's own state of an order, a line or a shipment may be mapped to; `waiting` has set nothing aside."""
@@ -130,8 +130,23 @@ class Location(_Settings, frozen=True, kw_only=True):
 
     name: Annotated[str, _says("Our name of the location.")]
     master: Annotated[str, _says("The one system that owns this location's numbers, for example cin7_core.")]
-    remote: Annotated[str, _says("The location's exact name at its master.")]
+    remote: Annotated[
+        str, _says("The location's exact name at its master; where that is commercetools, at who ships from there.")
+    ]
     ships: Annotated[bool, _says("Whether web orders may be sourced from here.")] = True
+    shipped_by: Annotated[
+        str, _says("Where commercetools is the master: the back office that ships from here (orderflow); else empty.")
+    ] = ""
+
+    @property
+    def counted_at_storefront(self) -> bool:
+        """Whether commercetools' own number is the truth of this place."""
+        return self.master == COMMERCETOOLS
+
+    @property
+    def keeper(self) -> str:
+        """The back office whose goods these are to pick: the master, unless that is the storefront."""
+        return self.shipped_by if self.counted_at_storefront else self.master
 
 
 class StateRule(_Settings, frozen=True, kw_only=True):
@@ -295,6 +310,13 @@ class Commercetools(_Settings, frozen=True, kw_only=True):
         Literal["yes", "no", "unknown"],
         _says("Whether the project's stock rises by itself when a return item is BackInStock; unknown acts as yes."),
     ] = "unknown"
+    stock_writers: Annotated[
+        tuple[str, ...],
+        _says(
+            "API clients, by id, that may write numbers where commercetools is the master of stock, beside people in "
+            "the Merchant Center; any other is a case."
+        ),
+    ] = ()
     cancelled_states: Annotated[
         tuple[str, ...],
         _says(
@@ -404,6 +426,12 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
     return_report: Annotated[str, _says("Key of the report of returns; empty where the tenant has none.")] = (
         "return_line_api_report"
     )
+    announce_returns: Annotated[
+        bool, _says("Whether returns made known at commercetools are announced here, once their goods have left.")
+    ] = True
+    return_type: Annotated[
+        str, _says("The tenant's word for the type of announced returns; empty leaves it to the import.")
+    ] = ""
     conditions: Annotated[
         dict[str, Literal["available", "inspection", "quarantine", "damaged"]],
         _says(
@@ -411,6 +439,13 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
             "is quarantine. The number itself rises only with the warehouse's own."
         ),
     ] = field(default_factory=dict)
+    cancelled_units: Annotated[
+        Literal["gone", "back"],
+        _says(
+            "Where commercetools is the master of stock: whether units that the warehouse itself cancels were not "
+            "found (gone) or are on the shelf again (back); gone gives nothing back."
+        ),
+    ] = "gone"
     order_state: Annotated[str, _says("State that imported orders are given; empty to leave it to the import.")] = (
         "created"
     )
@@ -480,6 +515,15 @@ class Alerts(_Settings, frozen=True, kw_only=True):
     insecure: Annotated[bool, _says("Allow http and private addresses, for a simulator.")] = False
 
 
+class Traces(_Settings, frozen=True, kw_only=True):
+    """Spans for OpenTelemetry: what is handled, done at vendors and asked of us; needs the extra `sellable[otel]`."""
+
+    endpoint: Annotated[str, _says("OTLP/HTTP address that takes them (https://.../v1/traces); empty for none.")] = ""
+    headers: Annotated[str, _hides("Headers it wants, as name=value,name=value; empty for none.")] = ""
+    percent: Annotated[float, _says("Traces told of a hundred.")] = 100.0
+    insecure: Annotated[bool, _says("Allow http to another machine, inside a network of your own.")] = False
+
+
 class Console(_Settings, frozen=True, kw_only=True):
     """Signing in at the console and its API."""
 
@@ -530,6 +574,7 @@ class Settings(_Settings, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     statuses: tuple[StatusMap, ...] = ()
     alerts: Alerts = Alerts()
+    traces: Traces = Traces()
     console: Console = Console()
     carriers: Annotated[dict[str, str], _says("Storefront shipping method to the back office's carrier.")] = field(
         default_factory=dict
@@ -561,6 +606,13 @@ class Settings(_Settings, frozen=True, kw_only=True):
             for master, section in found.items()
             if master in masters
         }
+
+    @property
+    def counted_channels(self) -> frozenset[str]:
+        """Channels whose numbers are commercetools' own: those that sell from a place it is the master of."""
+        own = {place.name for place in self.locations if place.counted_at_storefront}
+        pools = {pool.name for pool in self.pools if own.intersection(pool.locations)}
+        return frozenset(channel.key for channel in self.channels if channel.pool in pools)
 
     @property
     def base_currency(self) -> str:

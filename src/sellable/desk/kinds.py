@@ -105,8 +105,9 @@ _TABLE = (
         2,
         8,
         "Someone else writes stock",
-        "A stock entry was changed at the storefront by a person or program other than this service.",
-        "Find the client named under actual and stop it from writing stock; the number itself is already repaired.",
+        "A stock entry was changed at the storefront by a person or program other than its one owner.",
+        "Find the client named under actual and stop it from writing stock, or, where commercetools is the master, "
+        "name it in commercetools.stock_writers; the number itself is repaired, or there stays as it was written.",
     ),
     _kind(
         "drift",
@@ -116,6 +117,25 @@ _TABLE = (
         "A number drifted",
         "The storefront showed another number than all known orders and writes add up to; it was corrected.",
         "Compare the time with changes made by hand and with imports; tell the owner of the program that made them.",
+    ),
+    _kind(
+        "adjustment_unsure",
+        Area.STOCK,
+        2,
+        8,
+        "An adjustment may have been written before",
+        "Units owed to a number of commercetools' own may have been written between a backup and its restore; they are "
+        "not written again.",
+        "Compare both numbers (`sellable explain SKU`), count, and correct commercetools' in the Merchant Center.",
+    ),
+    _kind(
+        "stock_differs",
+        Area.STOCK,
+        3,
+        24,
+        "The warehouse counts otherwise",
+        "Where commercetools is the master of stock: two complete readings of the warehouse differ from its numbers.",
+        "Count the SKUs named under actual, and correct the system that is wrong; neither is written by us.",
     ),
     _kind(
         "stock_row_invalid",
@@ -207,6 +227,15 @@ _TABLE = (
         "Returned goods fit no line",
         "A return at the back office holds a SKU that the order's sale does not have; the storefront is not told.",
         "Find the order that the goods belong to and move the credit note there, or correct its lines.",
+    ),
+    _kind(
+        "return_not_announced",
+        Area.ORDERS,
+        3,
+        24,
+        "A warehouse takes no announcement of a return",
+        "The warehouse refused to be told of goods that come back; they are taken in all the same when they arrive.",
+        "Read its words under actual; mend the reason or the product there and tell the warehouse by hand.",
     ),
     _kind(
         "status_conflict",

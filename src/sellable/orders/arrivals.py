@@ -42,7 +42,7 @@ def on_returns(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> Non
         )  # fmt: skip
     house = context.settings.orderflow
     words = {**CONDITIONS, **{name.casefold(): State(to) for name, to in (house.conditions if house else {}).items()}}
-    for ref, lines in sorted(_by_order(page.rows).items()):
+    for ref, lines in sorted(_by_order(tx, page.rows).items()):
         part = part_of(tx, target, [ref])
         if part is None:
             continue  # Not of ours: others sell from this warehouse too.
@@ -52,11 +52,14 @@ def on_returns(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> Non
         returns.take(tx, part, found, row.meta["a0"], now, context)
 
 
-def _by_order(rows: Sequence[ReturnRow]) -> dict[str, list[ReturnRow]]:
+def _by_order(tx: Tx, rows: Sequence[ReturnRow]) -> dict[str, list[ReturnRow]]:
+    """Rows by their order; one that names none is of the order whose return was announced under its number."""
     found: dict[str, list[ReturnRow]] = {}
+    unnamed = sorted({row.authorisation for row in rows if not row.order_ref and row.authorisation})
+    ours = {r.ref: r.part_ref for r in tx.all(book.sql.announced_parts, refs=unnamed)} if unnamed else {}
     for row in rows:
-        if row.order_ref:
-            found.setdefault(row.order_ref, []).append(row)
+        if ref := row.order_ref or ours.get(row.authorisation, ""):
+            found.setdefault(ref, []).append(row)
     return found
 
 

@@ -10,7 +10,7 @@ from sellable.book import book
 from sellable.connectors.port import OrderTarget, Refused
 from sellable.domain.orders import Order, OrderState
 from sellable.domain.stock import Priority
-from sellable.orders import evidence
+from sellable.orders import adjusting, evidence
 from sellable.orders.context import ORDER_PRIORITY, Context, lane_of, shadowed
 from sellable.runtime import operations
 from sellable.runtime.database import Store, Tx
@@ -176,6 +176,7 @@ class Voiding:
         part = tx.one(book.sql.part, order_id=op.payload["order_id"], part=op.payload["part"])
         if part is None:
             return
+        adjusting.follow(tx, part.order_id, now, self._context)
         if op.payload.get("late"):
             if isinstance(outcome, Done) and outcome.result.get("voided"):
                 book.tell(tx, part.order_id, "late draft voided", now, sales=outcome.result["voided"])

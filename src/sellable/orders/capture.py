@@ -16,7 +16,7 @@ from sellable.book import book
 from sellable.connectors.port import SaleDraft
 from sellable.domain.orders import EXPERIMENT, Line, Order, OrderState
 from sellable.domain.stock import Priority
-from sellable.orders import cancel, changes, lines, returns, routing, rules, sales, totals
+from sellable.orders import adjusting, cancel, changes, lines, returns, routing, rules, sales, totals
 from sellable.orders.context import Context, lane_of
 from sellable.orders.remaining import remaining
 from sellable.orders.rules import BACK_OFFICE, Finding
@@ -51,6 +51,7 @@ def take(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     elif order.version > row.version:
         _changed(tx, row, order, now, context)
     returns.heard(tx, order, now, context)
+    adjusting.follow(tx, order.order_id, now, context)
 
 
 def _is_experiment(order: Order) -> bool:
@@ -69,6 +70,7 @@ def _first(tx: Tx, order: Order, now: datetime, context: Context) -> None:
             book.stage(tx, order.order_id, "adopted" if noted else "ignored", now, BEFORE_START)
         return
     took(tx, order, now)
+    adjusting.begin(tx, order.order_id, order.lines, context)
     if order.state is OrderState.CANCELLED:
         cancel.give_back(tx, order, now, context)
         tx.run(book.sql.cancel_lines, order_id=order.order_id)
@@ -449,6 +451,8 @@ def _edited(
         mode=[line.mode.value for line in (*goods, *gone)],
         units=[line.quantity for line in goods] + [0] * len(gone),
     )
+    known = {line.line_id for line in before.lines}
+    adjusting.begin(tx, order.order_id, [line for line in goods if line.line_id not in known], context)
     book.tell(tx, order.order_id, "lines changed", now, before=_goods(before), after=_goods(order))
 
 

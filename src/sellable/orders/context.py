@@ -97,7 +97,7 @@ class Context:
 
     def target_of(self, location: str) -> str:
         """The back office that ships from a location: its master."""
-        masters = {place.name: place.master for place in self.settings.locations}
+        masters = {place.name: place.keeper for place in self.settings.locations}
         return masters.get(location, self.first_office)
 
     def owe_part(self, tx: Tx, order_id: str, part: int, target: str, now: datetime, *, search: bool) -> None:

@@ -10,6 +10,7 @@ or repeated call leaves behind stays a draft, which a sweep voids. One rule: tot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -28,14 +29,17 @@ from sellable.connectors.port import (
 )
 from sellable.orders import strays, totals
 from sellable.orders.context import SETTLED_BY_EXPORT, STOREFRONT, Context
-from sellable.orders.evidence import allocated, components_of, revoke
+from sellable.orders.evidence import allocated, asked_of, components_of, revoke
 from sellable.orders.telling import LEFT, Telling
+from sellable.runtime.budgets import urgent
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected, Unknown, next_seq
 from sellable.runtime.wanted import want
 from sellable.stock import demand
 
+EVIDENCE = 2
+"""What a new sale holds is read as soon as what has shipped: until then its units are subtracted twice."""
 WRITABLE = ("created", "compared")
 """States of a part whose sale's lines are ours to write."""
 
@@ -248,10 +252,15 @@ class Exporting:
         part = await self._part(op)
         if part.allocation_seq != op.payload["seq"]:
             return Done({})
-        sale = await self._target.read_sale(part.sale_id, lane="reads")
+        a0 = await self._store.write(next_seq)
+        with urgent(EVIDENCE):
+            sale = await self._target.read_sale(part.sale_id, lane="reads")
         if sale.status != "authorised":
             return Done({"changed": part.sale_id})
-        return Done({"lines": _lines(sale)})
+        moved = sale.location not in ("", part.location)
+        plain = not (moved or sale.picked or sale.shipments or sale.returns or sale.faults)
+        read = {"read": {"a0": a0, "updated": sale.updated}} if plain else {}
+        return Done({"lines": _lines(sale), **read})
 
     def visible(self, tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> None:
         """From this causal number on, a reading contains the effect."""
@@ -278,6 +287,13 @@ class Exporting:
             backordered(tx, part, lines, now, self._context)
         by_component = components_of(tx, part, allocated(lines))
         demand.evidence(tx, part.order_id, part.location, by_component, seq, now, part.beside)
+        read = outcome.result.get("read")
+        if read and part.sale_updated is None and sorted((sku, units) for sku, units, _ in lines) == _asked(tx, part):
+            # All of the sale is as it was made: it was read whole, and need not be again until it changes.
+            tx.run(
+                book.sql.sale_read, order_id=part.order_id, part=part.part, updated=read["updated"], picked=False,
+                holds=True, a0=read["a0"],
+            )  # fmt: skip
 
     async def _part(self, op: Operation) -> Any:
         part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
@@ -380,6 +396,13 @@ def _told(sale: Sale) -> Outcome:
             "lines": _lines(sale),
         }
     )
+
+
+def _asked(tx: Tx, part: Any) -> list[tuple[str, int]]:
+    units: Counter[str] = Counter()
+    for sku, wanted in asked_of(tx, part):
+        units[sku] += wanted
+    return sorted(units.items())
 
 
 def _lines(sale: Sale) -> list[list[Any]]:

@@ -22,7 +22,7 @@ from sellable.connectors.port import (
 from sellable.domain.orders import OrderState, Parcel, Shipment
 from sellable.domain.states import Machine, may
 from sellable.domain.stock import OUTSIDE, Kind, Movement, State
-from sellable.orders import despatch, statuses
+from sellable.orders import adjusting, announcing, despatch, statuses
 from sellable.orders.context import STOREFRONT, Context
 from sellable.orders.evidence import allocated, asked_of, components_of, demand_of, revoke, units_on
 from sellable.orders.export import backordered, differing, went_out
@@ -299,8 +299,10 @@ def _shipped(
                 tx, kind, f"order:{part.order_id}", now, expected={"lines": [[c.sku, c.units] for c in lines]},
                 actual={"shipment": piece.shipment_id, "items": found}, evidence=[f"sale:{part.sale_id}"],
             )  # fmt: skip
+    adjusting.follow(tx, part.order_id, now, context)
     if items:
         _deliver(tx, part, piece, now, context)
+        announcing.owe(tx, part.order_id, now, context)
     return conflicts
 
 

@@ -6,8 +6,10 @@
                   ├─ failure: held behind a case
                   └─ unknown: looked up by our reference, waited for, looked up again, only then sent again
 
-The reference is ours and the same for ever, so a repeat is a duplicate over there and never a second order. One rule:
-the document's own totals are compared with the order's before it is sent, for nobody over there does.
+Orders that wait go together in one call, and each has its own answer: one that is refused, taken already or left open
+holds none of the others. The reference is ours and the same for ever, so a repeat is a duplicate over there and never a
+second order. One rule: the document's own totals are compared with the order's before it is sent, for nobody over there
+does.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any
 import msgspec
 
 from sellable.book import book
-from sellable.connectors.port import NOT_THERE, OrderImport, Refused, Sale, SaleDraft, SaleRow, SaleTotals
+from sellable.connectors.port import NOT_THERE, Imported, OrderImport, Refused, Sale, SaleDraft, SaleRow, SaleTotals
 from sellable.domain.money import to_minor
 from sellable.orders.context import Context
 from sellable.orders.evidence import units_on
@@ -44,8 +46,8 @@ class Importing:
         self._targets = targets
         self._context = context
 
-    async def send(self, op: Operation) -> Outcome:
-        """One document, its totals compared before; where the past is uncertain its reference is looked up first."""
+    async def prepare(self, op: Operation) -> SaleDraft | Outcome:
+        """The document, its totals compared before; where the past is uncertain its reference is looked up first."""
         part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
         if part is None or part.state not in OPEN:
             return Done({"nothing": True})  # Cancelled meanwhile: what is not there need not be made.
@@ -53,14 +55,21 @@ class Importing:
             return Done({"differs": [list(each) for each in differences]})
         if (op.payload["search"] or not op.first_send) and (found := await self._there(op, part)) is not None:
             return found
-        draft = msgspec.convert(part.draft, SaleDraft)
-        (outcome,) = await self._targets[op.system].import_orders([draft], lane="orders")
-        match outcome.outcome:
+        return msgspec.convert(part.draft, SaleDraft)
+
+    async def call(self, system: str, documents: Sequence[SaleDraft]) -> Sequence[Imported]:
+        """One import for all of them."""
+        return await self._targets[system].import_orders(documents, lane="orders")
+
+    async def answered(self, op: Operation, answer: Imported) -> Outcome:
+        """What became of one document: a duplicate counts as done only when its content is what was meant."""
+        match answer.outcome:
             case "success":
                 return Done({})
             case "failure":
-                return Rejected(outcome.message or "refused", {"code": "import", "detail": outcome.detail})
+                return Rejected(answer.message or "refused", {"code": "import", "detail": answer.detail})
             case "duplicate":
+                part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
                 found = await self._there(op, part)
                 return found or Unknown("the reference is taken, and nothing is found under it")
             case _:

@@ -174,7 +174,16 @@ def key_of(return_id: str, number: int) -> str:
     if re.fullmatch(rf"[A-Za-z0-9_-]{{2,{KEY_MAX}}}", text):
         return text
     mark = hashlib.sha256(return_id.encode()).hexdigest()[:16]
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '-', return_id)[: KEY_MAX - 40]}-{mark}-{number}"
+    return f"{_plain(return_id)[: KEY_MAX - 40]}-{mark}-{number}"
+
+
+def is_key_of(key: str, ref: str) -> bool:
+    """Whether a return item's key is one that we made of a return whose name holds this reference."""
+    return _plain(ref) in key
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", text)
 
 
 def said(fate: str) -> str:

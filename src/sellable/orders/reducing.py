@@ -16,7 +16,7 @@ import msgspec
 from sellable.book import book
 from sellable.connectors.port import NOT_THERE, OrderTarget, RawOrder, Refused, Sale
 from sellable.domain.orders import Order, OrderState
-from sellable.orders import cancel, capture, evidence, lines
+from sellable.orders import adjusting, cancel, capture, evidence, lines
 from sellable.orders.context import STOREFRONT, Context, lane_of, shadowed
 from sellable.orders.rules import ONE_CALL
 from sellable.orders.telling import LEFT, Telling
@@ -40,7 +40,8 @@ class Reducing:
         self._context = context
 
     async def send(self, op: Operation) -> Outcome:
-        """Undoes the recorded sale where it holds stock; picked or shipped is too late, which is an outcome.
+        """Undoes the recorded sale where it holds stock; picked or shipped is too late, which is an outcome, unless
+        staff had made the sale smaller before.
 
         Where we only shadow, whoever made the sale changes it.
         """
@@ -55,10 +56,10 @@ class Reducing:
             return Done({})
         sale = await self._target.read_sale(part.sale_id, lane="orders")
         if sale.status == "authorised":
-            if sale.picked or sale.shipments:
-                return Done({"too_late": True, "cause": "shipped" if sale.shipments else "picked"})
             if not op.payload.get("header") and _same(sale, await self._store.read(_wanted, op.payload)):
                 return Done({"already": True})
+            if sale.picked or sale.shipments:
+                return Done({"too_late": True, "cause": "shipped" if sale.shipments else "picked"})
             try:
                 await self._target.void_sale(part.sale_id, undo=True, lane="orders")
             except Refused as refusal:
@@ -80,6 +81,7 @@ class Reducing:
         part = tx.one(book.sql.part, order_id=order_id, part=op.payload["part"])
         if head is None or part is None or not isinstance(outcome, Done | Rejected):
             return
+        adjusting.follow(tx, order_id, now, self._context)
         if head.state == OrderState.CANCELLED.value:
             return  # The whole order was cancelled meanwhile: its sale is voided by what comes next in the lane.
         result = outcome.result if isinstance(outcome, Done) else {"too_late": True, "cause": outcome.cause}
@@ -222,6 +224,8 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
     book.tell(
         tx, order.order_id, "units cancelled at the back office", now, part=part.part, units=units, status=sale.status
     )
+    adjusting.lost(tx, order.order_id, units, context)
+    adjusting.follow(tx, order.order_id, now, context)
     lines.refund(tx, order, units, now, context)
     _tell(tx, order, now, context)
 
@@ -258,6 +262,7 @@ def _tell(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     if whole:
         # What it may restock by that is expected before it is told, once, whoever cancels the order.
         cancel.give_back(tx, order, now, context)
+        adjusting.cancelling(tx, order.order_id)
     context.owe(tx, order.order_id, STOREFRONT, "order.cancelled", {"part": 0, "whole": whole}, now)
 
 

@@ -22,7 +22,7 @@ from sellable.connectors.port import RawOrder, ReturnDraft, Sale
 from sellable.domain.orders import GoodsReturn, InventoryMode, Order
 from sellable.domain.states import Machine, may
 from sellable.domain.stock import OUTSIDE, Kind, Movement, Priority, State
-from sellable.orders import pieces, reasons
+from sellable.orders import adjusting, announcing, pieces, reasons
 from sellable.orders.context import STOREFRONT, Context
 from sellable.orders.fulfilment import carried
 from sellable.orders.pieces import Place
@@ -56,6 +56,7 @@ def take(tx: Tx, part: Any, returned: Sequence[GoodsReturn], a0: int, now: datet
     known = {r.return_id: r for r in tx.all(book.sql.lock_returns, order_id=part.order_id)}
     taken = [_take(tx, part, found, known.get(found.return_id), a0, now, context) for found in returned]
     if any(taken):
+        adjusting.follow(tx, order.order_id, now, context)
         _owe(tx, order, now, context)
 
 
@@ -170,14 +171,17 @@ def _add(
     said = {sku: reason for sku, _, reason in found.items if reason}
     context.strange_reasons(tx, said.values(), "back_office", part.order_id, f"return {found.number}", now)
     notes = [n for n in tx.all(book.sql.notes_of, order_id=part.order_id) if n.arrived < n.units]
+    announced = tx.one(book.sql.announcement, ref=found.number)
     rows = []
     for place, line_id, units in placed:
         word = reasons.heard(said.get(place.sku, ""), "back_office", context.settings)
         for count in pieces.batches(place, units):
-            note = _awaited(notes, line_id, count)
+            note = _awaited(notes, line_id, count, announced.item_id if announced else "")
             if note is not None:
                 notes.remove(note)
                 tx.run(book.sql.note_arrived, order_id=part.order_id, item_id=note.item_id, units=count)
+                if announced is not None and announced.item_id == note.item_id:
+                    tx.run(book.sql.announcement_arrived, ref=announced.ref, units=count)
             # An item that was announced cannot be moved on, so that its goods get one of their own.
             theirs = note.item_id if note is not None and note.state != "Advised" and note.units == count else ""
             rows.append((place, line_id, count, word or (note.reason if note else ""), theirs))
@@ -198,10 +202,13 @@ def _add(
             )  # fmt: skip
 
 
-def _awaited(notes: Sequence[Any], line_id: str | None, units: int) -> Any | None:
-    """The note these units are of: one of exactly so many first, else the oldest that still waits for so many."""
+def _awaited(notes: Sequence[Any], line_id: str | None, units: int, announced: str) -> Any | None:
+    """The note these units are of: the one whose announcement they came under, else one of exactly so many, else the
+    oldest that still waits for so many."""
     mine = [n for n in notes if n.line_id == line_id and n.units - n.arrived >= units]
-    return min(mine, key=lambda n: (n.units != units, n.state == "Advised"), default=None)
+    return min(
+        mine, key=lambda n: (n.item_id != announced, n.units != units, n.state == "Advised"), default=None
+    )  # fmt: skip
 
 
 def _insert(
@@ -261,6 +268,7 @@ def decide(tx: Tx, piece_id: str, fate: str, actor: str, reason: str, now: datet
         tx, piece.order_id, "returned goods inspected", now, piece=piece_id, sku=piece.sku, units=piece.units,
         before=piece.fate, after=fate, actor=actor, reason=reason,
     )  # fmt: skip
+    adjusting.follow(tx, piece.order_id, now, context)
     _owe(tx, book.order_of(head), now, context)
     return True
 
@@ -298,6 +306,8 @@ def heard(tx: Tx, order: Order, now: datetime, context: Context) -> None:
     theirs = [item for item in items if item.key not in ours and item.item_id not in named]
     if not theirs:
         return
+    # What a warehouse took back in a life that a restored database knows nothing of is no news to it.
+    own = f"{context.settings.commercetools.project}:{order.order_id}:"
     noted = tx.all(
         book.sql.put_notes,
         order_id=order.order_id,
@@ -307,6 +317,7 @@ def heard(tx: Tx, order: Order, now: datetime, context: Context) -> None:
         state=[item.state for item in theirs],
         payment=[item.payment for item in theirs],
         reason=[reasons.heard(item.reason, "storefront", context.settings) for item in theirs],
+        untold=[0 if pieces.is_key_of(item.key, own) else item.units for item in theirs],
         at=now,
     )
     fresh = {note.item_id for note in noted if note.new}
@@ -316,6 +327,7 @@ def heard(tx: Tx, order: Order, now: datetime, context: Context) -> None:
             tx, order.order_id, what, now, line=item.line_id, units=item.units, state=item.state, version=order.version
         )
         context.strange_reasons(tx, [item.reason], "storefront", order.order_id, f"return of {item.line_id}", now)
+    announcing.owe(tx, order.order_id, now, context)
 
 
 def _give_back(

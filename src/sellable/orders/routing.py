@@ -109,7 +109,7 @@ class _Tried:
     ) -> None:
         self.rule = rule
         self._stock, self._kits = stock, kits
-        masters = {place.name: place.master for place in settings.locations}
+        masters = {place.name: place.keeper for place in settings.locations}
         self._open = {
             line.line_id: tuple(
                 place

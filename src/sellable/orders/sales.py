@@ -170,7 +170,7 @@ def _slices(
     taken: Mapping[str, str],
 ) -> list[_Slice]:
     found: list[_Slice] = []
-    spelled, masters = at_master(settings), {place.name: place.master for place in settings.locations}
+    spelled, masters = at_master(settings), {place.name: place.keeper for place in settings.locations}
     routes = {rule.name: rule for rule in settings.routes}
     for line in lines:
         sku = spelled.get(line.sku or "", line.sku or "")

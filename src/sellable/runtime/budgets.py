@@ -270,6 +270,17 @@ class Grant:
 
 
 _prepaid: contextvars.ContextVar[Grant | None] = contextvars.ContextVar("prepaid", default=None)
+_urgency: contextvars.ContextVar[int] = contextvars.ContextVar("urgency", default=PRIORITY)
+
+
+@contextlib.contextmanager
+def urgent(priority: int) -> Iterator[None]:
+    """Inside, calls that are not prepaid wait with this priority instead of behind everybody else in their lane."""
+    token = _urgency.set(priority)
+    try:
+        yield
+    finally:
+        _urgency.reset(token)
 
 
 @contextlib.contextmanager
@@ -329,7 +340,7 @@ class Budgets:
 
     async def spend(self, credential: str, lane: str) -> None:
         """Pay for one call that is about to be made: with the prepaid grant if there is one, else by waiting."""
-        grant, priority = _prepaid.get(), PRIORITY
+        grant, priority = _prepaid.get(), _urgency.get()
         if grant is not None and grant.credential == credential:
             # What has begun is finished before new work of the same urgency begins.
             priority = grant.priority - 1

@@ -127,6 +127,7 @@ class Tx(ReadTx):
         self._hints = hints
         self.committed_hooks: list[Callable[[], object]] = []
         self._gathered: list[tuple[Callable[[Tx, list[Any]], object], Any]] = []
+        self._gathered_early: list[tuple[Callable[[Tx, list[Any]], object], Any]] = []
         self._notices: list[tuple[str, str]] = []
 
     def run(self, query: Query, /, **params: Any) -> int:
@@ -136,7 +137,9 @@ class Tx(ReadTx):
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo only what is done inside when it raises; the exception goes on."""
-        lists: tuple[list[Any], ...] = (self.committed_hooks, self._gathered, self._notices)
+        lists: tuple[list[Any], ...] = (
+            self.committed_hooks, self._gathered, self._gathered_early, self._notices
+        )  # fmt: skip
         before = [len(one) for one in lists]
         try:
             with self._connection.transaction():
@@ -147,9 +150,12 @@ class Tx(ReadTx):
                 del one[length:]
             raise
 
-    def gather(self, fn: Callable[[Tx, list[T]], object], value: T) -> None:
-        """Before the commit, call `fn` once with every value given for it, in order: many small writes become one."""
-        self._gathered.append((fn, value))
+    def gather(self, fn: Callable[[Tx, list[T]], object], value: T, *, early: bool = False) -> None:
+        """Before the commit, call `fn` once with every value given for it, in order: many small writes become one.
+
+        What is gathered `early` comes before the rest: rows that others lock before what the rest locks.
+        """
+        (self._gathered_early if early else self._gathered).append((fn, value))
 
     def notify(self, channel: str, payload: str = "") -> None:
         """Wake listeners of a channel when this commits. A hint: it may be lost, equal ones are merged."""
@@ -162,10 +168,11 @@ class Tx(ReadTx):
 
     def finish(self) -> None:
         """Write what was gathered; the store calls it before the commit."""
-        while self._gathered:
+        while self._gathered_early or self._gathered:
             work: dict[Callable[[Tx, list[Any]], object], list[Any]] = {}
-            for fn, value in self._gathered:
+            for fn, value in [*self._gathered_early, *self._gathered]:
                 work.setdefault(fn, []).append(value)
+            self._gathered_early.clear()
             self._gathered.clear()
             for fn, values in work.items():
                 fn(self, values)
@@ -472,7 +479,7 @@ class _ArrayDumper(Dumper):
 
     def dump(self, obj: list[Any]) -> bytes:
         """Elements are text, numbers, instants, bytes, booleans or None. Raises DataError for text with a NUL."""
-        text = "{" + ",".join([_element(each) for each in obj]) + "}"
+        text = _texts(obj) or "{" + ",".join([_element(each) for each in obj]) + "}"
         if "\x00" in text:
             raise psycopg.DataError("PostgreSQL text cannot hold NUL")
         return text.encode()
@@ -490,6 +497,16 @@ class _BytesDumper(Dumper):
         for each in obj:
             parts += (b"\xff\xff\xff\xff",) if each is None else (len(each).to_bytes(4, "big"), each)
         return b"".join(parts)
+
+
+def _texts(obj: list[Any]) -> str | None:
+    """The array of texts that need no escape, written in one go; None of anything else."""
+    try:
+        text = '","'.join(obj)
+    except TypeError:
+        return None
+    plain = obj and "\\" not in text and text.count('"') == 2 * (len(obj) - 1)
+    return f'{{"{text}"}}' if plain else None
 
 
 def _element(value: Any) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import psycopg
 
-from sellable.runtime import operations, telemetry
+from sellable.runtime import operations, telemetry, tracing
 from sellable.runtime.budgets import PRIORITY, Budgets, Grant, prepaid
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import OutcomeUnknown, Store, Tx
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 outcomes = telemetry.counter("operations", "Operations by what a claim of them led to.", ["system", "kind", "outcome"])
 
 Carry = Callable[[Operation], Awaitable[Outcome]]
+CarryTogether = Callable[[Sequence[Operation]], Awaitable[Mapping[str, Outcome]]]
+"""Carries out several operations of a kind in one call; an outcome for each, by its id."""
 Settled = Callable[[Tx, Operation, Outcome, datetime], None]
 OnPoison = Callable[[Tx, Operation, str, datetime], None]
 """Opens the case of an operation that is held, in the same transaction; the text is the cause."""
@@ -50,6 +52,8 @@ class Duty:
     `send` does it; `resolve` finds out what became of an earlier copy (None: sending twice does no harm, so send).
     `settled` hears Done and Rejected, in the transaction that writes them, and decides what they mean. After
     `max_attempts` outcomes that were neither, the operation is held and becomes a case.
+    Where `together` is given, up to `most` operations of which no copy is open go in one call of it; what that leaves
+    open of each is found out by itself.
     """
 
     kind: str
@@ -57,6 +61,8 @@ class Duty:
     resolve: Carry | None
     settled: Settled
     max_attempts: int = ATTEMPTS_MAX
+    together: CarryTogether | None = None
+    most: int = 1
 
 
 class Dispatcher:
@@ -218,32 +224,70 @@ class Dispatcher:
     # --- One operation -----------------------------------------------------------------------------------------------
 
     async def _carry_out(self, op: Operation, grant: Grant | None) -> None:
-        # By claim: a process that stood still longer than its leases may claim anew what it is still carrying out.
-        claim = op.id, op.epoch
-        self._running[claim] = op
+        self._hold_lease(op)
+        taken = [op]
         try:
             duty = self._duties.get(op.kind)
             if duty is None:
                 if grant is not None:
                     grant.give_back()
                 await self._persist(self._give_up, op, Later(0.0, f"no duty for kind {op.kind!r}"))
-            else:
-                await self._record(duty, op, await self._attempt(duty, op, grant))
+                return
+            taken += await self._more(duty, op)
+            with tracing.span(f"{op.system} {op.kind}", "internal", _told(op)) as told:
+                found = await self._attempt(duty, taken, grant)
+                told.say({"sellable.outcome": ",".join(sorted({type(outcome).__name__ for _, outcome in found}))})
+                for each, outcome in found:
+                    await self._note(duty, each, outcome)
+        except Exception:
+            log.exception("operation %s could not be carried out", op.id)
+        finally:
+            for each in taken:
+                del self._running[each.id, each.epoch]
+
+    async def _note(self, duty: Duty, op: Operation, outcome: Outcome) -> None:
+        try:
+            await self._record(duty, op, outcome)
         except Exception:
             # The lease ends by itself, and the next owner finds out what became of it.
             log.exception("the outcome of operation %s could not be written", op.id)
-        finally:
-            del self._running[claim]
 
-    async def _attempt(self, duty: Duty, op: Operation, grant: Grant | None) -> Outcome:
+    def _hold_lease(self, op: Operation) -> None:
+        # By claim: a process that stood still longer than its leases may claim anew what it is still carrying out.
+        self._running[op.id, op.epoch] = op
+
+    async def _more(self, duty: Duty, op: Operation) -> list[Operation]:
+        """Operations that go in the same call, unless something of this one is open."""
+        if duty.together is None or duty.most < 2 or op.was_unknown:
+            return []
+        now, most = self._clock.now(), duty.most - 1
+        try:
+            more = await self._store.write(operations.claim_alike, op, self._owner, LEASE_SECONDS, now, most)
+        except (psycopg.OperationalError, OutcomeUnknown):
+            return []  # What was claimed all the same is found by whoever takes over its lease.
+        for each in more:
+            self._hold_lease(each)
+        return more
+
+    async def _attempt(
+        self, duty: Duty, taken: Sequence[Operation], grant: Grant | None
+    ) -> list[tuple[Operation, Outcome]]:  # fmt: skip
         """Send, or resolve what an earlier copy left open; whatever goes wrong in an unforeseen way is Unknown."""
+        op = taken[0]
         carry = duty.resolve if op.was_unknown and duty.resolve is not None else duty.send
+        found: Mapping[str, Outcome]
         with prepaid(grant):
             try:
-                outcome = await carry(op)
+                if len(taken) > 1 and duty.together is not None:
+                    found = await duty.together(taken)
+                else:
+                    found = {op.id: await carry(op)}
             except Exception as error:
                 log.warning("operation %s (%s) raised %s", op.id, op.kind, type(error).__name__)
-                outcome = Unknown(cause_of(error))
+                found = {each.id: Unknown(cause_of(error)) for each in taken}
+        return [(each, self._paced(each, found.get(each.id, Unknown("no outcome was told")))) for each in taken]
+
+    def _paced(self, op: Operation, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Unknown | NotApplied):
             pause = max(outcome.after_seconds, backoff(op.attempts + 1, self._chance))
             return replace(outcome, after_seconds=pause)
@@ -319,6 +363,14 @@ class Dispatcher:
     def _stop_strays(self, tx: Tx, now: datetime) -> None:
         for op in operations.strays(tx, [(pump.system, pump.lane) for pump in self._pumps]):
             self._hold(tx, op, f"system {op.system!r} has no budget lane {op.budget!r}", now)
+
+
+def _told(op: Operation) -> dict[str, tracing.Value]:
+    """What a span says of an operation."""
+    return {
+        "sellable.vendor": op.system, "sellable.lane": op.budget, "sellable.priority": op.priority,
+        "sellable.operation": op.id, "sellable.sends": op.sends,
+    }  # fmt: skip
 
 
 @dataclass

@@ -20,7 +20,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from sellable.runtime import telemetry
+from sellable.runtime import telemetry, tracing
 from sellable.runtime.budgets import Budgets
 from sellable.runtime.clock import Clock
 
@@ -176,9 +176,13 @@ class HttpPort:
             await self._budgets.spend(credential, lane)
         sent_at, began = self._clock.now(), self._clock.monotonic()
         status, error, body = 0, None, None
+        vendor = credential.partition(":")[0]
+        told = {"sellable.vendor": vendor, "sellable.lane": lane, "server.address": request.url.host}
         try:
-            answer = await self._exchange(request, timeout_seconds, sent_at, began)
-            status, body = answer.status, answer.body
+            with tracing.span(f"{vendor} {operation or method}", "client", told) as span:
+                answer = await self._exchange(request, timeout_seconds, sent_at, began)
+                status, body = answer.status, answer.body
+                span.say({"http.request.method": method, "http.response.status_code": status})
             if status < 500 and self._budgets is not None:
                 self._budgets.answered(credential)
         except HttpError as failure:

@@ -19,12 +19,13 @@ from typing import Any
 
 import psycopg
 
-from sellable.runtime import telemetry
+from sellable.runtime import telemetry, tracing
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Row, Store, Tx
 from sellable.runtime.queries import queries
 from sellable.runtime.schedule import Bell, beat
 from sellable.runtime.seal import IN_THE_OPEN, Broken, KeyAbsent, Seal
+from sellable.runtime.together import Together
 
 CHANNEL = "sellable_inbox"
 IDLE_SECONDS = 1.0
@@ -143,47 +144,14 @@ class Letterbox:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._posts: list[tuple[Sequence[Arrival], asyncio.Future[int]]] = []
-        self._carrier: asyncio.Task[None] | None = None
+        self._posts: Together[Sequence[Arrival], int] = Together(self._store_all, most=POSTS_MAX)
 
     async def post(self, arrivals: Sequence[Arrival]) -> int:
         """Store these and return how many were new. Raises what storing raises."""
-        stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._posts.append((arrivals, stored))
-        if self._carrier is None or self._carrier.done():
-            self._carrier = asyncio.create_task(self._carry(), name="letterbox")
-        return await stored
+        return await self._posts.ask(arrivals)
 
-    async def _carry(self) -> None:
-        while self._posts:
-            posts, self._posts = self._posts[:POSTS_MAX], self._posts[POSTS_MAX:]
-            try:
-                counts = await self._store.write_alone(_put_all, [arrivals for arrivals, _ in posts], self._clock.now())
-            except psycopg.DataError:
-                for arrivals, stored in posts:
-                    await self._alone(arrivals, stored)
-            except Exception as error:
-                for _, stored in posts:
-                    _tell(stored, error)
-            else:
-                for (_, stored), count in zip(posts, counts, strict=True):
-                    _tell(stored, count)
-
-    async def _alone(self, arrivals: Sequence[Arrival], stored: asyncio.Future[int]) -> None:
-        try:
-            _tell(stored, await self._store.write_alone(put, arrivals, self._clock.now()))
-        except Exception as error:
-            _tell(stored, error)
-
-
-def _tell(stored: asyncio.Future[int], end: int | Exception) -> None:
-    """Unless whoever posted has gone away."""
-    if stored.done():
-        return
-    if isinstance(end, Exception):
-        stored.set_exception(end)
-    else:
-        stored.set_result(end)
+    async def _store_all(self, posts: Sequence[Sequence[Arrival]]) -> list[int]:
+        return await self._store.write_alone(_put_all, posts, self._clock.now())
 
 
 def _put_all(tx: Tx, posts: Sequence[Sequence[Arrival]], now: datetime) -> list[int]:
@@ -342,7 +310,7 @@ class Inbox:
                 for row in rows:
                     if row.id in known:
                         continue
-                    self._handlers[row.kind](tx, row, now)
+                    self._hand_over(tx, row, now)
                 tx.finish()
         except Exception as error:
             if isinstance(error, psycopg.Error) and not _blames_the_row(error):
@@ -359,7 +327,7 @@ class Inbox:
                     raise row.unopened
                 if row.kind not in self._handlers:
                     raise Poison(f"no handler for kind {row.kind!r}")
-                self._handlers[row.kind](tx, row, now)
+                self._hand_over(tx, row, now)
                 # What the handler left for later belongs to its row too.
                 tx.finish()
         except Exception as error:
@@ -370,6 +338,13 @@ class Inbox:
             log.warning("inbox row %s (%s) failed: %s", row.id, row.kind, type(error).__name__, exc_info=trace)
             return error
         return None
+
+    def _hand_over(self, tx: Tx, row: InboxRow, now: datetime) -> None:
+        told: dict[str, tracing.Value] = {
+            "sellable.source": row.source, "sellable.inbox_id": row.id, "sellable.attempts": row.attempts,
+        }  # fmt: skip
+        with tracing.span(f"inbox {row.kind}", "consumer", told):
+            self._handlers[row.kind](tx, row, now)
 
     def _give_up(self, row: InboxRow, error: Exception, now: datetime) -> bool:
         if isinstance(error, NotYet):

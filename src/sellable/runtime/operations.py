@@ -221,6 +221,17 @@ def claim(
     return sorted(map(_operation, rows), key=lambda op: (not op.was_unknown, op.priority, op.due_at, op.created_seq))
 
 
+def claim_alike(
+    tx: Tx, op: Operation, owner: str, lease_seconds: float, now: datetime, limit: int
+) -> list[Operation]:  # fmt: skip
+    """Lease up to `limit` more due operations of a claimed one's kind of which no copy is open, most urgent first."""
+    rows = tx.all(
+        sql.claim_alike, system=op.system, budget=op.budget, kind=op.kind, owner=owner, lease_seconds=lease_seconds,
+        now=now, limit=limit,
+    )  # fmt: skip
+    return sorted(map(_operation, rows), key=lambda found: (found.priority, found.due_at, found.created_seq))
+
+
 def settle(tx: Tx, op: Operation, outcome: Outcome, now: datetime) -> bool:
     """Write the outcome of a claim. False when it does not count: claimed anew since, held, settled, or told before."""
     match outcome:

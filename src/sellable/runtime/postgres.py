@@ -41,6 +41,9 @@ STOP_SECONDS_MAX = 60
 POLL_SECONDS = 0.02
 START_TRIES = 10
 SHARED_HOME = Path("/var/lib/sellable")
+MEMORY = Path("/dev/shm")  # noqa: S108 - folders of ours have names that nobody can guess
+MEMORY_BYTES_MIN = 2 * 1024**3
+"""A scratch database takes a few hundred megabytes at most; where less than this is free, it is put on the disk."""
 _PR_SET_PDEATHSIG = 1
 
 SETTINGS = {
@@ -58,7 +61,7 @@ SETTINGS = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,24 @@ def discard(folder: Path) -> None:
         if link.is_symlink():
             shutil.rmtree(link.resolve(), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for a server whose data nobody keeps, discarded at the end: in memory, where there is plenty.
+
+    Emptying tables makes and deletes files, which takes eight times as much computing on a disk.
+    """
+    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN
+    for left in MEMORY.glob("sellable-scratch-*"):
+        # What a killed process could not discard is memory that nobody has.
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            discard(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"sellable-scratch-{os.getpid()}-", dir=MEMORY if roomy else None))
+    try:
+        yield folder
+    finally:
+        discard(folder)
 
 
 class EmbeddedServer:
@@ -139,6 +160,21 @@ class EmbeddedServer:
             self._end_server()
         self._lock.close()
         self._lock = None
+
+    def revive(self) -> bool:
+        """Start the server again, where it was, if it has ended and nobody else owns it; whether that was so.
+
+        Raises PostgresUnavailable when it cannot be started, or not at the address its users know.
+        """
+        if self._lock is None and not self._take_lock():
+            return False
+        ended = self._process.poll() is not None if self._process else not _runs(self.cluster / "postmaster.pid")
+        if not ended:
+            return False
+        known = (self.data_dir / "url").read_text()
+        if self._launch() != known:
+            raise PostgresUnavailable("the database's server ended, and meanwhile somebody took its port")
+        return True
 
     def _take_lock(self) -> bool:
         file = open(self.data_dir / "lock", "ab")  # noqa: SIM115 - held until stop()
@@ -369,11 +405,17 @@ def _forget_dead(pid_file: Path) -> None:
     It takes a zombie (nobody reaps orphans in many containers) and any newer process with the number for the server.
     Safe: we hold the directory's lock, and PostgreSQL still refuses while shared memory of this cluster is in use.
     """
-    with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
+    if _runs(pid_file) is False:
+        pid_file.unlink()
+
+
+def _runs(pid_file: Path) -> bool | None:
+    """Whether the process that the note names is a server, and alive; None when there is no such process."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError, IndexError):
         process = Path("/proc") / str(int(pid_file.read_text().split()[0]))
-        state = re.search(r"\((.*)\) (\S)", (process / "stat").read_text(), re.DOTALL)
-        if state and (state[1] not in ("postgres", "postmaster") or state[2] in "ZX"):
-            pid_file.unlink()
+        if state := re.search(r"\((.*)\) (\S)", (process / "stat").read_text(), re.DOTALL):
+            return state[1] in ("postgres", "postmaster") and state[2] not in "ZX"
+    return None
 
 
 def _free_port(wanted: int) -> int:

@@ -140,6 +140,26 @@ WHERE o.id = ANY(%(ids)s::text[]) AND o.state IN ('intent', 'unknown') AND o.due
     )
 RETURNING o.*;
 
+-- name: claim_alike
+-- Leases the most urgent due operations of one kind of which no copy is open and that are first of their lane; each counts
+-- as sent from here on.
+WITH picked AS (
+    SELECT a.id FROM operation AS a
+    WHERE a.system = %(system)s AND a.budget = %(budget)s AND a.state = 'intent' AND a.kind = %(kind)s AND a.sends = a.outcome_sends
+        AND a.due_at <= %(now)s AND (a.lease_until IS NULL OR a.lease_until <= app_now())
+        AND NOT EXISTS (
+            SELECT FROM operation AS e
+            WHERE e.lane = a.lane AND e.state IN ('intent', 'unknown', 'held') AND e.created_seq < a.created_seq
+        )
+    ORDER BY a.priority, a.due_at, a.created_seq
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE operation AS o
+SET owner = %(owner)s, epoch = o.epoch + 1, sends = o.sends + 1,
+    lease_until = app_now() + make_interval(secs => %(lease_seconds)s)
+FROM picked WHERE o.id = picked.id
+RETURNING o.*;
+
 -- name: operations_ahead
 -- Priority of the most urgent operation that may be claimed now, and when the next comes due or its lease ends.
 SELECT (

@@ -293,7 +293,8 @@ class Shop:
         return settings_toml(self, where, start_at=start_at, listen=listen, tempo=tempo or {})
 
 
-LINE_STATES = ("Allocated", "Picked", "Shipped", "Cancelled")
+CANCELLED = "Cancelled"
+LINE_STATES = ("Allocated", "Picked", "Shipped", CANCELLED)
 STOCK_TYPE = {
     "key": "sellable-stock",
     "name": {"en": "Stock kept by sellable"},

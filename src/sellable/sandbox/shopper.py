@@ -75,11 +75,19 @@ class Storefront:
         self._http, self._url, self._shop = http, url, shop
         self._token = ""
         self._channels: dict[str, str] = {}
+        self._states: dict[str, str] = {}
         self._reduced = {item.sku for item in shop.items if item.reduced}
 
     async def order(self, basket: Basket) -> Placed:
         """Cart, then order; a stock refusal is Refused("OutOfStock")."""
-        cart = await self._call("POST", "/carts", self._cart(basket))
+        return await self.check_out(basket, await self.fill(basket))
+
+    async def fill(self, basket: Basket) -> Any:
+        """A cart; in mode ReserveOnCart it holds what it could get."""
+        return await self._call("POST", "/carts", self._cart(basket))
+
+    async def check_out(self, basket: Basket, cart: Any) -> Placed:
+        """Order what is in a cart; a stock refusal is Refused("OutOfStock")."""
         reference = {"typeId": "cart", "id": cart["id"]}
         draft = {"cart": reference, "version": cart["version"], "orderNumber": basket.number}
         order = await self._call("POST", "/orders", draft)
@@ -112,10 +120,14 @@ class Storefront:
 
     async def cancel_units(self, order_id: str, line: str, units: int, state: str) -> bool:
         """Move units of a line to a line item state by its key; False when so many are in no other state."""
+        if state not in self._states:
+            found = await self._call("GET", "/states", params={"where": f'key = "{state}"'})
+            self._states[state] = found["results"][0]["id"]
 
         def actions(order: Any) -> list[dict[str, Any]]:
             parts = next(item["state"] for item in order["lineItems"] if item["id"] == line)
-            found = next((part for part in parts if part["quantity"] >= units), None)
+            others = (part for part in parts if part["state"]["id"] != self._states[state])
+            found = next((part for part in others if part["quantity"] >= units), None)
             if found is None:
                 return []
             target = {"typeId": "state", "key": state}

@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 
 from sellable.sandbox.clock import Clock
-from sellable.sandbox.shop import INSPECTION, SHELF, Item, SalesChannel, Shop, dice
+from sellable.sandbox.shop import CANCELLED, INSPECTION, SHELF, Item, SalesChannel, Shop, dice
 from sellable.sandbox.shopper import Basket, BasketLine, Control, Placed, Refused, Storefront
 
 RECENT = 200
@@ -26,9 +26,10 @@ AT_ONCE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Tempo:
-    """How lively the day is: events per simulated minute, and the shares of orders that come to be cancelled or sent
-    back. `skew` is the exponent of the popularity curve; `flash` multiplies orders on a hundredth of the SKUs;
-    `sold_out_seconds` is how long nobody tries again to order what was sold out."""
+    """How lively the day is: events per simulated minute, and the shares of orders that come to be cancelled, made
+    smaller (units of a line cancelled, a second time in a third of them) or sent back. `skew` is the exponent of the
+    popularity curve; `flash` multiplies orders on a hundredth of the SKUs; `sold_out_seconds` is how long nobody tries
+    again to order what was sold out; `abandoned` is the share of carts with goods held in them that nobody orders."""
 
     orders: float = 6.0
     counter_sales: float = 2.0
@@ -37,14 +38,17 @@ class Tempo:
     transfers: float = 0.2
     write_offs: float = 0.1
     cancelled: float = 0.04
+    reduced: float = 0.0
     returned: float = 0.03
     skew: float = 0.9
     flash: float = 1.0
     sold_out_seconds: float = SOLD_OUT_SECONDS
+    abandoned: float = 0.2
 
 
 class Traffic:
-    """Everything that happens to the shop from outside. `counts` says how often what happened."""
+    """Everything that happens to the shop from outside. `counts` says how often what happened, `reducing` are the ids
+    of orders whose shoppers cancel units of a line, or will."""
 
     def __init__(
         self, shop: Shop, storefront: Storefront, warehouse: Control, clock: Clock, seed: int, tempo: Tempo
@@ -52,6 +56,7 @@ class Traffic:
         self._shop, self._storefront, self._warehouse, self._clock = shop, storefront, warehouse, clock
         self.tempo = tempo
         self.counts: Counter[str] = Counter()
+        self.reducing: set[str] = set()
         self._die = dice(seed, "traffic")
         self._numbers = itertools.count(1)
         self._recent: deque[Placed] = deque(maxlen=RECENT)
@@ -142,15 +147,29 @@ class Traffic:
         if basket.mode != "ReserveOnOrder" and not await self._shown(basket, channel):
             self.counts["not shown"] += 1
             return
+        if basket.mode == "ReserveOnCart":
+            cart = await self._storefront.fill(basket)
+            self.counts["carts with goods held"] += 1
+            if self._die.random() >= self.tempo.abandoned:
+                self._later(self._die.uniform(2, 90), lambda: self._check_out(basket, cart))
+        else:
+            await self._check_out(basket, await self._storefront.fill(basket))
+
+    async def _check_out(self, basket: Basket, cart: Any) -> None:
         try:
-            placed = await self._storefront.order(basket)
+            placed = await self._storefront.check_out(basket, cart)
         except Refused as refused:
-            self._sold_out |= {(channel.key, sku): now + self.tempo.sold_out_seconds for sku in refused.skus}
+            until = self._clock.time() + self.tempo.sold_out_seconds
+            self._sold_out |= {(basket.channel, sku): until for sku in refused.skus}
             raise
         self.counts["orders"] += 1
         self._recent.append(placed)
         if self._die.random() < self.tempo.cancelled:
             self._later(self._die.uniform(20, 400), lambda: self._cancel(placed))
+        elif self.tempo.reduced and self._die.random() < self.tempo.reduced:
+            self.reducing.add(placed.id)
+            for _ in range(self._die.choice((1, 1, 2))):
+                self._later(self._die.uniform(5, 300), lambda: self._reduce(placed))
         elif self._die.random() < self.tempo.returned:
             self._later(self._die.uniform(1500, 3000), lambda: self._return(placed))
 
@@ -172,6 +191,13 @@ class Traffic:
 
     async def _cancel(self, placed: Placed) -> None:
         self.counts["cancelled" if await self._storefront.cancel(placed.id) else "too late to cancel"] += 1
+
+    async def _reduce(self, placed: Placed) -> None:
+        """Some units of a line are not wanted any more, whether or not they can still be kept back."""
+        line, (_, units) = self._die.choice(list(placed.lines.items()))
+        fewer = self._die.randint(1, units)
+        done = await self._storefront.cancel_units(placed.id, line, fewer, CANCELLED)
+        self.counts["units cancelled" if done else "no units left to cancel"] += 1
 
     async def _return(self, placed: Placed) -> None:
         """One unit of a delivered line comes back to where it is inspected, and is put on the shelf some time later."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sellable.simulation.picture import CANCELLED, Acceptance, Key, Picture, Row, assignments, order_of
+from sellable.sandbox.shop import CANCELLED
+from sellable.simulation.picture import Acceptance, Gap, Key, Picture, Row, assignments, cancelled_by, order_of
 from sellable.simulation.rules import MASTER, SALE, Declared, Rules, source_of
 
 LIVE = "AUTHORISED"
@@ -36,11 +37,14 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Tie:
-    """Orders of the storefront against sales of the back office. Every list holds order ids but `deliveries_*`, which
-    are units by (order id, sku). `reduced` are orders of which some units are cancelled; the two lists of cancels that
-    came to nothing name orders of `cancelled` or `reduced`. `unbalanced` names lines at the storefront of which more is
-    delivered and cancelled than was ordered, or more came back than was delivered; `returns_differ` is by (order id,
-    sku) how many more units came back to a warehouse than the storefront was told."""
+    """Orders of the storefront against sales of the back office.
+
+    Every list holds order ids but `deliveries_*` and `returns_differ`, which are units by (order id, sku). `reduced`
+    are orders of which some units are cancelled; the two lists of cancels that came to nothing name orders of
+    `cancelled` or `reduced`. `unbalanced` names lines at the storefront of which more is delivered and cancelled than
+    was ordered, or more came back than was delivered; `returns_differ` says how many more units came back to a
+    warehouse than the storefront was told.
+    """
 
     captured: int
     exported_once: list[str] = field(default_factory=list)
@@ -81,6 +85,9 @@ class Verdict:
     late: dict[str, list[float]]
     writes_spent: int
     writes_needed: int
+    refused_though_there: int = 0
+    gaps: Mapping[Key, Sequence[Gap]] = field(default_factory=dict)
+    freed: Mapping[Key, Sequence[tuple[float, int]]] = field(default_factory=dict)
 
     def oversold(self, kind: str) -> int:
         """Units oversold: kind is ours, inherent or platform."""
@@ -134,6 +141,9 @@ def judge(evidence: Evidence, rules: Rules, declared: Declared) -> Verdict:
         late=dict(picture.counts.late),
         writes_spent=picture.counts.writes,
         writes_needed=picture.counts.writes - picture.counts.wasted,
+        refused_though_there=picture.counts.refused_though_there,
+        gaps={key: entry.gaps for key, entry in picture.entries.items() if entry.gaps},
+        freed={key: entry.freed for key, entry in picture.entries.items() if entry.gaps},
     )
 
 
@@ -146,6 +156,8 @@ def picture_of(evidence: Evidence, rules: Rules) -> Picture:
         start=evidence.back_office_before["time"],
         client=evidence.client,
         assignments=assignments(evidence.back_office, rules),
+        keep_gaps=True,
+        agreed=cancelled_by(evidence.client, evidence.storefront, rules),
     )
     began = evidence.began
     picture.feed(*([r for r in rows if r["t"] < began] for rows in (evidence.storefront, evidence.back_office)))
@@ -361,6 +373,7 @@ def summary(verdict: Verdict, declared: Declared) -> Mapping[str, Any]:
         "undersell_unit_seconds": round(verdict.undersell_unit_seconds, 1),
         "keys": verdict.keys,
         "keys_wrong_at_end": len(verdict.wrong),
+        "refused_though_there": verdict.refused_though_there,
         "writes_spent": verdict.writes_spent,
         "writes_needed": verdict.writes_needed,
     }

@@ -16,14 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sellable.sandbox.shop import CANCELLED
 from sellable.simulation.rules import Rules
 
 Row = Mapping[str, Any]
 Key = tuple[str, str]
 """An entry: (sku, channel key), "" for an entry without a channel."""
 Places = dict[str, int]
-CANCELLED = "Cancelled"
-"""Key of the line item state that means so in our shops."""
+EVERYTHING = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,23 @@ class Acceptance:
     scenes: Mapping[str, tuple[Places, dict[str, int], int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time (unix seconds) during which an entry showed less than it should have: at least `low`. `free` are units at
+    the places of its pool that the back office called available, sold ones that it had not taken yet included."""
+
+    began: float
+    ended: float
+    low: int
+    shown: int
+    free: int
+
+
 @dataclass(slots=True)
 class PictureOrder:
-    """An accepted order by component: needed, where it is taken from (as far as known), and taken already."""
+    """An accepted order by component: needed, where it is taken from (as far as known), and taken already. `on_sale` is
+    what each of its authorised sales asks for, `by_staff` units by SKU that staff cancelled and the storefront has not
+    heard of yet."""
 
     id: str
     number: str
@@ -68,6 +82,8 @@ class PictureOrder:
     channel: dict[str, str] = field(default_factory=dict)
     assigned: dict[str, Places] = field(default_factory=dict)
     taken: dict[str, Places] = field(default_factory=dict)
+    on_sale: dict[str, dict[str, int]] = field(default_factory=dict)
+    by_staff: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     cancelled: bool = False
 
     def open(self, component: str) -> tuple[Places, int]:
@@ -85,7 +101,8 @@ class PictureOrder:
 @dataclass(slots=True)
 class Entry:
     """An entry: the storefront's counter, what it shows, and the range it should show. `landings` are decrements that
-    do not show yet, `coming` orders told of whose own row of the entry follows in the same instant."""
+    do not show yet, `coming` orders told of whose own row of the entry follows in the same instant, `held` units that
+    carts hold."""
 
     internal: int = 0
     shown: int = 0
@@ -93,10 +110,14 @@ class Entry:
     high: int = 0
     landings: int = 0
     coming: int = 0
+    held: dict[str, int] = field(default_factory=dict)
     t: float = 0.0
     above_since: float | None = None
     above_cause: str = ""
     undersell: float = 0.0
+    free: int = 0
+    freed: list[tuple[float, int]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
 
     @property
     def right(self) -> bool:
@@ -111,13 +132,16 @@ class Counts:
     wasted: int = 0
     late: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     refusals: int = 0
+    refused_though_there: int = 0
 
 
 class Picture:
     """Feed it both journals in order of time; read numbers, acceptances and entries at any moment.
 
     `assignments` (order id -> component -> places) is knowledge of the future: with it, an order's units weigh on the
-    place they will be taken from as soon as it is accepted. Without, they do once the sale is authorised.
+    place they will be taken from as soon as it is accepted. Without, they do once the sale is authorised. So is
+    `agreed` (order id -> SKU -> units): what the storefront will hear to be cancelled because staff took it off a
+    sale. It is wanted by nobody from the deed of staff on; without, once the storefront has heard it.
     """
 
     def __init__(
@@ -129,11 +153,16 @@ class Picture:
         start: float = 0.0,
         client: str = "",
         assignments: Mapping[str, Mapping[str, Places]] | None = None,
+        keep_gaps: bool = False,
+        agreed: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         """`stock` are levels (sku, location, available) and `entries` (sku, channel, internal, visible) at `start`
-        (unix seconds, simulated); `client` is whose direct writes are counted, "" for anybody's."""
-        self.rules, self._client, self._future = rules, client, assignments
+        (unix seconds, simulated); `client` is whose direct writes are counted, "" for anybody's. With `keep_gaps` each
+        entry keeps when it showed too little, and its free units whenever they changed (`freed`)."""
+        self.rules, self._client, self._future, self._keep_gaps = rules, client, assignments, keep_gaps
+        self._agreed = {order: dict(units) for order, units in (agreed or {}).items()}
         self.net: dict[str, Places] = defaultdict(lambda: defaultdict(int))
+        self._free: dict[str, Places] = defaultdict(lambda: defaultdict(int))
         self.promised: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.history: dict[str, list[Change]] = defaultdict(list)
         self.orders: dict[str, PictureOrder] = {}
@@ -143,12 +172,14 @@ class Picture:
         self.t = start
         self._landing: list[tuple[float, int, Key, int]] = []
         self._landed = 0
+        self._carts: dict[str, set[Key]] = defaultdict(set)
         self._made_of: dict[str, set[str]] = defaultdict(set)
         for kit, recipe in rules.recipes.items():
             for component in recipe:
                 self._made_of[component].add(kit)
         for row in stock:
             self.net[row["sku"]][row["location"]] += int(row["available"])
+            self._free[row["sku"]][row["location"]] += int(row["available"])
         for row in entries:
             self._admit((row["sku"], row["channel"] or ""), int(row["internal"]), int(row["visible"]))
 
@@ -164,17 +195,27 @@ class Picture:
         return sum(net[place] for place in pool) - promised
 
     def should(self, key: Key, *, high: bool) -> int:
-        """What an entry should show. A bundle is assembled at one place, and never more than the pool's sums allow."""
+        """What an entry should show. A bundle is assembled at one place, and never more than the pool's sums allow.
+
+        Who knows what carts hold on the other entries of the pool shows less by that; nobody tells of it, so that who
+        does not know it is right too.
+        """
         sku, channel = key
         recipe = self.rules.recipes.get(sku)
+        held = 0 if high else self._held_elsewhere(key)
         if not recipe:
-            return self.rules.shown(sku, channel, self.number(sku, channel, high=high))
+            return self.rules.shown(sku, channel, self.number(sku, channel, high=high) - held)
         by_pool = min(max(0, self.number(c, channel, high=high)) // k for c, k in recipe.items())
         by_place = sum(
             min(max(0, self._at(c, place, channel, high=high)) // k for c, k in recipe.items())
             for place in self.rules.pools.get(channel, ())
         )
-        return self.rules.shown(sku, channel, min(by_pool, by_place))
+        return self.rules.shown(sku, channel, min(by_pool, by_place) - held)
+
+    def _held_elsewhere(self, key: Key) -> int:
+        pool = self.rules.pools.get(key[1], ())
+        others = (c for c in self.rules.pools if c != key[1] and self.rules.touches(c, pool))
+        return sum(sum(entry.held.values()) for c in others if (entry := self.entries.get((key[0], c))))
 
     def _at(self, component: str, place: str, channel: str, *, high: bool) -> int:
         pool = self.rules.pools[channel]
@@ -210,15 +251,27 @@ class Picture:
         self.counts = Counts()
         for entry in self.entries.values():
             entry.undersell = 0.0
+            entry.gaps.clear()
 
     def _admit(self, key: Key, internal: int, shown: int) -> Entry:
         entry = self.entries[key] = Entry(internal, shown, t=self.t)
         entry.low, entry.high = self.should(key, high=False), self.should(key, high=True)
+        self._note_free(key, entry)
         return entry
+
+    def _note_free(self, key: Key, entry: Entry) -> None:
+        """Of a bundle whatever its first component has."""
+        if self._keep_gaps:
+            places = self._free[next(iter(self.rules.parts(key[0])))]
+            free = sum(places[place] for place in self.rules.pools.get(key[1], ()))
+            if not entry.freed or free != entry.free:
+                entry.freed.append((self.t, free))
+            entry.free = free
 
     def _accepted(self, row: Row) -> None:
         order = PictureOrder(row["order"], row.get("number") or row["order"], row["t"])
         self.orders[order.id] = order
+        self._let_go(row.get("cart"), row["t"])
         if self._future is not None:
             order.assigned = {c: dict(places) for c, places in self._future.get(order.id, {}).items()}
         before: dict[Key, int] = defaultdict(int)
@@ -290,17 +343,50 @@ class Picture:
         order = self.orders.get(row["order"])
         if order is None or order.cancelled or row["to"] != CANCELLED or row["sku"] is None:
             return
-        parts = self.rules.parts(row["sku"])
+        card = self.rules.card(row["sku"])
+        known = min(order.by_staff[card], row["quantity"])
+        order.by_staff[card] -= known
+        self._wanted_less(order, row["sku"], row["quantity"] - known, row["t"])
+
+    def _wanted_less(self, order: PictureOrder, sku: str, units: int, t: float, cause: str = "cancelled") -> None:
+        parts = self.rules.parts(sku)
         before = {component: order.open(component) for component in parts}
         for component, pieces in parts.items():
-            order.need[component] = max(0, order.need.get(component, 0) - pieces * row["quantity"])
+            order.need[component] = max(0, order.need.get(component, 0) - pieces * units)
         for component, was in before.items():
-            self._shift(order, component, was, row["t"], "cancelled")
-        self._refresh(before, row["t"], "cancelled")
+            self._shift(order, component, was, t, cause)
+        self._refresh(before, t, cause)
+
+    def _reduced(self, row: Row) -> None:
+        """Staff took units of a line off a sale."""
+        order = self._order_of(row)
+        if order is not None:
+            # The sale is authorised anew right after, with what is left.
+            self._by_staff(order, row["sku"], int(row["gone"]), row["t"])
+
+    def _undone(self, row: Row) -> None:
+        """A sale asks for nothing any more; what staff voided is cancelled if it was agreed to be."""
+        order = self._order_of(row)
+        lines = order.on_sale.pop(row["external_id"], {}) if order is not None else {}
+        if order is not None and row["what"] == "sale_voided" and row["by"] == "staff":
+            for sku, units in lines.items():
+                self._by_staff(order, sku, units, row["t"])
+
+    def _by_staff(self, order: PictureOrder, sku: str, units: int, t: float) -> None:
+        agreed = self._agreed.get(order.id, {})
+        units = 0 if order.cancelled else min(units, agreed.get(sku, 0))
+        if units:
+            agreed[sku] -= units
+            order.by_staff[sku] += units
+            self._wanted_less(order, sku, units, t, "cancelled by staff")
+
+    def _order_of(self, row: Row) -> PictureOrder | None:
+        return self.orders.get(order_of(row.get("external_id"), self.rules.project) or "")
 
     def _stock(self, row: Row) -> None:
         component, place, t = row["sku"], row["location"], row["t"]
-        order = self.orders.get(order_of(row.get("external_id"), self.rules.project) or "")
+        self._free[component][place] += int(row["delta"])
+        order = self._order_of(row)
         if order is None or row["cause"] == "restock":
             # Goods that come back are not less taken: they were, and lie there again.
             self._move(component, place, "", int(row["delta"]), t, row["cause"])
@@ -316,8 +402,11 @@ class Picture:
 
     def _authorised(self, row: Row) -> None:
         """Where an order is taken from becomes known, unless it was known from the future."""
-        order = self.orders.get(order_of(row.get("external_id"), self.rules.project) or "")
-        if order is None or self._future is not None:
+        order = self._order_of(row)
+        if order is None:
+            return
+        order.on_sale[row["external_id"]] = {line["sku"]: int(line["quantity"]) for line in row["lines"]}
+        if self._future is not None:
             return
         for component, units in exploded(row["lines"], self.rules).items():
             before = order.open(component)
@@ -331,6 +420,10 @@ class Picture:
     def _written(self, row: Row) -> None:
         key = (row["sku"], row["channel"] or "")
         entry = self.entries.get(key) or self._admit(key, 0, 0)
+        if row["cause"] in ("reserve", "release", "expire"):
+            # The hold of a cart's only line of this SKU, as it is now; no number moves.
+            self._hold(key, row["cart"], int(row["quantity"]) if row["cause"] == "reserve" else 0, row["t"])
+            return
         self._integrate(entry)
         old = entry.internal
         entry.internal = int(row["new"])
@@ -351,6 +444,19 @@ class Picture:
             self.counts.wasted += _distance(entry, entry.internal) >= _distance(entry, old)
         self._look(entry, row["t"], row["cause"])
 
+    def _hold(self, key: Key, cart: str, units: int, t: float) -> None:
+        held = self.entries[key].held
+        held.pop(cart, None)
+        if units:
+            held[cart] = units
+            self._carts[cart].add(key)
+        self._refresh(self.rules.parts(key[0]), t, "cart")
+
+    def _let_go(self, cart: str | None, t: float) -> None:
+        """A cart became an order: what it held is sold."""
+        for key in sorted(self._carts.pop(cart or "", set())):
+            self._hold(key, cart or "", 0, t)
+
     def _land(self, t: float) -> None:
         while self._landing and self._landing[0][0] <= t:
             due, _, key, delta = heapq.heappop(self._landing)
@@ -370,10 +476,14 @@ class Picture:
                     self._integrate(entry)
                     entry.low = self.should((sku, channel), high=False)
                     entry.high = self.should((sku, channel), high=True)
+                    self._note_free((sku, channel), entry)
                     self._look(entry, t, cause)
 
     def _integrate(self, entry: Entry) -> None:
-        entry.undersell += max(0.0, self.t - entry.t) * max(0, entry.low - entry.shown)
+        if self.t > entry.t and entry.low > entry.shown:
+            entry.undersell += (self.t - entry.t) * (entry.low - entry.shown)
+            if self._keep_gaps:
+                entry.gaps.append(Gap(entry.t, self.t, entry.low, entry.shown, entry.free))
         entry.t = self.t
 
     def _look(self, entry: Entry, t: float, cause: str) -> None:
@@ -387,6 +497,8 @@ class Picture:
 
     def _refused(self, row: Row) -> None:
         self.counts.refusals += 1
+        entry = self.entries.get((row["sku"], row.get("channel") or ""))
+        self.counts.refused_though_there += entry is not None and entry.low >= row["asked"]
 
 
 _HANDLERS = {
@@ -398,6 +510,9 @@ _HANDLERS = {
     "entry_written": Picture._written,
     "stock": Picture._stock,
     "sale_authorised": Picture._authorised,
+    "line_reduced": Picture._reduced,
+    "sale_undone": Picture._undone,
+    "sale_voided": Picture._undone,
 }
 
 
@@ -430,18 +545,38 @@ def exploded(lines: Iterable[Row], rules: Rules) -> dict[str, int]:
 
 
 def assignments(back_office: Iterable[Row], rules: Rules) -> dict[str, dict[str, Places]]:
-    """Where each order is taken from in the end: the place and lines of the last authorised sale of each part."""
-    parts: dict[str, dict[str, Row]] = defaultdict(dict)
+    """Where each order is taken from in the end: the place of the last authorised sale of each part, and the most it
+    ever asked for there."""
+    parts: dict[str, dict[str, tuple[str, dict[str, int]]]] = defaultdict(dict)
     for row in back_office:
         if row["what"] == "sale_authorised":
             order = order_of(row.get("external_id"), rules.project)
             if order is not None:
-                parts[order][row["external_id"]] = row
+                place, most = parts[order].get(row["external_id"], ("", {}))
+                asked = exploded(row["lines"], rules)
+                if place == row["location"]:
+                    asked |= {c: max(units, asked.get(c, 0)) for c, units in most.items()}
+                parts[order][row["external_id"]] = row["location"], asked
     found: dict[str, dict[str, Places]] = {}
     for order, sales in parts.items():
         mine: dict[str, Places] = defaultdict(dict)
-        for sale in sales.values():
-            for component, units in exploded(sale["lines"], rules).items():
-                mine[component][sale["location"]] = mine[component].get(sale["location"], 0) + units
+        for place, asked in sales.values():
+            for component, units in asked.items():
+                mine[component][place] = mine[component].get(place, 0) + units
         found[order] = dict(mine)
     return found
+
+
+def cancelled_by(client: str, storefront: Iterable[Row], rules: Rules) -> dict[str, dict[str, int]]:
+    """Units by order and SKU (the back office's spelling) that a client of the storefront cancels, whole orders too."""
+    found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    lines: dict[str, list[Row]] = {}
+    for row in storefront:
+        if row["what"] == "order_accepted":
+            lines[row["order"]] = row["lines"]
+        elif row["what"] == "line_state" and row["to"] == CANCELLED and row["client"] == client and row["sku"]:
+            found[row["order"]][rules.card(row["sku"])] += row["quantity"]
+        elif row["what"] == "order_cancelled" and row["client"] == client:
+            for line in lines.get(row["order"], ()):
+                found[row["order"]][rules.card(line["sku"])] = EVERYTHING
+    return {order: dict(units) for order, units in found.items()}

@@ -32,6 +32,7 @@ from sellable.simulation.houses import Both
 from sellable.simulation.oracle import Evidence, Verdict, judge, percentiles, summary
 from sellable.simulation.processes import Stand, stand, until
 from sellable.simulation.rules import Declared, Rules
+from sellable.simulation.undersell import explained
 from sellable.simulation.watch import Rest, Watch
 
 AT_ONCE = 12
@@ -102,6 +103,7 @@ async def replay(plan: Plan, options: Options, say: Progress) -> Result:
         traffic = await _traffic(found)
         verdict = judge(evidence, watch.rules, declared)
         figures = _figures(player, verdict, declared, status, evidence)
+        figures |= await asyncio.to_thread(explained, found.database_url, verdict, declared, evidence.began)
         figures |= traffic | {
             "at_rest": "yes" if resting else f"no: {rest.what}",
             "peak_memory_mb": found.peak_memory_mb,

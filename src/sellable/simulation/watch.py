@@ -67,6 +67,7 @@ class Watch:
         self.began = 0.0
         self.untold = 0
         self._allocated: Counter[str] = Counter()
+        self._came_back: set[str] = set()
         self._looking = asyncio.Lock()
 
     @property
@@ -128,10 +129,13 @@ class Watch:
                 continue
             if row["what"] == "shipped" or row["what"] == "came_back":
                 self.untold += sum(line["quantity"] for line in row["lines"])
+                self._came_back |= {order} if row["what"] == "came_back" else set()
             elif row["what"] == "stock":
                 self._allocated[order] += row["allocated_delta"]
         for row in storefront:
-            if row["what"] == "delivery_added" or (row["what"] == "return_added" and row["client"] == SERVICE_CLIENT):
+            # What is credited at the back office may be told by an item that a shopper has made: nobody waits for that.
+            back = row["what"] == "return_added" and row["client"] == SERVICE_CLIENT and row["order"] in self._came_back
+            if row["what"] == "delivery_added" or back:
                 self.untold -= sum(item["quantity"] for item in row["items"])
 
     def to_ship(self) -> int:

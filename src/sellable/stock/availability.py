@@ -91,6 +91,8 @@ class ChannelRule(msgspec.Struct, frozen=True):
     cap: int | None = None
     low_mark: int = 3
     mode: str = "full"
+    counted: bool = False
+    """Whether commercetools is the master of its place: then only adjustments are written, and T is compared."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -113,6 +115,11 @@ class Layout(msgspec.Struct, frozen=True):
         by_key = {(rule.sku, rule.location, rule.channel): rule for rule in rules}
         kept = (b for b in self.buffers if (b.sku, b.location, b.channel) not in by_key)
         return msgspec.structs.replace(self, buffers=(*kept, *by_key.values()))
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Channels whose numbers are commercetools' own."""
+        return frozenset(key for key, rule in self.channels.items() if rule.counted)
 
     def in_mode(self, *modes: str) -> list[str]:
         """Channels in one of these modes, in the order of their keys."""
@@ -178,8 +185,19 @@ class ComponentTerm(msgspec.Struct, frozen=True, kw_only=True):
     term: PoolTerm
 
 
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a number that commercetools is the master of: units owed to it, and what it would be by the warehouse."""
+
+    owed: int
+    by_warehouse: int
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """T of one (sku, channel) and every term of it; `components` is empty unless it is a kit."""
+    """T of one (sku, channel) and every term of it; `components` is empty unless it is a kit.
+
+    Where commercetools is the master the terms say what the warehouse could ship, which is compared and never written;
+    T is then commercetools' own number with what is owed to it.
+    """
 
     sku: str
     channel: str
@@ -192,12 +210,27 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     term: PoolTerm | None
     components: tuple[ComponentTerm, ...] = ()
     kits_by_location: dict[str, int] = {}
+    counted: Counted | None = None
 
     @property
     def too_old(self) -> bool:
-        """Whether any master that counts some of it has told no whole set for too long: then it may not rise."""
+        """Whether any master that counts some of it has told no whole set for too long: then it may not rise.
+
+        What commercetools is the master of waits for no warehouse.
+        """
+        if self.counted is not None:
+            return False
         terms = [self.term] if self.term else [part.term for part in self.components]
         return any(term.too_old for term in terms)
+
+
+def counted_at_storefront(found: Explanation, e: int, owed: int) -> Explanation:
+    """The same of a number that commercetools is the master of and that will show `e`: T is that and what is owed.
+
+    Example: the entry shows 7, one unit that came back is owed, the warehouse could ship 6: T is 8, and 6 is compared.
+    """
+    counted = Counted(owed=owed, by_warehouse=found.target)
+    return msgspec.structs.replace(found, target=e + owed, counted=counted)
 
 
 def _relevant(demand: Demand, layout: Layout, pool: str) -> bool:

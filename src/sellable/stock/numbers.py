@@ -14,7 +14,17 @@ from sellable.domain.stock import Priority
 from sellable.runtime.database import ReadTx, Tx
 from sellable.runtime.queries import queries
 from sellable.stock import dirty
-from sellable.stock.availability import BufferRule, Demand, Explanation, Hold, Layout, Reading, SkuFacts, target
+from sellable.stock.availability import (
+    BufferRule,
+    Demand,
+    Explanation,
+    Hold,
+    Layout,
+    Reading,
+    SkuFacts,
+    counted_at_storefront,
+    target,
+)
 
 sql = queries("sellable.stock")
 
@@ -76,6 +86,7 @@ class Sight(msgspec.Struct, frozen=True, array_like=True):
     demand: list[tuple[str, Demand]]
     holds: list[tuple[str, Hold]]
     buffers: list[tuple[int, str, str, str | None]]
+    owed: list[tuple[str, str, int]]
 
     def recipes(self) -> dict[str, dict[str, int]]:
         """Component -> units, for those of the SKUs that are kits."""
@@ -144,21 +155,21 @@ def compute(
     sight = sight_of(tx, skus, now)
     layout = sight.layout(layout, supposing)
     recipes, facts = sight.recipes(), sight.facts()
+    owed = {(sku, channel): units for sku, channel, units in sight.owed}
     by_sku: dict[str, list[Entry]] = defaultdict(list)
     for entry in sight.entries:
         by_sku[entry.sku].append(entry)
-    return [
-        Number(
-            entry=entry,
-            explanation=target(
+    found = []
+    for sku, rows in by_sku.items():
+        for entry in (row for row in rows if row.channel in layout.channels):
+            explanation = target(
                 sku, entry.channel, facts, recipes.get(sku), layout,
                 in_other_carts=_in_other_carts(entry, rows, layout), stale=stale,
-            ),
-        )
-        for sku, rows in by_sku.items()
-        for entry in rows
-        if entry.channel in layout.channels
-    ]  # fmt: skip
+            )  # fmt: skip
+            if layout.channels[entry.channel].counted:
+                explanation = counted_at_storefront(explanation, entry.e, owed.get((sku, entry.channel), 0))
+            found.append(Number(entry=entry, explanation=explanation))
+    return found
 
 
 def _in_other_carts(row: Entry, rows: Sequence[Entry], layout: Layout) -> int:

@@ -21,6 +21,9 @@ PIECE_ROWS = 50_000
 """A set is believed in pieces of about so many rows: in one, a million took most of the time a statement may take."""
 MEMORY = timedelta(minutes=5)
 """So long a reading may be on its way and still prove something: longer than any call and any usual backlog."""
+PATIENCE = timedelta(minutes=10)
+"""So long raises of a complete set wait for their proof although newer sets are complete: the proof takes some minutes,
+and in a busy shop every newer set would begin to wait anew."""
 
 sql = queries("sellable.stock")
 
@@ -54,7 +57,7 @@ def start(tx: Tx, sweep: str, master: str, scope: str, now: datetime) -> None:
     """Opens a sweep; running ones of the same scope are abandoned (their lowers stay). With a whole one begins the time
     to forget what older ones showed that came to nothing.
     """
-    tx.run(sql.abandon_sweeps, master=master, scope=scope, states=["running"], cause="superseded", at=now)
+    tx.run(sql.abandon_sweeps, master=master, scope=scope, at=now)
     if not scope:
         forget(tx, master, now)
     tx.run(sql.start_sweep, id=sweep, master=master, scope=scope, at=now)
@@ -98,8 +101,9 @@ def close(tx: Tx, sweep: str, *, complete: bool, cause: str, locations: Sequence
         tx.run(sql.set_sweep_state, id=sweep, state="abandoned", cause=cause, at=now)
         absent = tuple(r.sku for r in tx.all(sql.sweep_suspects, sweep=sweep, locations=list(locations)))
         return Closing(complete=False, cause=cause, raises=(), suspects=absent, keys=0, a1=head.last_a1 or 0)
-    tx.run(sql.abandon_sweeps, master=head.master, scope=head.scope, states=["proving"], cause="superseded", at=now)
     tx.run(sql.set_sweep_state, id=sweep, state="proving", cause="", at=now)
+    tx.run(sql.give_up_waiting, sweep=sweep, before=now - PATIENCE, at=now)
+    tx.run(sql.forget_other_rows, sweep=sweep)
     suspects = tuple(r.sku for r in tx.all(sql.sweep_suspects, sweep=sweep, locations=list(locations)))
     tx.run(sql.seen_again, sweep=sweep, suspects=list(suspects))
     raises = tuple(r.sku for r in tx.all(sql.sweep_raises, sweep=sweep))
@@ -127,18 +131,24 @@ def apply(
     locations: Sequence[str],
     now: datetime,
     elsewhere: Sequence[str] = (),
+    again: bool = False,
 ) -> list[str]:
     """Believes a proving set, except for the SKUs `waiting` for proof. Returns SKUs whose rows moved.
 
     Rows take the set's value and causal number; rows that were zero and stayed absent move theirs too, except for
     SKUs `dropped` from the set (waiting ones included). An exact answer is whole for the SKU that was asked for and for
     every other it shows. The set stays `proving` until nothing waits. Places `elsewhere` are other masters': finished
-    units are retired only when their readings contain them too.
+    units are retired only when their readings contain them too. `again`: only what waited is looked at, the rest of the
+    set was believed, or forgotten, before.
     """
     head = tx.one(sql.sweep_head, id=sweep)
     if head is None or head.state != "proving":
         return []
-    exact = {head.scope, *(r.sku for r in tx.all(sql.sweep_skus, sweep=sweep))} if head.scope else set()
+    shown = {r.sku for r in tx.all(sql.sweep_skus, sweep=sweep)} if head.scope or again else set()
+    if again and shown and shown <= set(waiting):
+        return []
+    exact = shown if again else {head.scope, *shown}
+    only = sorted(shown - set(waiting)) if again else None
     changed = []
     for after, until in _pieces(tx, sweep, head.rows_seen):
         changed += tx.all(sql.apply_set, sweep=sweep, without=list(waiting), at=now, after=after, until=until)
@@ -147,7 +157,7 @@ def apply(
         changed += tx.all(sql.zero_absent, sweep=sweep, skus=read, at=now)
         tx.run(sql.clear_suspects, skus=read)
     else:
-        absent = {"sweep": sweep, "locations": list(locations), "without": list(dropped)}
+        absent = {"sweep": sweep, "locations": list(locations), "without": list(dropped), "only": only}
         changed += tx.all(sql.gone_unsold, **absent)
         tx.run(sql.absent_still_zero, **absent)
     _follow(tx, sweep, [r for r in changed if r.value != r.value_before], now)
@@ -234,9 +244,15 @@ def _follow(tx: Tx, sweep: str, rows: Sequence[Any], now: datetime) -> None:
         sweep=sweep,
         at=now,
     )
-    ledger_follows(tx, sorted({r.sku for r in rows}), sweep, now)
+    for sku in sorted({r.sku for r in rows}):
+        # All balances at once and after all units of orders, as whoever takes in a shipment locks them.
+        tx.gather(_follow_ledger, (sku, sweep, now), early=True)
     lowered = {r.sku for r in rows if r.value < r.value_before}
     dirty.mark(tx, lowered, Priority.LOWER, "master's number fell", now)
+
+
+def _follow_ledger(tx: Tx, moved: list[tuple[str, str, datetime]]) -> None:
+    ledger_follows(tx, sorted({sku for sku, _, _ in moved}), moved[-1][1], moved[-1][2])
 
 
 def ledger_follows(tx: Tx, skus: Sequence[str], sweep: str, now: datetime) -> None:

@@ -110,7 +110,7 @@ SELECT d.order_id, d.line_id, d.sku, d.slot, d.location, d.open_units, d.evidenc
 FROM demand d
 WHERE order_id = %(order_id)s AND location = %(location)s AND line_id <> ALL (%(without)s::text[])
     AND NOT finished AND NOT settled
-ORDER BY sku, line_id, slot FOR UPDATE;
+ORDER BY line_id, sku, slot FOR UPDATE;
 
 -- name: set_evidence
 -- Splits rows of an order into units in flight and units the master holds.
@@ -127,7 +127,7 @@ WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (t.line_id, t.s
 WITH before AS (
     SELECT order_id, line_id, sku, slot, evidenced_units FROM demand
     WHERE order_id = %(order_id)s AND (%(location)s::text IS NULL OR location = %(location)s)
-        AND line_id <> ALL (%(without)s::text[]) AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY sku, line_id, slot FOR UPDATE)
+        AND line_id <> ALL (%(without)s::text[]) AND evidenced_units > 0 AND NOT finished AND NOT settled ORDER BY line_id, sku, slot FOR UPDATE)
 UPDATE demand d SET open_units = d.open_units + d.evidenced_units, evidenced_units = 0, evidence_seq = NULL,
     doubt_seq = NULL
 FROM before b WHERE (d.order_id, d.line_id, d.sku, d.slot) = (b.order_id, b.line_id, b.sku, b.slot)
@@ -165,7 +165,7 @@ RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 -- Drops never-sent units of some components of some lines.
 WITH input AS (SELECT * FROM unnest(%(line_id)s::text[], %(sku)s::text[], %(units)s::bigint[]) AS t (line_id, sku, units)),
 old AS (SELECT d.line_id, d.sku, d.slot, least(i.units, d.open_units) AS units FROM demand d JOIN input i USING (line_id, sku)
-    WHERE d.order_id = %(order_id)s AND NOT d.settled ORDER BY d.sku, d.line_id, d.slot FOR UPDATE OF d)
+    WHERE d.order_id = %(order_id)s AND NOT d.settled ORDER BY d.line_id, d.sku, d.slot FOR UPDATE OF d)
 UPDATE demand d SET open_units = d.open_units - o.units, quantity = d.quantity - o.units FROM old o
 WHERE d.order_id = %(order_id)s AND (d.line_id, d.sku, d.slot) = (o.line_id, o.sku, o.slot)
 RETURNING d.order_id, d.line_id, d.sku, o.units, d.location, d.evidence_seq;
@@ -219,10 +219,13 @@ RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 
 -- name: settle_demand
 -- Retires finished rows that every reading of their SKU contains; places no longer read do not count.
-UPDATE demand d SET settled = true
-WHERE d.sku = ANY (%(skus)s::text[]) AND d.finished AND NOT d.settled AND d.open_units = 0
-    AND (d.evidence_seq IS NULL OR d.evidence_seq < (SELECT min(o.a0) FROM observed o WHERE o.sku = d.sku
-        AND o.location = ANY (%(locations)s::text[])));
+UPDATE demand d SET settled = true FROM (
+    SELECT d.order_id, d.line_id, d.sku, d.slot FROM demand d
+    WHERE d.sku = ANY (%(skus)s::text[]) AND d.finished AND NOT d.settled AND d.open_units = 0
+        AND (d.evidence_seq IS NULL OR d.evidence_seq < (SELECT min(o.a0) FROM observed o WHERE o.sku = d.sku
+            AND o.location = ANY (%(locations)s::text[])))
+    ORDER BY d.order_id, d.line_id, d.sku, d.slot FOR UPDATE OF d) AS done
+WHERE (d.order_id, d.line_id, d.sku, d.slot) = (done.order_id, done.line_id, done.sku, done.slot);
 
 -- name: contained_and_open
 -- Unfinished units that count as contained, or will once newer readings are believed.
@@ -383,9 +386,36 @@ WHERE e.e + coalesce(p.units, 0) <> coalesce(f.units, 0) LIMIT 100;
 INSERT INTO sweep (id, master, scope, state, started_at) VALUES (%(id)s, %(master)s, %(scope)s, 'running', %(at)s);
 
 -- name: abandon_sweeps
--- Ends earlier sweeps of a scope; what they lowered stays.
-UPDATE sweep SET state = 'abandoned', cause = %(cause)s, finished_at = coalesce(finished_at, %(at)s)
-WHERE master = %(master)s AND scope = %(scope)s AND state = ANY (%(states)s::text[]);
+-- Ends earlier walks of a scope that are not over; what they lowered stays.
+UPDATE sweep SET state = 'abandoned', cause = 'superseded', finished_at = coalesce(finished_at, %(at)s)
+WHERE master = %(master)s AND scope = %(scope)s AND state = 'running';
+
+-- name: give_up_waiting
+-- Ends complete sets that have waited for long, and all that newer ones of one SKU take the place of.
+UPDATE sweep o SET state = 'abandoned', cause = 'superseded' FROM sweep n
+WHERE n.id = %(sweep)s AND o.master = n.master AND o.state = 'proving' AND o.id <> n.id
+    AND (o.finished_at < %(before)s OR (o.scope = n.scope AND n.scope <> ''));
+
+-- name: forget_other_rows
+-- What still waits in an older complete set counts no more where a newer one shows other rows: one that is gone may hold
+-- nothing, one that has come may be below nothing, and neither would be seen beside the old ones.
+-- planned anew
+WITH head AS (SELECT id, master, scope, first_a0 FROM sweep WHERE id = %(sweep)s),
+waiting AS (
+    SELECT r.sweep, r.sku, r.location, r.part FROM head h
+    JOIN sweep s ON s.master = h.master AND s.state = 'proving' AND s.id <> h.id AND s.first_a0 < h.first_a0
+    JOIN sweep_row r ON r.sweep = s.id
+    WHERE h.scope IN ('', r.sku) OR EXISTS (SELECT FROM sweep_row n WHERE n.sweep = h.id AND n.sku = r.sku)
+), other AS (
+    SELECT w.sweep, w.sku FROM waiting w WHERE NOT EXISTS (SELECT FROM sweep_row n
+        WHERE (n.sweep, n.sku, n.location, n.part) = (%(sweep)s, w.sku, w.location, w.part))
+    UNION
+    SELECT w.sweep, w.sku FROM (SELECT DISTINCT sweep, sku FROM waiting) AS w
+    JOIN sweep_row n ON n.sweep = %(sweep)s AND n.sku = w.sku
+    WHERE NOT EXISTS (SELECT FROM sweep_row r
+        WHERE (r.sweep, r.sku, r.location, r.part) = (w.sweep, w.sku, n.location, n.part))
+)
+DELETE FROM sweep_row r USING other WHERE (r.sweep, r.sku) = (other.sweep, other.sku);
 
 -- name: touch_sweep
 -- Counts a page.
@@ -560,7 +590,8 @@ RETURNING o.sku, o.location, o.part, o.state, o.master, o.value, o.a0, o.a1, g.v
 -- planned anew
 UPDATE observed o SET a0 = s.first_a0, a1 = s.last_a1, value = 0, proven = 0, allocated = 0 FROM sweep s
 WHERE s.id = %(sweep)s AND o.master = s.master AND o.location = ANY (%(locations)s::text[])
-    AND (o.value = 0 OR o.state <> 'available') AND o.a0 < s.first_a0 AND o.sku <> ALL (%(without)s::text[]) AND NOT EXISTS (SELECT 1 FROM sweep_row r
+    AND (o.value = 0 OR o.state <> 'available') AND o.a0 < s.first_a0 AND o.sku <> ALL (%(without)s::text[])
+    AND (%(only)s::text[] IS NULL OR o.sku = ANY (%(only)s::text[])) AND NOT EXISTS (SELECT 1 FROM sweep_row r
         WHERE r.sweep = s.id AND (r.sku, r.location, r.part) = (o.sku, o.location, o.part));
 
 -- name: gone_unsold
@@ -569,7 +600,8 @@ WHERE s.id = %(sweep)s AND o.master = s.master AND o.location = ANY (%(locations
 WITH gone AS (
     SELECT o.sku, o.location, o.part, o.value FROM observed o JOIN sweep s ON s.id = %(sweep)s AND o.master = s.master
     WHERE o.location = ANY (%(locations)s::text[]) AND o.state <> 'available' AND o.value <> 0 AND o.a0 < s.first_a0
-        AND o.sku <> ALL (%(without)s::text[]) AND NOT EXISTS (SELECT 1 FROM sweep_row r
+        AND o.sku <> ALL (%(without)s::text[]) AND (%(only)s::text[] IS NULL OR o.sku = ANY (%(only)s::text[]))
+        AND NOT EXISTS (SELECT 1 FROM sweep_row r
             WHERE r.sweep = s.id AND (r.sku, r.location, r.part) = (o.sku, o.location, o.part))
     ORDER BY o.sku, o.location, o.part FOR UPDATE OF o)
 UPDATE observed o SET value = 0, allocated = 0 FROM gone g
@@ -699,7 +731,10 @@ SELECT json_build_array(
         WHERE sku = ANY ((SELECT list FROM names)::text[]) AND ended_at IS NULL
             AND (expires_at IS NULL OR expires_at > %(now)s)),
     (SELECT coalesce(json_agg(json_build_array((value ->> 'units')::int, key[2], key[3], nullif(key[4], '*')) ORDER BY key),
-        '[]') FROM said WHERE key[1] = 'buffers' AND (key[2] = '' OR key[2] = ANY ((SELECT list FROM names)::text[])))
+        '[]') FROM said WHERE key[1] = 'buffers' AND (key[2] = '' OR key[2] = ANY ((SELECT list FROM names)::text[]))),
+    (SELECT coalesce(json_agg(json_build_array(sku, channel, units) ORDER BY sku, channel), '[]') FROM (
+        SELECT sku, channel, sum(units)::bigint AS units FROM adjustment
+        WHERE sku = ANY (%(skus)s::text[]) AND NOT aside GROUP BY sku, channel HAVING sum(units) <> 0) AS due)
 )::text;
 
 -- name: recipes_of
@@ -825,3 +860,34 @@ RETURNING order_id, line_id, sku, quantity AS units, location, evidence_seq;
 -- SKUs of entries that a buffer of a component, a mapped SKU, or ('') of everything concerns.
 SELECT DISTINCT e.sku FROM entry e WHERE NOT e.gone AND (%(sku)s = '' OR e.sku = %(sku)s
     OR e.sku IN (SELECT m.sku FROM made_of m WHERE m.component = %(sku)s)) ORDER BY 1;
+
+-- name: record_adjustments
+-- Units owed to numbers that commercetools is the master of. While a restored database is read again nobody knows what
+-- was written before, so that they are only kept.
+WITH life AS (SELECT EXISTS (SELECT FROM cases WHERE kind = 'restored' AND state <> 'resolved') AS unsure)
+INSERT INTO adjustment (sku, channel, units, source, resource, line, aside, at, causal_seq)
+SELECT sku, channel, units, 'order', resource, line, life.unsure, %(at)s, nextval('causal_seq')
+FROM life, unnest(%(sku)s::text[], %(channel)s::text[], %(units)s::bigint[], %(resource)s::text[], %(line)s::text[])
+    AS t (sku, channel, units, resource, line)
+RETURNING sku, channel, units, resource, line, aside;
+
+-- name: adjustments_written
+-- Writes that paid what was owed.
+INSERT INTO adjustment (sku, channel, units, source, resource, at, causal_seq)
+SELECT sku, channel, -units, 'write', resource, %(at)s, nextval('causal_seq')
+FROM unnest(%(sku)s::text[], %(channel)s::text[], %(units)s::bigint[], %(resource)s::text[])
+    AS t (sku, channel, units, resource) WHERE units <> 0
+ON CONFLICT (resource) WHERE source = 'write' DO NOTHING;
+
+-- name: forgive_adjustments
+-- After a restore nobody knows what of it was written since the backup: nothing is owed any more. Answers what was.
+WITH due AS (SELECT sku, channel, sum(units)::bigint AS units FROM adjustment WHERE NOT aside GROUP BY 1, 2 HAVING sum(units) <> 0),
+forgiven AS (
+    INSERT INTO adjustment (sku, channel, units, source, resource, at, causal_seq)
+    SELECT sku, channel, -units, 'restore', %(seq)s::bigint::text, %(at)s, nextval('causal_seq') FROM due)
+SELECT sku, channel, units FROM due ORDER BY 1, 2;
+
+-- name: adjustments_of
+-- Newest adjustments of a number up to an instant.
+SELECT at, units, source, resource, line, aside FROM adjustment
+WHERE sku = %(sku)s AND channel = %(channel)s AND at <= %(at)s ORDER BY id DESC LIMIT %(limit)s;

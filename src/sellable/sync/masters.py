@@ -19,6 +19,7 @@ from sellable.book import book
 from sellable.connectors.port import EVERY_SKU, CataloguePage, SalePage, SaleRow, StockMaster, StockPage
 from sellable.desk.opening import OpenCase
 from sellable.domain.stock import Priority, State
+from sellable.runtime.budgets import urgent
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
 from sellable.runtime.feeds import FeedContext, FeedResult
@@ -153,7 +154,10 @@ def _after(at: dict[str, Any], page: StockPage, *, quick: bool = True) -> dict[s
 
 
 class SalesFeed:
-    """Walks the list of sales changed since the mark; the mark moves only when the walk is complete."""
+    """Walks the list of sales changed since the mark; the mark moves only when the walk is complete.
+
+    A page goes before every reading of a single sale: it proves at once what would else take a call for each of them.
+    """
 
     def __init__(self, store: Store, port: Any, master: Master, start: datetime) -> None:
         self._store = store
@@ -167,7 +171,8 @@ class SalesFeed:
         if not at.get("walk"):
             walk = await self._store.write(next_seq)
             at |= {"walk": walk, "page": 1, "received": 0, "since": at.get("mark") or self._start}
-        page: SalePage = await self._port.sales_page(at["page"], updated_since=back(at["since"], 600), lane="reads")
+        with urgent(URGENT):
+            page: SalePage = await self._port.sales_page(at["page"], updated_since=back(at["since"], 600), lane="reads")
         newest = newest_of(at.get("newest") or at["since"], (row.updated for row in page.rows), context.now)
         received = at["received"] + page.received
         last = page.received == 0 or received >= page.total
@@ -476,8 +481,12 @@ def _beginning(tx: ReadTx, master: str, sku: str) -> str | None:
     return observe.near(tx, sku, wished(tx, master, "sku"), NEAR_ROWS)
 
 
-def believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master, now: datetime) -> None:
-    """Applies what of a set needs no more proof; asks for the sales that stand in the way of the rest.
+def believe(
+    tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master, now: datetime, *, again: bool = False
+) -> None:
+    """Applies what of a set needs no more proof; asks (not `again`) for the sales that stand in the way of the rest.
+
+    They are read with what calls are to spare, for the next walk of changed sales proves most of them in one.
 
     A number that rises by more than all of these sales could have given back rises at once, less their units.
     """
@@ -487,12 +496,12 @@ def believe(tx: Tx, sweep: str, a1: int, dropped: Sequence[str], master: Master,
     missing = book.unverified(tx, sorted({(order, place) for _, order, place in pairs}), a1)
     unseen = [(sku, order, place) for sku, order, place in pairs if (order, place) in missing]
     waiting = sorted({sku for sku, _, _ in unseen} - demand.doubt(tx, sweep, unseen, a1))
-    if missing:
+    if missing and not again:
         for target, sale in sorted({sale for sales in missing.values() for sale in sales}):
-            want(tx, target, "sale", [sale], ROUTINE, now)
+            want(tx, target, "sale", [sale], SPARE, now)
     moved = observe.apply(
         tx, sweep, waiting=waiting, dropped=[*dropped, *waiting], locations=master.locations, now=now,
-        elsewhere=master.elsewhere,
+        elsewhere=master.elsewhere, again=again,
     )  # fmt: skip
     # A raise that waits for a newer base has it now, whether or not the number moved.
     dirty.mark(tx, [r.sku for r in tx.all(sql.waits_for_base)], Priority.RAISE, "newer base", now)
@@ -507,7 +516,7 @@ def prove(tx: Tx, master: Master, now: datetime) -> None:
     held = {r.sku for r in tx.all(sql.end_doubts)}
     dirty.mark(tx, held, Priority.RAISE, "sales hold their units", now)
     for sweep in observe.proving(tx, master.name):
-        believe(tx, sweep.id, sweep.last_a1, [], master, now)
+        believe(tx, sweep.id, sweep.last_a1, [], master, now, again=True)
 
 
 class Prover:

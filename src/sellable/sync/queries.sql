@@ -1,7 +1,3 @@
--- name: one_snapshot
--- Everything read in this transaction comes from one snapshot; must be its first statement.
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
-
 -- name: sole_planner
 -- One planner at a time: two would only undo each other's work.
 SELECT pg_try_advisory_xact_lock(hashtext('sellable planner'));
@@ -74,10 +70,12 @@ UPDATE entry SET last_t = NULL WHERE sku = %(sku)s AND channel = %(channel)s;
 UPDATE entry SET looked_q = NULL, looked_at = NULL WHERE sku = %(sku)s AND channel = %(channel)s;
 
 -- name: to_look
--- Keys to read again: parked ones first, then those not judged for long.
+-- Keys to read again: parked ones first, then those not judged for long, and those with goods in carts, which hold down
+-- the number of others and of whose end nobody tells.
 SELECT sku, channel FROM entry WHERE NOT gone AND (
     (parked = 'judge' AND looked_at IS NULL) OR (parked IS NULL AND looked_at IS NULL
-        AND coalesce(judged_at, baseline_at) < %(before)s AND EXISTS (SELECT 1 FROM demand d WHERE d.sku = entry.sku AND NOT d.settled)))
+        AND coalesce(judged_at, baseline_at) < %(before)s AND EXISTS (SELECT 1 FROM demand d WHERE d.sku = entry.sku AND NOT d.settled))
+    OR (q_reserved > 0 AND looked_at IS NULL AND q_at < %(carts_before)s))
 ORDER BY parked NULLS LAST, judged_at NULLS FIRST LIMIT %(limit)s;
 
 -- name: lock_plans

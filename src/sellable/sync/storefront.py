@@ -45,6 +45,9 @@ TRAIL_SECONDS = 60
 OVERLAP_SECONDS = 300
 JUDGE_MARGIN = timedelta(seconds=15)
 """A reading is judged once the order sweep has passed it by the storefront's lag (10 s) and a margin."""
+LOOK_AGAIN = timedelta(minutes=15)
+CARTS_AGAIN = timedelta(minutes=2)
+"""After this long a key that sells, and one with goods in carts, is read again."""
 DRIFT_ALARM = 5
 EASY_LOOKS = 5000
 ENTRY_SET = "InventoryEntryQuantitySet"
@@ -119,7 +122,7 @@ class EntryFeed:
 
 
 class LookFeed:
-    """Reads keys again that wait for a judgement, and hot ones that were not judged for long."""
+    """Reads keys again that wait for a judgement, hot ones that were not judged for long, and those of carts."""
 
     def __init__(self, store: Store, port: StorefrontStock, now: Callable[[], datetime]) -> None:
         self._store = store
@@ -128,7 +131,7 @@ class LookFeed:
 
     async def turn(self, cursor: dict[str, Any] | None, context: FeedContext) -> FeedResult:
         """One batch of at most 150 keys."""
-        keys = await self._store.read(_to_look, self._now() - timedelta(minutes=15))
+        keys = await self._store.read(_to_look, self._now())
         if not keys:
             return FeedResult(arrivals=[], cursor=cursor, again=False)
         seq = await self._store.write(next_seq)
@@ -136,8 +139,9 @@ class LookFeed:
         return FeedResult(arrivals=[readings_arrival(readings, seq)], cursor=cursor, again=False)
 
 
-def _to_look(tx: ReadTx, before: datetime) -> list[tuple[str, str]]:
-    return [(r.sku, r.channel) for r in tx.all(sql.to_look, before=before, limit=150)]
+def _to_look(tx: ReadTx, now: datetime) -> list[tuple[str, str]]:
+    before, carts_before = now - LOOK_AGAIN, now - CARTS_AGAIN
+    return [(r.sku, r.channel) for r in tx.all(sql.to_look, before=before, carts_before=carts_before, limit=150)]
 
 
 def stamp(at: datetime) -> str:
@@ -211,6 +215,10 @@ class Shop:
     take_order: Callable[[Tx, Order, datetime], None]
     translate_message: Callable[[bytes], Any]
     channels: frozenset[str]
+    counted: frozenset[str] = frozenset()
+    """Channels whose numbers are the storefront's own: what its people write there is what is so."""
+    stock_writers: tuple[str, ...] = ()
+    """API clients that may write those."""
 
 
 def on_entries(tx: Tx, row: InboxRow, now: datetime, *, shop: Shop) -> None:
@@ -375,12 +383,21 @@ def _entry_set(tx: Tx, row: InboxRow, now: datetime, shop: Shop) -> None:
             sku=change.sku, channel=change.channel, kind="foreign", quantity=change.units, source="message",
             resource=row.message_id, line="", seq=change.body.resource_version, remote_at=change.body.created_at,
         )  # fmt: skip
-        if entries.record(tx, [fact], now, priority=Priority.LOWER, reason="foreign write"):
+        known = entries.record(tx, [fact], now, priority=Priority.LOWER, reason="foreign write")
+        if known and not _may_write(change, shop):
             shop.open_case(
                 tx, "foreign_writer", f"sku:{change.sku}", now, expected={"writer": "sellable"},
                 actual={"channel": change.channel, "change": change.units, "by": change.body.created_by},
                 evidence=[f"inbox:{row.id}"],
             )  # fmt: skip
+
+
+def _may_write(change: _Change, shop: Shop) -> bool:
+    """Whether this is the number's owner: people in the Merchant Center, or a client that the settings name."""
+    by = change.body.created_by
+    return change.channel in shop.counted and by is not None and (
+        by.is_platform_client or by.client_id in shop.stock_writers
+    )  # fmt: skip
 
 
 # --- Judging drift ---------------------------------------------------------------------------------------------------
@@ -427,11 +444,12 @@ class Judge:
         return len(rows)
 
     def _judge(self, tx: Tx, row: Any, before: datetime, now: datetime, *, asked: bool) -> bool:
-        """Judges one look in one snapshot; False when orders must be asked for before a fall is adopted.
+        """Judges one look; False when orders must be asked for before a fall is adopted.
 
-        A write that was settled, or begun, since the look was chosen leaves nothing to judge.
+        No fact of the entry comes between the judgement and what is adopted. A write that was settled, or begun, since
+        the look was chosen leaves nothing to judge.
         """
-        tx.run(sql.one_snapshot)
+        tx.run(entries.sql.lock_entry, sku=row.sku, channel=row.channel)
         fresh = [r for r in _judgeable(tx, before, 1, row) if r.looked_at == row.looked_at]
         if not fresh:
             return True
@@ -462,6 +480,8 @@ class Judge:
             )  # fmt: skip
             entries.record(tx, [fact], now, priority=Priority.LOWER, reason="drift")
             tx.run(sql.forget_last_target, **key)
+            if row.channel in self._shop.counted:
+                return  # It is the storefront's own number: only our account of it was behind.
             if drift < 0:
                 tx.run(sql.park_entries, sku=[row.sku], channel=[row.channel], parked="base", seq=seq)
             (doubt,) = tx.all(sql.drift_doubt, **key, at=row.looked_at)

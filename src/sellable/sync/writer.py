@@ -24,7 +24,7 @@ from sellable.runtime.ids import Ids
 from sellable.runtime.operations import Done, Intent, Operation, Outcome, Rejected, Unknown
 from sellable.runtime.queries import queries
 from sellable.runtime.wanted import want
-from sellable.stock import dirty, entries, numbers
+from sellable.stock import adjustments, dirty, entries, numbers
 from sellable.stock.availability import NOT_YET, Layout
 from sellable.sync import plan
 
@@ -64,10 +64,10 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: Collection[str],
     reason = {sku: why for sku, _, why in taken}
     skus = dirty.with_kits(tx, list(cause))
     free = tx.all(sql.unpark_ready, skus=skus, locations=sorted({p for pool in layout.pools.values() for p in pool}))
-    if free:
-        tx.run(sql.hasten_desired, sku=[r.sku for r in free], channel=[r.channel for r in free], at=now)
     # Whoever confirms a write corrects the plan by what it added, so no confirmation may fall between look and note.
     tx.all(sql.lock_plans, skus=skus)
+    if free:
+        tx.run(sql.hasten_desired, sku=[r.sku for r in free], channel=[r.channel for r in free], at=now)
     found = numbers.compute(tx, skus, layout, now, stale=stale)
     if not found:
         return len(taken)
@@ -103,6 +103,8 @@ def plan_dirty(tx: Tx, layout: Layout, now: datetime, *, stale: Collection[str],
 
 
 def _may_wait(number: numbers.Number, layout: Layout, cause: int) -> bool:
+    if number.explanation.counted:
+        return False
     term = number.explanation.term
     ours = sum(f.units for f in term.in_flight if f.why == NOT_YET) if term else 0
     return plan.may_wait(
@@ -197,6 +199,8 @@ def _raise_amount(number: numbers.Number, parked: list[tuple[str, str]]) -> int:
     """What a just-read entry may rise by; a difference the reading does not allow waits for the judge."""
     if number.explanation.too_old:
         return 0
+    if number.explanation.counted:
+        return number.d  # What is owed to a number of commercetools' own is right whatever it shows.
     amount = plan.raise_now(target=number.explanation.target, e=number.e, read=number.entry.q)
     if amount < number.d:
         parked.append((number.sku, number.channel))
@@ -250,6 +254,7 @@ def _payload(number: numbers.Number, amount: int) -> dict[str, Any]:
         "e": number.e,
         "marker": None,
         "chain": [],
+        "adjusts": number.explanation.counted is not None,
     }
 
 
@@ -321,6 +326,12 @@ def _all_applied(tx: Tx, applied: Sequence[tuple[Operation, Mapping[str, Any]]],
         for (op, _), when in zip(applied, at, strict=True)
     ]  # fmt: skip
     entries.record(tx, facts, now, priority=None, reason="our write")
+    paid = [
+        (op.payload["sku"], op.payload["channel"], op.payload["d"], op.id)
+        for op, _ in applied
+        if op.payload.get("adjusts")
+    ]
+    adjustments.written(tx, paid, now)
     tx.run(
         sql.entries_written,
         **keys,
@@ -342,6 +353,8 @@ def settled(tx: Tx, op: Operation, outcome: Outcome, now: datetime, *, on_refuse
     key = {"sku": p["sku"], "channel": p["channel"]}
     if isinstance(outcome, Done):
         _applied(tx, op, outcome.result, now)
+        if outcome.result.get("assumed") and p.get("adjusts"):
+            on_refused(tx, op, "no marker on this entry: a raise is taken as applied", now)
     elif not isinstance(outcome, Rejected):
         return
     tx.run(sql.free_desired, **key, op=op.id, at=now, written=isinstance(outcome, Done))
@@ -353,6 +366,8 @@ def settled(tx: Tx, op: Operation, outcome: Outcome, now: datetime, *, on_refuse
         later = now + timedelta(minutes=5)
         tx.run(sql.postpone_desired, sku=[p["sku"]], channel=[p["channel"]], due_at=later)
     elif isinstance(outcome, Rejected):
+        if outcome.detail.get("unmarked") and p.get("adjusts"):
+            on_refused(tx, op, outcome.cause, now)
         # The version we hold is old: without a reading the next write would meet the same conflict.
         want(tx, SYSTEM, "entry", [f"{p['channel']}|{p['sku']}"], Priority.STOP_SALE, now)
     dirty.mark(tx, [p["sku"]], Priority.ORDER_LOWER if p["d"] < 0 else Priority.RAISE, "write settled", now)
@@ -369,6 +384,8 @@ def _applied(tx: Tx, op: Operation, result: Mapping[str, Any], now: datetime) ->
             line="", seq=0, remote_at=at,
         )  # fmt: skip
         entries.record(tx, [fact], now, priority=Priority.RAISE, reason="our write")
+        if p.get("adjusts"):
+            adjustments.written(tx, [(p["sku"], p["channel"], sizes[winner], winner)], now)
     newest = winner == (p["marker"] or op.id)
     tx.run(
         sql.entry_written,
@@ -390,8 +407,11 @@ def _next_copy(tx: Tx, op: Operation, layout: Layout, read: int, now: datetime, 
     found = [n for n in numbers.compute(tx, [p["sku"]], layout, now) if n.channel == p["channel"]]
     amount, target = (found[0].d, found[0].explanation.target) if found else (0, p["t"])
     amount = plan.allowed(amount, layout.channels[p["channel"]].mode if found else "shadow")
+    if found and bool(p.get("adjusts")) is not (found[0].explanation.counted is not None):
+        amount = 0  # It began as what it is no more: it is only ended, and what is to be written begins anew.
     if amount > 0:
-        amount = 0 if found[0].entry.parked or stopped(tx) else max(0, min(amount, target - read))
+        most = amount if found[0].explanation.counted else target - read
+        amount = 0 if found[0].entry.parked or stopped(tx) else max(0, min(amount, most))
     p["chain"] = [*p["chain"], {"marker": p["marker"] or op.id, "d": p["d"]}]
     p |= {"marker": f"{op.id}.{len(p['chain'])}", "d": amount, "t": target}
     tx.run(sql.set_payload, id=op.id, payload=msgspec.json.encode(p).decode())
@@ -437,7 +457,8 @@ class Resolver:
         result = {"version": seen.version, "quantity": seen.quantity, "at": readings.at.isoformat()}
         if verdict == UNMARKED:
             if p["d"] < 0:
-                return Rejected("no marker on this entry: a lower is taken as not applied", {"version_moved": True})
+                cause = "no marker on this entry: a lower is taken as not applied"
+                return Rejected(cause, {"version_moved": True, "unmarked": True})
             return Done({**result, "applied": p["marker"] or op.id, "assumed": True})
         return Done({**result, "applied": verdict})
 

@@ -15,12 +15,13 @@ import msgspec
 import psycopg
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from sellable.runtime import telemetry
+from sellable.runtime import telemetry, tracing
 from sellable.web.api import routes as api
 from sellable.web.console import pages
 from sellable.web.console.doors import Console, Page, Visit, routes
@@ -65,9 +66,12 @@ class _Headed(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        status = 0
 
         async def headed(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -77,7 +81,19 @@ class _Headed(Starlette):
             # No browser and no program of good will sends such bytes unescaped, and nobody could read them.
             await PlainTextResponse("an address is ASCII", status_code=400)(scope, receive, headed)
             return
-        await super().__call__(scope, receive, headed)
+        if not tracing.on():
+            await super().__call__(scope, receive, headed)
+            return
+        with tracing.span("request", "server", {"http.request.method": scope["method"]}) as told:
+            try:
+                await super().__call__(scope, receive, headed)
+            finally:
+                # The route and never the path: addresses of webhooks hold a word that opens.
+                route = getattr(scope.get("route"), "path", "unknown")
+                told.call(f"{scope['method']} {route}")
+                told.say({"http.route": route, "http.response.status_code": status})
+                if status >= 500:
+                    told.fail(str(status))
 
 
 def application(face: Face) -> Starlette:
@@ -147,7 +163,8 @@ def application(face: Face) -> Starlette:
             *routes(face.console, [Page(path="/status.json", answer=status, role="viewer")], failed),
             *api.routes_of(face.console),
             *pages.routes_of(face.console),
-        ]
+        ],
+        exception_handlers={HTTPException: api.unmet},
     )
     # A redirect would repeat an address with its token, on whatever host the caller named.
     app.router.redirect_slashes = False

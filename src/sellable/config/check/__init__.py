@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sellable.config.check import orderflow, places, routes, sales, service
+from sellable.config.check import counted, orderflow, places, routes, sales, service
 from sellable.config.problems import Lines, Problem
-from sellable.config.settings import CIN7_CORE, ORDERFLOW, Settings
+from sellable.config.settings import CIN7_CORE, COMMERCETOOLS, ORDERFLOW, Settings
 
 __all__ = ["check"]
 
-MASTERS = (CIN7_CORE, ORDERFLOW)
+MASTERS = (CIN7_CORE, ORDERFLOW, COMMERCETOOLS)
 """Systems that can own the stock of a location."""
 
 
@@ -30,6 +30,7 @@ def check(
         *places.states(settings),
         *places.pools(settings),
         *places.channels(settings),
+        *counted.counted(settings),
         *routes.routes(settings),
         *places.ages(settings),
         *places.buffers(settings),

@@ -21,7 +21,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 def orderflow(settings: Settings) -> Found:
     house = settings.orderflow
-    mine = [index for index, location in enumerate(settings.locations) if location.master == ORDERFLOW]
+    mine = [index for index, location in enumerate(settings.locations) if location.keeper == ORDERFLOW]
     if house is None:
         for index in mine:
             says = f'"{settings.locations[index].name}" is run with OrderFlow, and nothing says how it is reached'

@@ -30,7 +30,7 @@ def locations(settings: Settings, masters: Collection[str]) -> Found:
             f"({settings.locations[first].master} and {settings.locations[index].master})",
             "Keep the declaration of the one system that owns its stock.",
         )
-    for index, first, (master, _) in twice((place.master, same(place.remote)) for place in settings.locations):
+    for index, first, (master, _) in twice((place.keeper, same(place.remote)) for place in settings.locations):
         place, other = settings.locations[index], settings.locations[first]
         if place.name != other.name:
             yield (
@@ -55,7 +55,7 @@ def states(settings: Settings) -> Found:
     ruled = {rule.location for rule in settings.states}
     for index, location in enumerate(settings.locations):
         # OrderFlow tells each product's states itself.
-        if location.name not in ruled and location.master != ORDERFLOW:
+        if location.name not in ruled and location.keeper != ORDERFLOW:
             yield (
                 f"locations[{index}].name",
                 f'no state rule names the location "{location.name}", so nothing there would be sellable',
@@ -73,10 +73,10 @@ def pools(settings: Settings) -> Found:
             at = f"pools[{index}].locations[{place}]"
             if (location := places.get(name)) is None:
                 yield (at, *unknown("location", name, places))
-            elif (first := counted.setdefault(same(location.remote), location.master)) != location.master:
+            elif (first := counted.setdefault(same(location.remote), location.keeper)) != location.keeper:
                 yield (
                     at,
-                    f'"{location.remote}" is counted by {first} and by {location.master}: its stock would count twice',
+                    f'"{location.remote}" is counted by {first} and by {location.keeper}: its stock would count twice',
                     "Keep the location of the system that ships from there in the pool.",
                 )
         for place, _, name in twice(pool.locations):

@@ -20,7 +20,7 @@ def routes(settings: Settings) -> Found:
             at = f"routes[{index}].locations[{place}]"
             if name not in places:
                 yield (at, *unknown("location", name, places))
-            elif (master := places[name].master) != rule.target:
+            elif (master := places[name].keeper) != rule.target:
                 says = f'the stock of "{name}" is counted by {master}, so {rule.target} cannot ship it'
                 yield at, says, f"Name locations of {rule.target}, or make {master} the target."
             elif not places[name].ships:
@@ -44,7 +44,7 @@ def routes(settings: Settings) -> Found:
 def _served(rule: Route, settings: Settings) -> set[str]:
     """Channels whose lines a rule has a place for."""
     pools = {pool.name: pool.locations for pool in settings.pools}
-    own = {place.name for place in settings.locations if place.ships and place.master == rule.target}
+    own = {place.name for place in settings.locations if place.ships and place.keeper == rule.target}
     places = own & set(rule.locations) if rule.locations else own
     fits = [channel for channel in settings.channels if not rule.channels or channel.key in rule.channels]
     return {channel.key for channel in fits if places & set(pools.get(channel.pool, ()))}

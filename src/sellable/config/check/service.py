@@ -34,7 +34,7 @@ def owners(settings: Settings, case_kinds: Collection[str]) -> Found:
 
 
 def addresses(settings: Settings) -> Found:
-    shop, office, alerts = settings.commercetools, settings.cin7_core, settings.alerts
+    shop, office, alerts, traces = settings.commercetools, settings.cin7_core, settings.alerts, settings.traces
     written = [
         ("commercetools.api_url", shop.api_url, shop.insecure),
         ("commercetools.auth_url", shop.auth_url, shop.insecure),
@@ -42,6 +42,7 @@ def addresses(settings: Settings) -> Found:
         ("cin7_core.base_url", office.base_url, office.insecure),
         ("cin7_core.webhook.public_url", office.webhook.public_url, office.insecure),
         ("alerts.webhook_url", alerts.webhook_url, alerts.insecure),
+        ("traces.endpoint", traces.endpoint, traces.insecure or is_loopback(scheme_and_host(traces.endpoint)[1])),
     ]
     if (house := settings.orderflow) is not None:
         written += [
@@ -49,7 +50,7 @@ def addresses(settings: Settings) -> Found:
             ("orderflow.webhook.public_url", house.webhook.public_url, house.insecure),
         ]
     for key, url, insecure in written:
-        optional = key.endswith(("public_url", "webhook_url"))
+        optional = key.endswith(("public_url", "webhook_url", "endpoint"))
         if not url and optional:
             continue
         scheme, host = scheme_and_host(url)
@@ -121,6 +122,9 @@ def rest(settings: Settings) -> Found:
     if settings.orders.start_at.tzinfo is None:
         mend = "Add the offset, as in 2026-01-31T00:00:00Z."
         yield "orders.start_at", "is a local time, which means another instant on another machine", mend
+    if not 0 < settings.traces.percent <= 100:
+        says = f"{settings.traces.percent} of a hundred cannot be"
+        yield "traces.percent", says, "Write a number above 0, up to 100; leave `endpoint` empty for none."
     host, _, port = settings.service.listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         yield "service.listen", "is no address with a port", 'Write for example "127.0.0.1:8080".'

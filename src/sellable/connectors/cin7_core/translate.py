@@ -61,7 +61,7 @@ class Places:
     """
 
     def __init__(self, locations: Iterable[Location], states: Iterable[StateRule]) -> None:
-        mine = [location for location in locations if location.master == NAME]
+        mine = [location for location in locations if location.keeper == NAME]
         self._ours = {location.remote: location.name for location in mine}
         self._remote = {location.name: location.remote for location in mine}
         self._states = {(rule.location, rule.bin): rule.state for rule in states}

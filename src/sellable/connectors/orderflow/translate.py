@@ -62,7 +62,7 @@ class Sites:
     """Which of our locations a site of OrderFlow is; from the settings."""
 
     def __init__(self, locations: Iterable[Location]) -> None:
-        mine = [location for location in locations if location.master == NAME]
+        mine = [location for location in locations if location.keeper == NAME]
         self._ours = {location.remote: location.name for location in mine}
         self._remote = {location.name: location.remote for location in mine}
 

@@ -294,13 +294,15 @@ def reduce(world: World, sale: Sale, sku: str, quantity: Decimal) -> None:
     if line is None or not ZERO <= quantity < line.quantity:
         raise Refused(f"'{sku}' cannot be reduced to {quantity}.")
     undo(world, sale, by="staff")
-    kept = quantity / line.quantity
+    kept, gone = quantity / line.quantity, line.quantity - quantity
     line.priced = Priced(line.priced.rule, rounded(line.priced.total * kept, 4), rounded(line.priced.tax * kept, 4))
     line.quantity = quantity
     sale.lines = [one for one in sale.lines if one.quantity]
     rows, method = [one.priced for one in sale.lines + sale.charges], world.book.me["TaxCalculationMethod"]
     sale.totals = totals_of(rows, inclusive=sale.inclusive, method=method, switches=world.switches)
-    world.journal.add("line_reduced", sale=sale.id, external_id=sale.external_id, sku=sku, quantity=plain(quantity))
+    world.journal.add(
+        "line_reduced", sale=sale.id, external_id=sale.external_id, sku=sku, quantity=plain(quantity), gone=plain(gone)
+    )
     authorise(world, sale)
     world.touch(sale)
 

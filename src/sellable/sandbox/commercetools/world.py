@@ -14,7 +14,6 @@ from sellable.sandbox.commercetools.wire import Doc
 if TYPE_CHECKING:
     from sellable.sandbox.commercetools.shop import Shop
 
-MERCHANT = "merchant-center"
 _ORDER_FACTS = ("id", "version", "orderNumber", "orderState", "shipmentState", "paymentState", "createdAt",
                 "returnInfo", "totalPrice", "taxedPrice", "custom")  # fmt: skip
 
@@ -80,12 +79,16 @@ def _deliver(shop: "Shop", delivery: dict[str, Any]) -> Any:
 
 
 def _set_quantity(shop: "Shop", wish: dict[str, Any]) -> Any:
-    """A person in the Merchant Center types a number: {"sku", "channel": key or null, "quantity"}."""
+    """A number is written anew: {"sku", "channel": key or null, "quantity", "client"?}.
+
+    By a program of that API client, or else by a person in the Merchant Center, which is the platform's own client
+    (seen in answers of real projects; the field isPlatformClient is described nowhere).
+    """
     channels = shop.project.others["channel"].by(KEY, wish.get("channel"))
     doc = shop.inventory.at(wish["sku"], channels[0]["id"] if channels else None)
     if doc is None:
         raise ValueError(f"there is no entry for {wish}")
-    shop.project.actor = MERCHANT
+    shop.project.actor = wish.get("client")
     action = {"action": "changeQuantity", "quantity": wish["quantity"]}
     return shop.inventory.update(doc, {"version": doc["version"], "actions": [action]})["version"]
 

@@ -6,13 +6,11 @@ depends on nothing but what the run has written.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sellable.runtime.migrate import migrate
-from sellable.runtime.postgres import EmbeddedServer, discard
+from sellable.runtime.postgres import EmbeddedServer, scratch
 
 SETTINGS = {
     "autovacuum": "off",
@@ -31,10 +29,9 @@ def simulation_database(url: str = "") -> Iterator[str]:
         migrate(url)
         yield url
         return
-    folder = Path(tempfile.mkdtemp(prefix="sellable-simulation-"))
-    try:
-        with EmbeddedServer(folder, durable=False, die_with_parent=True, settings=SETTINGS) as found:
-            migrate(found)
-            yield found
-    finally:
-        discard(folder)
+    with (
+        scratch() as folder,
+        EmbeddedServer(folder, durable=False, die_with_parent=True, settings=SETTINGS) as found,
+    ):
+        migrate(found)
+        yield found

@@ -14,7 +14,7 @@ from typing import Any
 from sellable.config.settings import Settings
 from sellable.sandbox.shop import Shop, dice
 from sellable.sandbox.traffic import Tempo
-from sellable.simulation.virtual.menu import ALL, TROUBLES
+from sellable.simulation.virtual.menu import ALL, CIN7, CT, TROUBLES
 
 SKUS = 12
 """And a bundle for every four of them."""
@@ -22,10 +22,13 @@ MODES = (
     (("ReserveOnOrder", 1.0),),
     (("ReserveOnOrder", 0.8), ("TrackOnly", 0.15), ("None", 0.05)),
     (("ReserveOnOrder", 0.5), ("TrackOnly", 0.2), ("None", 0.3)),
+    (("ReserveOnOrder", 0.5), ("ReserveOnCart", 0.4), ("TrackOnly", 0.1)),
 )
+CART_MINUTES = 2
+"""A hold ends so long after a cart was filled; some minutes later where the storefront is late with it."""
 
 
-CALM = Tempo(orders=6.0, counter_sales=1.0, deliveries=1.5, cancelled=0.08, sold_out_seconds=15.0)
+CALM = Tempo(orders=6.0, counter_sales=1.0, deliveries=1.5, cancelled=0.08, reduced=0.1, sold_out_seconds=15.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,9 @@ class Profile:
     workers: tuple[int, ...] = (1,)
     flash: float = 0.0
     restores: float = 0.0
+    returns: float = 12.0
+    skew: float = 0.0
+    pushes: float = 0.0
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -54,14 +60,16 @@ PROFILES: Mapping[str, Profile] = {
     "day": Profile(
         says="an ordinary day: a call in two hundred fails, staff undo sales, a process dies now and then",
         rate=0.0004, kills=1.0, staff=4.0, foreign=1.0, cuts=2.0, lost_hints=0.02, workers=(1, 1, 2),
+        skew=20.0, pushes=0.5,
     ),
     "flash": Profile(
-        says="eight times the orders, nearly all on few SKUs", rate=0.0004, flash=8.0, workers=(1, 2), kills=1.0
+        says="eight times the orders, nearly all on few SKUs", rate=0.0004, flash=8.0, workers=(1, 2), kills=1.0,
+        pushes=0.5,
     ),
     "black-friday": Profile(
         says="many orders for hours, vendors that limit and falter",
-        tempo=Tempo(orders=16.0, counter_sales=3.0, deliveries=5.0, cancelled=0.08, sold_out_seconds=10.0),
-        rate=0.001, episodes=6.0, kills=2.0, staff=4.0, workers=(1, 2), lost_hints=0.05,
+        tempo=replace(CALM, orders=16.0, counter_sales=3.0, deliveries=5.0, sold_out_seconds=10.0),
+        rate=0.001, episodes=6.0, kills=2.0, staff=4.0, workers=(1, 2), lost_hints=0.05, returns=24.0, pushes=0.5,
     ),
     "vendor-outage": Profile(
         says="each vendor is away for minutes, again and again", rate=0.0004, episodes=12.0, kills=1.0, workers=(1, 2)
@@ -69,7 +77,7 @@ PROFILES: Mapping[str, Profile] = {
     "chaos": Profile(
         says="everything on the menu, all the time",
         rate=0.002, episodes=10.0, kills=12.0, pauses=3.0, staff=15.0, foreign=4.0, cuts=10.0, lost_hints=0.1,
-        workers=(1, 2, 2), flash=2.0, restores=0.5,
+        workers=(1, 2, 2), flash=2.0, restores=0.5, returns=24.0, skew=300.0, pushes=0.7,
     ),
 }  # fmt: skip
 
@@ -95,10 +103,15 @@ class Deed:
     seconds: float
 
 
+PARTS = ("cuts", "lost_hints", "foreign", "pushes", "skew", "returns", "staff", "staff_cancels")
+"""Fields of a plan of which each can be left out by itself."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything about a run but its code. `patience` is how many times as long as usual an idle loop waits for a hint:
-    fewer looks at nothing let more simulated time fit into a second."""
+    fewer looks at nothing let more simulated time fit into a second. `skew` is by how many seconds each vendor's clock
+    is ahead of ours; `pushes` how vendors push what happened, as the storefront's simulator says it, empty for not."""
 
     seed: int
     profile: str
@@ -119,6 +132,10 @@ class Plan:
     foreign: float = 0.0
     cuts: float = 0.0
     lost_hints: float = 0.0
+    returns: float = 0.0
+    staff_cancels: bool = False
+    skew: Mapping[str, float] = field(default_factory=dict)
+    pushes: Mapping[str, Any] = field(default_factory=dict)
 
     def shop(self) -> Shop:
         """Some SKUs and bundles that share components, three channels on overlapping pools of three places."""
@@ -142,14 +159,14 @@ class Plan:
             case ["workers"]:
                 return replace(self, workers=1, deeds=tuple(d for d in self.deeds if d.worker == 0))
             case [name]:
-                calm: Any = {name: 0.0}
+                calm: Any = {name: type(getattr(self, name))()}
                 return replace(self, **calm)
         raise ValueError(what)
 
     def parts(self) -> list[str]:
         """Names of what could be taken away, what is most probably not needed first."""
         return [
-            *(name for name in ("cuts", "lost_hints", "foreign", "staff") if getattr(self, name)),
+            *(name for name in PARTS if getattr(self, name)),
             *(f"episode:{n}" for n in reversed(range(len(self.episodes)))),
             *(["workers"] if self.workers > 1 else []),
             *(f"deed:{n}" for n in reversed(range(len(self.deeds)))),
@@ -166,8 +183,7 @@ class Plan:
             *(f"every call: {name} {rate:.4f}" for name, rate in self.rates.items()),
             *(f"{e.at:7.1f} s: {e.trouble} for {e.seconds:.0f} s at {e.rate:g}" for e in self.episodes),
             *(f"{d.at:7.1f} s: {d.what} process {d.worker + 1} for {d.seconds:.1f} s" for d in self.deeds),
-            *(f"{name} {getattr(self, name):g}" for name in ("staff", "foreign", "cuts", "lost_hints")
-              if getattr(self, name)),
+            *(f"{name} {getattr(self, name)}" for name in PARTS if getattr(self, name)),
         ]  # fmt: skip
 
 
@@ -196,13 +212,20 @@ def plan_of(seed: int, profile: str, minutes: float) -> Plan:
             *_restores(dice(seed, "restores"), found.restores * minutes / 60, seconds),
         ),
         workers=workers,
-        ct=_commercetools(die, restocks),
+        ct={
+            **_commercetools(die, restocks),
+            "reservation_expiry_late_seconds": dice(seed, "carts").choice((0.0, 20.0, 90.0)),
+            "restocks_on_return": dice(seed, "goods back").random() < 0.5,
+        },
         cin7={**_cin7(die), "allocation_lag_seconds": dice(seed, "allocation").choice((0.0, 0.0, 2.0, 5.0))},
         restocks=die.choice(("unknown", "yes" if restocks else "no")),
         patience=die.choice((1.0, 5.0, 5.0, 5.0)),
         pick_seconds=die.choice((20.0, 60.0, 180.0)),
         modes=die.choice(MODES),
-        staff=found.staff, foreign=found.foreign, cuts=found.cuts, lost_hints=found.lost_hints,
+        staff=found.staff, foreign=found.foreign, cuts=found.cuts, lost_hints=found.lost_hints, returns=found.returns,
+        staff_cancels=dice(seed, "staff cancels").random() < 0.5,
+        skew=_skew(dice(seed, "skew"), found.skew),
+        pushes=_pushes(dice(seed, "pushes"), found.pushes),
     )  # fmt: skip
 
 
@@ -210,6 +233,25 @@ def _times(die: random.Random, mean: float) -> int:
     """How many, `mean` on average."""
     whole = int(mean)
     return whole + (die.random() < mean - whole)
+
+
+def _skew(die: random.Random, most: float) -> dict[str, float]:
+    """Clocks that agree in every third run; whole eighths of a second, so that no sum of instants is rounded."""
+    if not most or die.random() < 0.33:
+        return {}
+    return {host: die.randint(-int(most * 8), int(most * 8)) / 8 for host in (CT, CIN7)}
+
+
+def _pushes(die: random.Random, chance: float) -> dict[str, Any]:
+    """How bad the way is by which messages are pushed: late means out of order."""
+    if die.random() >= chance:
+        return {}
+    return {
+        "format": die.choice(("Platform", "CloudEvents")),
+        "drop_rate": die.choice((0.0, 0.1, 0.5)),
+        "duplicate_rate": die.choice((0.0, 0.1, 0.5)),
+        "delay_seconds": die.choice((0.0, 1.0, 10.0, 120.0)),
+    }
 
 
 def _restores(die: random.Random, mean: float, seconds: float) -> list[Deed]:

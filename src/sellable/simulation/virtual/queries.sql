@@ -87,3 +87,14 @@ SELECT ref, kind, subject FROM cases WHERE state <> 'resolved' ORDER BY id;
 -- name: case_kinds
 -- Kinds of case that were ever opened, with one subject of each.
 SELECT kind, min(subject) AS subject FROM cases GROUP BY kind ORDER BY kind;
+
+-- name: pieces_open
+-- Returned goods that somebody still has to look at.
+SELECT piece_id, order_id, sku FROM return_piece WHERE fate IN ('inspection', 'quarantine') ORDER BY piece_id;
+
+-- name: book_lines
+-- I6: what the book says of the lines of orders that live, by order and SKU.
+SELECT l.order_id, l.sku, sum(l.ordered)::bigint AS ordered, sum(l.shipped)::bigint AS shipped,
+    sum(l.cancelled)::bigint AS cancelled, sum(l.returned)::bigint AS returned
+FROM order_line AS l JOIN orders AS o USING (order_id) WHERE o.state <> 'Cancelled'
+GROUP BY l.order_id, l.sku ORDER BY l.order_id, l.sku;

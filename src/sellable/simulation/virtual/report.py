@@ -59,7 +59,9 @@ def never_fired(runs: Sequence[Outcome]) -> list[str]:
     wanted = list(TROUBLES) if profile.rate else []
     wanted += ["kill"] * bool(profile.kills) + ["pause"] * bool(profile.pauses)
     wanted += ["restore"] * bool(profile.restores)
-    wanted += ["staff undo", "staff void"] * bool(profile.staff) + ["foreign write"] * bool(profile.foreign)
+    wanted += ["staff undo", "staff void", "staff reduce"] * bool(profile.staff)
+    wanted += ["foreign write"] * bool(profile.foreign) + ["returned", "inspected"] * bool(profile.returns)
+    wanted += ["push sent", "push dropped", "push duplicated"] * bool(profile.pushes)
     wanted += ["connections cut"] * bool(profile.cuts) + ["hint lost"] * bool(profile.lost_hints)
     return [name for name in wanted if not fired[name]]
 

@@ -11,7 +11,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,26 @@ from sellable.runtime.queries import queries
 from sellable.sandbox import cin7, commercetools
 from sellable.sandbox.cin7 import fulfilment
 from sellable.sandbox.clock import Clock as SandboxClock
+from sellable.sandbox.commercetools.subscriptions import Delivery
 from sellable.sandbox.control import Sandbox
-from sellable.sandbox.shop import dice
+from sellable.sandbox.shop import CANCELLED, dice
 from sellable.sandbox.shopper import Control, Storefront
 from sellable.sandbox.traffic import Traffic
 from sellable.simulation.rules import Outage, Rules
+from sellable.simulation.virtual.aftersale import AfterSale
 from sellable.simulation.virtual.blindness import Blindness
+from sellable.simulation.virtual.doors import HEADERS, HOOK, SUBSCRIPTION, US, Doors, address
 from sellable.simulation.virtual.loop import Stuck, VirtualLoop
 from sellable.simulation.virtual.menu import CIN7, CT, TROUBLES, Weather
 from sellable.simulation.virtual.process import HintBoard, Process, VirtualClock
-from sellable.simulation.virtual.profiles import Plan
+from sellable.simulation.virtual.profiles import CART_MINUTES, Plan
 from sellable.simulation.virtual.wire import Trace, Wire
 from sellable.simulation.watch import Rest, Watch
 
 sql = queries("sellable.simulation.virtual")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+START_AT = START - timedelta(minutes=10)
+"""Orders count from here on: by the storefront's clock, which may be behind."""
 TEMPO: dict[str, Any] = {
     "sweep_seconds": 60.0, "sales_poll_seconds": 30.0, "catalogue_seconds": 600.0, "visibility_lag_seconds": 10.0,
     "search_settle_seconds": 20.0,
@@ -54,6 +59,8 @@ LIMITS: tuple[dict[str, Any], ...] = (
     {}, {"maxCartQuantity": 20}, {"stockLevels": {"reorderPoint": 3}}, {"expectedDelivery": "2026-04-01T00:00:00.000Z"},
 )  # fmt: skip
 """Fields of an entry that belong to others, for some entries."""
+INSTANTS = ("t", "time", "visible_at")
+"""Fields of records that are unix seconds."""
 LOOK_SECONDS = 5.0
 SCAN_SECONDS = 300.0
 BASELINE_SECONDS_MAX = 600.0
@@ -70,21 +77,24 @@ RECOVERY_SECONDS = 10.0
 
 
 class Records:
-    """A simulator's own records, read in process."""
+    """A simulator's own records, read in process, with our clock's instants; its own is `skew` seconds ahead."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox, self._read = sandbox, 0
+    def __init__(self, sandbox: Sandbox, skew: float) -> None:
+        self._sandbox, self._skew, self._read = sandbox, skew, 0
 
     async def get(self, name: str) -> Any:
         """`truth` or `stats`, as plain JSON values."""
         found = self._sandbox.vendor.truth() if name == "truth" else self._sandbox.stats.report()
-        return msgspec.json.decode(msgspec.json.encode(found))
+        return self._ours(msgspec.json.decode(msgspec.json.encode(found)))
 
     async def news(self) -> list[dict[str, Any]]:
         """Journal rows since the last time."""
         rows = self._sandbox.journal.since(self._read, 1_000_000)
         self._read += len(rows)
-        return rows
+        return [self._ours(row) for row in rows]
+
+    def _ours(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, **{name: row[name] - self._skew for name in INSTANTS if name in row}} if self._skew else row
 
 
 class _Watch(Watch):
@@ -120,16 +130,16 @@ class World:
         self.outside_clock = SandboxClock(source=lambda: start + self.loop.time())
         self.shop = plan.shop()
         self.rules = Rules.of(self.shop)
-        self.storefront = commercetools.build(self.outside_clock, seed)
-        self.back_office = cin7.build(self.outside_clock, seed)
+        self.storefront = commercetools.build(self._clock_of(CT), seed)
+        self.back_office = cin7.build(self._clock_of(CIN7), seed)
         self.blindness = Blindness(self.clock.time)
         self.weather = Weather(seed, self.blindness.strike)
         self.fired: Counter[str] = Counter()
         self.outages: list[Outage] = []
         self.phase = "boot"
         self._die = dice(seed, "deeds")
-        self._settings = self.settings()
-        self._ids = Ids(self.clock, dice(seed, "operator").randbytes)
+        self.configured = self.settings()
+        self.ids = Ids(self.clock, dice(seed, "operator").randbytes)
         self._tasks: list[asyncio.Task[None]] = []
         self.hints = HintBoard(self.loop, dice(seed, "hints"), self._hint_lost)
         sandboxes = {CT: self.storefront, CIN7: self.back_office}
@@ -138,9 +148,12 @@ class World:
         self.wire = Wire(self.loop, dice(seed, "network"), trace, doors)
         self.http = httpx2.AsyncClient(transport=outside, trust_env=False)
         self.control = Control(self.http, f"http://{CIN7}")
-        self.storefront_control, self.back_office_control = Records(self.storefront), Records(self.back_office)
+        self.storefront_control = Records(self.storefront, plan.skew.get(CT, 0.0))
+        self.back_office_control = Records(self.back_office, plan.skew.get(CIN7, 0.0))
         self.processes = [
-            Process(f"p{n + 1}", self.loop, url, self._settings, self.clock, self.hints, self.wire, dice(seed, f"p{n}"))
+            Process(
+                f"p{n + 1}", self.loop, url, self.configured, self.clock, self.hints, self.wire, dice(seed, f"p{n}")
+            )
             for n in range(plan.workers)
         ]
         self.store = self._open_store()
@@ -148,6 +161,13 @@ class World:
         self.watch = _Watch(self, self.rules)
         shoppers = Storefront(self.http, f"http://{CT}", self.shop)
         self.traffic = Traffic(self.shop, shoppers, self.control, self.outside_clock, seed, plan.tempo)
+        self.after_sale = AfterSale(self, shoppers)
+        self.doors = Doors(self.loop, dice(seed, "doors"), self.processes)
+
+    def _clock_of(self, host: str) -> SandboxClock:
+        """A vendor's clock, which may be wrong."""
+        start = START.timestamp() + self.plan.skew.get(host, 0.0)
+        return SandboxClock(source=lambda: start + self.loop.time())
 
     # --- what a watch asks -------------------------------------------------------------------------------------------
 
@@ -160,20 +180,40 @@ class World:
     def settings(self) -> Settings:
         """The product's settings for this shop."""
         text = self.shop.settings_toml(
-            f"http://{CT}", f"http://{CIN7}", "nowhere", self._url, start_at=START.isoformat(), tempo=TEMPO
+            f"http://{CT}", f"http://{CIN7}", "nowhere", self._url, start_at=START_AT.isoformat(), tempo=TEMPO
         )
         document = tomllib.loads(text)
-        document["commercetools"]["restocks_on_cancel"] = self.plan.restocks
+        measured = "yes" if self.plan.ct.get("restocks_on_return") else "no"
+        document["commercetools"] |= {
+            "restocks_on_cancel": self.plan.restocks, "cancelled_states": [CANCELLED],
+            "restocks_on_return": measured if self.plan.restocks != "unknown" else "unknown",
+        }  # fmt: skip
+        document["orders"]["staff_cancels"] = self.plan.staff_cancels
+        if self.plan.pushes:
+            document["commercetools"]["webhook"] = HOOK
+            document["cin7_core"]["webhook"] = HOOK | {"public_url": US}
         return self.plan.adapt(msgspec.convert(document, Settings))
 
     def load(self) -> None:
         """Fill both vendors."""
         seed = self.shop.commercetools()
-        limited = [{**entry, **LIMITS[n % len(LIMITS)]} for n, entry in enumerate(seed["inventory"])]
+        holds = {"reservationExpirationInMinutes": CART_MINUTES} if "ReserveOnCart" in dict(self.plan.modes) else {}
+        limited = [{**entry, **LIMITS[n % len(LIMITS)], **holds} for n, entry in enumerate(seed["inventory"])]
         switches = {**seed["switches"], **self.plan.ct}
-        self.storefront.load({**seed, "inventory": limited, "switches": switches})
+        subscriptions = {"subscriptions": [SUBSCRIPTION]} if self.plan.pushes else {}
+        self.storefront.load({**seed, **subscriptions, "inventory": limited, "switches": switches})
         seed = self.shop.cin7(staff={**STAFF, "pick_after_seconds": self.plan.pick_seconds})
         self.back_office.load({**seed, "switches": {**seed["switches"], **self.plan.cin7}})
+        if self.plan.pushes:
+            self._push()
+
+    def _push(self) -> None:
+        """Both vendors push what happened, too."""
+        shop: Any = self.storefront.vendor.shop(self.shop.project)  # type: ignore[attr-defined]
+        wish = {"subscription_key": SUBSCRIPTION["key"], "url": address("commercetools"), "headers": HEADERS}
+        shop.subscriptions.deliver(msgspec.convert({**wish, **self.plan.pushes}, Delivery))
+        self.storefront.vendor.outbound.post = self.doors.post  # type: ignore[attr-defined]
+        self.back_office.vendor.webhooks.outbound.post = self.doors.post  # type: ignore[attr-defined]
 
     def fields(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Of every entry the fields of these names, in an order that lasts."""
@@ -208,7 +248,8 @@ class World:
         self.watch.begin()
         stop = asyncio.Event()
         trading = asyncio.create_task(self.traffic.run(stop))
-        for work in (self._play_deeds(), self._play_weather(), self._staff(), self._foreign(), self._cuts()):
+        for work in (self._play_deeds(), self._play_weather(), self._staff(), self._foreign(), self._cuts(),
+                     self._returns(), self.after_sale.at_the_desk()):  # fmt: skip
             self._tasks.append(asyncio.create_task(work))
         end = self.loop.time() + self.plan.minutes * 60
         while self.loop.time() < end:
@@ -227,7 +268,8 @@ class World:
 
         async def reached() -> bool:
             nonlocal again
-            done = await rest.reached() and not self._on_the_road()
+            restless = await self.after_sale.restless() or self._on_the_road() or self._in_carts()
+            done = await rest.reached() and not restless
             step()
             if not done and self.loop.time() >= again:
                 again = self.loop.time() + OPERATOR_SECONDS
@@ -240,12 +282,16 @@ class World:
         """Whether a truck still brings goods."""
         return any(transfer["status"] == "IN TRANSIT" for transfer in self.back_office.vendor.truth()["transfers"])
 
+    def _in_carts(self) -> bool:
+        """Whether a cart that nobody orders still holds goods."""
+        return any(entry.held for entry in self.watch.picture.entries.values())
+
     def _operate(self) -> None:
         """A person at the desk tries everything again that stands behind a case."""
 
         def replay_all(tx: Tx) -> int:
             refs = [row.ref for row in tx.all(sql.parked_cases)]
-            return sum(replay_case(tx, self._settings, ref, "cli:operator", self.clock, self._ids) for ref in refs)
+            return sum(replay_case(tx, self.configured, ref, "cli:operator", self.clock, self.ids) for ref in refs)
 
         self.fired["replayed by a person"] += self.store.write_now(replay_all)
 
@@ -308,10 +354,10 @@ class World:
             process.start()
 
     def _begin_anew(self, tx: Tx, made: backup.Manifest) -> None:
-        recovery.begin(tx, self._settings, self.clock, "cli:operator", made.made_at)
+        recovery.begin(tx, self.configured, self.clock, "cli:operator", made.made_at)
 
     def _open_store(self) -> Store:
-        return Store(self._url, self.clock, threads=1, seal=seal_of(self._settings), hints=self.hints)
+        return Store(self._url, self.clock, threads=1, seal=seal_of(self.configured), hints=self.hints)
 
     async def _do(self, at: float, what: str, process: Process, seconds: float) -> None:
         if what == "restore":
@@ -336,13 +382,23 @@ class World:
         return None
 
     async def _staff(self) -> None:
-        """People at the back office undo and void sales that are not picked yet."""
+        """People at the back office undo and void sales that are not picked yet, and take units off them."""
         while await self._pause_for(self.plan.staff):
+            if self._die.random() < 0.4:
+                wish = self.after_sale.reducible()
+                if wish is not None:
+                    await self._act("reduce", self.after_sale.reduce(wish))
+                continue
             sales = [s for s in self.back_office.vendor.truth()["sales"] if s["order_status"] == "AUTHORISED"]
             fresh = [s["sale"] for s in sales if s["shipping_status"] in ("NOT AVAILABLE", "NOT SHIPPED")]
             if fresh:
                 word = "undo" if self._die.random() < 0.7 else "void"
                 await self._act(word, self.control.act(staff={word: self._die.choice(fresh)}))
+
+    async def _returns(self) -> None:
+        """Customers send things back."""
+        while await self._pause_for(self.plan.returns):
+            self.after_sale.give_back()
 
     async def _foreign(self) -> None:
         """Somebody in the Merchant Center types another number."""
@@ -368,7 +424,7 @@ class World:
         return True
 
     async def _act(self, what: str, deed: Awaitable[Any]) -> None:
-        name = f"staff {what}" if what in ("undo", "void") else what
+        name = f"staff {what}" if what in ("undo", "void", "reduce") else what
         # Counted first: when the day ends in the middle of it, it was done nevertheless.
         self.fired[name] += 1
         try:
@@ -379,7 +435,14 @@ class World:
     def all_fired(self) -> Counter[str]:
         """How often each trouble struck."""
         self.weather.count()
-        return self.fired + self.weather.fired
+        return self.fired + self.weather.fired + self._pushes()
+
+    def _pushes(self) -> Counter[str]:
+        """What became of what the storefront pushed."""
+        if not self.plan.pushes:
+            return Counter()
+        counts = self.storefront.vendor.truth()["projects"][self.shop.project]["deliveries"]
+        return Counter({f"push {name}": times for name, times in counts.items()})
 
     def all_outages(self) -> list[Outage]:
         """When nobody could have known better."""

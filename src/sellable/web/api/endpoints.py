@@ -5,6 +5,7 @@ One rule: parse, call one thing, shape the answer; whatever a person could do in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,13 @@ import msgspec
 from sellable.book import shelves
 from sellable.desk import cases
 from sellable.runtime.database import ReadTx
-from sellable.runtime.queries import queries
 from sellable.web.api import shapes
+from sellable.web.api.offered import Offer, Question, sql
 from sellable.web.console import exceptions, orders
 from sellable.web.console.doors import Role, Visit
 
-sql = queries("sellable.web.api")
 ROOT = "/api/v1"
+_PLAIN = re.compile(r"[\w.~-]+", re.ASCII).fullmatch
 
 
 class Refused(Exception):
@@ -60,19 +61,33 @@ async def availability(visit: Visit, asked: shapes.WhichSkus, _: Any) -> shapes.
         raise Refused(422, "there is no such channel", f"Channels: {', '.join(map(repr, marks))}.")
     channels = list(marks) if asked.channel is None else [asked.channel]
     skus = list(dict.fromkeys(asked.sku))
-    rows = await visit.console.store.ask(sql.availability, skus=skus, channels=channels, locations=asked.locations)
-    known = {row.sku for row in rows}
+    offers = await visit.console.offered(Question(skus, channels))
+    places = await _places(visit, skus) if asked.locations else None
+    known = {sku for sku, _, _, _ in offers}
     return shapes.Availability(
-        at=visit.console.clock.now(), numbers=[_number(row, marks[row.channel], asked.locations) for row in rows],
+        at=visit.console.clock.now(),
+        numbers=[_number(offer, marks, places) for offer in offers],
         unknown=[sku for sku in skus if sku not in known],
-    )  # fmt: skip
+    )
 
 
-def _number(row: Any, low_mark: int, locations: bool) -> shapes.Number:
-    places = msgspec.convert(row.places or [], tuple[shapes.Place, ...]) if locations else msgspec.UNSET
+async def _places(visit: Visit, skus: Sequence[str]) -> Mapping[str, tuple[shapes.Place, ...]]:
+    found: dict[str, tuple[shapes.Place, ...]] = {}
+    for row in await visit.console.store.ask(sql.places, skus=skus):
+        place = shapes.Place(location_id=row.location_id, on_hand=row.on_hand, at=row.at)
+        found[row.sku] = (*found.get(row.sku, ()), place)
+    return found
+
+
+def _number(
+    offer: Offer, marks: Mapping[str, int], places: Mapping[str, tuple[shapes.Place, ...]] | None
+) -> shapes.Number:
+    sku, channel, t, d = offer
     return shapes.Number(
-        sku=row.sku, channel=row.channel, available=row.t, shown=row.t - row.d, status=status_of(row.t, low_mark),
-        explanation=f"{ROOT}/availability/{quote(row.sku, safe='')}", locations=places,
+        sku=sku, channel=channel, available=max(0, t), shown=t - d, status=status_of(t, marks[channel]),
+        # Most SKUs need no escape, and finding that out is cheaper than escaping.
+        explanation=f"{ROOT}/availability/{sku if _PLAIN(sku) else quote(sku, safe='')}",
+        locations=msgspec.UNSET if places is None else places.get(sku, ()),
     )  # fmt: skip
 
 

@@ -1,9 +1,13 @@
--- name: availability
--- What channels may sell of some SKUs, as planned from the facts; what lies where when asked for.
-SELECT w.sku, w.channel, w.t, w.d, CASE WHEN %(locations)s THEN (
-    SELECT json_agg(json_build_object('location_id', r.location, 'on_hand', r.available, 'at', r.observed_at)
-        ORDER BY r.location)
-    FROM reading_now r WHERE r.sku = coalesce(m.master, w.sku)) END AS places
-FROM desired w JOIN entry e ON (e.sku, e.channel) = (w.sku, w.channel) AND NOT e.gone
-LEFT JOIN sku_map m ON m.storefront = w.sku
-WHERE w.sku = ANY (%(skus)s::text[]) AND w.channel = ANY (%(channels)s::text[]) ORDER BY w.sku, w.channel;
+-- name: offered
+-- Of each pair of SKU and channel, in their order, what may be sold and what differs, as planned from the facts; nothing
+-- where there is no entry.
+SELECT array_agg(w.t ORDER BY a.n) AS ts, array_agg(w.d ORDER BY a.n) AS ds
+FROM unnest(%(skus)s::text[], %(channels)s::text[]) WITH ORDINALITY AS a (sku, channel, n)
+LEFT JOIN desired w ON (w.sku, w.channel) = (a.sku, a.channel)
+    AND NOT EXISTS (SELECT FROM entry e WHERE (e.sku, e.channel) = (w.sku, w.channel) AND e.gone);
+
+-- name: places
+-- What lies where of some SKUs, as their masters said last.
+SELECT a.sku, r.location AS location_id, r.available AS on_hand, r.observed_at AS at
+FROM unnest(%(skus)s::text[]) AS a (sku) LEFT JOIN sku_map m ON m.storefront = a.sku
+JOIN reading_now r ON r.sku = coalesce(m.master, a.sku) ORDER BY a.sku, r.location;

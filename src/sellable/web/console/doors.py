@@ -5,6 +5,7 @@ One rule: a page is served only through `routes`, which asks the guard first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,6 +23,7 @@ from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
 from sellable.stock.numbers import Number
+from sellable.web.api.offered import Offer, Question
 from sellable.web.console.memo import Memo
 from sellable.web.console.work import Work
 
@@ -120,6 +122,8 @@ class Console:
     """(sku, at) -> what `sellable explain` prints as JSON; `at` None is now."""
     numbers: Callable[[Sequence[str]], Awaitable[Sequence[Number]]]
     """SKUs -> the number of each of their entries, as explained."""
+    offered: Callable[[Question], Awaitable[Sequence[Offer]]]
+    """SKUs and channels -> what each may sell of them, as planned last."""
     acts: Acts
     work: Work
     memo: Memo = field(default_factory=Memo)
@@ -159,6 +163,8 @@ class Door(Route):
 
     def __init__(self, page: Page, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
         super().__init__(page.path, endpoint, methods=list(page.methods))
+        # A name may hold a line feed, and what it names is asked for by this path.
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
         self.page = page
 
 

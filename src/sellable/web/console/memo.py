@@ -9,6 +9,8 @@ from typing import Any
 
 FRESH_SECONDS, KEPT_SECONDS = 2.0, 60.0
 """Real seconds: until when an answer is as good as new, and until when it is shown while a new one is made."""
+NAMES_MAX = 50
+"""Answers remembered at a time; the one made longest ago is forgotten first."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,11 @@ class Memo:
 
     async def _renew(self, name: str, ask: Callable[[], Awaitable[Any]]) -> None:
         try:
-            self._known[name] = (asyncio.get_running_loop().time(), await ask())
+            answer = await ask()
+            self._known.pop(name, None)
+            self._known[name] = (asyncio.get_running_loop().time(), answer)
+            if len(self._known) > NAMES_MAX:
+                del self._known[next(iter(self._known))]
         finally:
             self._asking.pop(name, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from starlette.responses import Response
 
@@ -24,15 +25,25 @@ async def show(visit: Visit) -> Response:
 
 
 async def _shown(visit: Visit, period: Period, trouble: str = "") -> Response:
-    found = await visit.console.store.read(month.report, period)
+    counted_at, found = await _counted(visit, period)
     return page(
         visit, "reports.html", status_code=422 if trouble else 200, report=found, sums=found.sums(),
-        headline=headline(found), period=period, months=months(visit, period), trouble=trouble,
+        headline=headline(found), period=period, months=months(visit, period), trouble=trouble, counted_at=counted_at,
     )  # fmt: skip
 
 
+async def _counted(visit: Visit, period: Period) -> tuple[datetime, Report]:
+    """The month, and when it was counted: every order of it is looked at, so a page may be a minute old."""
+
+    async def count() -> tuple[datetime, Report]:
+        return visit.console.clock.now(), await visit.console.store.read(month.report, period)
+
+    found: tuple[datetime, Report] = await visit.console.memo.get(f"month {period.name} {period.zone}", count)
+    return found
+
+
 async def download(visit: Visit) -> Response:
-    """One table of a month as CSV."""
+    """One table of a month as CSV, counted anew."""
     table = visit.request.path_params["table"]
     try:
         period = asked(visit)

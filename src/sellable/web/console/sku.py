@@ -65,6 +65,7 @@ async def show(visit: Visit) -> Response:
         slider=slider(besides.changes, at, now), done=visit.request.query_params.get("done", ""),
         stop=visit.request.query_params.get("stop", ""), held=stops_of(besides.holds),
         bundle=bool(found["recipe"]), frozen=visit.standing.frozen,
+        own=[n["channel"] or "no channel" for n in found["numbers"] if n["explanation"].get("counted")],
     )  # fmt: skip
 
 

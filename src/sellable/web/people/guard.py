@@ -21,6 +21,7 @@ from sellable.config.addresses import is_loopback as is_local
 from sellable.config.settings import Settings
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Row, Store, Tx
+from sellable.runtime.together import Together
 from sellable.web.console.doors import NOBODY, ROLES, OpenToReaders, Page, Person, Role, form
 from sellable.web.console.render import page as rendered
 from sellable.web.people import book
@@ -33,6 +34,8 @@ READING = ("GET", "HEAD")
 PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 NOTE_SECONDS = 60.0
 """That something was used is written down no more often."""
+PROGRAMS_MAX = 200
+"""So many tokens are looked up in one statement."""
 BODY_BYTES_MAX = 1024 * 1024
 BODY_SECONDS_MAX = 10.0
 
@@ -43,12 +46,13 @@ class PeopleGuard:
     def __init__(self, store: Store, clock: Clock, settings: Settings) -> None:
         self._store, self._clock, self._settings = store, clock, settings
         self._readers = OpenToReaders() if settings.console.open else None
+        self._programs: Together[bytes, Person | None] = Together(self._known, most=PROGRAMS_MAX)
 
     async def admit(self, request: Request, page: Page) -> Person | Response:
         """The person, or what to answer instead."""
         bearer = bearer_of(request)
         if bearer is not None:
-            person = await self._program(bearer)
+            person = await self._programs.ask(hash_of(bearer))
             if person is None:
                 return _unknown_token()
         else:
@@ -85,15 +89,14 @@ class PeopleGuard:
             await self._store.write(_see_session, hash_of(word), now)
         return Person(rows[0].name, rows[0].role, csrf_of(word))
 
-    async def _program(self, word: str) -> Person | None:
+    async def _known(self, hashes: Sequence[bytes]) -> list[Person | None]:
+        """Whose tokens these are now."""
         now = self._clock.now()
-        rows = await self._store.ask(book.sql.token_person, hash=hash_of(word), now=now)
-        if not rows:
-            return None
-        row = rows[0]
-        if _old(row.used_at, now):
-            await self._store.write(_see_token, row.id, now)
-        return Person(f"{row.name} (token {row.label})", _lesser(row))
+        rows = await self._store.ask(book.sql.token_people, hashes=list(dict.fromkeys(hashes)), now=now)
+        if used := sorted(row.id for row in rows if _old(row.used_at, now)):
+            await self._store.write(_see_tokens, used, now)
+        people = {bytes(row.hash): Person(f"{row.name} (token {row.label})", _lesser(row)) for row in rows}
+        return [people.get(each) for each in hashes]
 
 
 def bearer_of(request: Request) -> str | None:
@@ -210,5 +213,7 @@ def _see_session(tx: Tx, hashed: bytes, now: datetime) -> None:
     tx.run(book.sql.see_session, hash=hashed, now=now)
 
 
-def _see_token(tx: Tx, token: int, now: datetime) -> None:
-    tx.run(book.sql.see_token, id=token, now=now)
+def _see_tokens(tx: Tx, tokens: Sequence[int], now: datetime) -> None:
+    # In order, so that two processes which note the same ones do not wait for each other.
+    for token in tokens:
+        tx.run(book.sql.see_token, id=token, now=now)

@@ -19,10 +19,10 @@ DELETE FROM session WHERE hash = %(hash)s;
 -- Everything a person is signed in with ends.
 DELETE FROM session WHERE person = %(person)s;
 
--- name: token_person
--- Whose token this is, while it and they are good.
-SELECT t.id, t.label, t.scope, t.used_at, p.name, p.role FROM api_token t JOIN person p ON p.id = t.person
-WHERE t.hash = %(hash)s AND t.expires_at > %(now)s AND t.revoked_at IS NULL AND p.disabled_at IS NULL;
+-- name: token_people
+-- Whose tokens these are, while they and their people are good.
+SELECT t.hash, t.id, t.label, t.scope, t.used_at, p.name, p.role FROM api_token t JOIN person p ON p.id = t.person
+WHERE t.hash = ANY (%(hashes)s::bytea[]) AND t.expires_at > %(now)s AND t.revoked_at IS NULL AND p.disabled_at IS NULL;
 
 -- name: see_token
 -- A token was used.
