@@ -29,6 +29,7 @@ DECODERS = {
 """Calls that make something of text or bytes."""
 OURS = {
     **dict.fromkeys(("app/wiring.py:private_hosts",), "addresses of settings that were checked"),
+    **dict.fromkeys(("simulation/virtual/world.py:_push",), "what a seed has thrown"),
     **dict.fromkeys(
         (
             *("cli/explain.py:_instant", "cli/orders.py:_print", "cli/orders.py:listing", "cli/init.py:__init__"),
@@ -51,7 +52,7 @@ OURS = {
             *(f"web/console/orders.py:{name}" for name in ("order_headline", "parcels", "timeline")),
             *("web/console/render.py:instant", "web/console/render.py:money", "web/console/sku.py:_master_facts"),
             *("web/console/sku.py:facts_of", "app/recovery.py:look", "reconcile/month.py:amount"),
-            *("web/api/endpoints.py:_number", "web/api/endpoints.py:explanation"),
+            "web/api/endpoints.py:explanation",
         ),
         "what our own answers and tables hold",
     ),
@@ -62,7 +63,12 @@ OURS = {
             *("orders/fulfilment.py:_shipped", "orders/fulfilment.py:_to_tell", "sync/writer.py:_all_applied"),
             *("sync/writer.py:_applied", "app/watching.py:oversold", "orders/adoption.py:settled"),
             *("orders/capture.py:with_its_header", "stock/ledger.py:post", "sync/masters.py:turn"),
-            *("orders/importing.py:differing", "orders/importing.py:send", "sync/warehouse.py:turn"),
+            *(
+                "orders/importing.py:differing",
+                "orders/importing.py:prepare",
+                "app/watching.py:counted",
+                "sync/warehouse.py:turn",
+            ),
             *("orders/changes.py:heard", "orders/changes.py:send", "orders/returns.py:_take"),
         ),
         "from our own tables, as we wrote it",
