@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import structlog
 
-from sellable.runtime import telemetry
+from sellable.runtime import postgres, telemetry
 from sellable.runtime.clock import Clock
 from sellable.runtime.ids import Ids
 from sellable.runtime.postgres import EmbeddedServer, PostgresUnavailable, discard
@@ -233,6 +233,26 @@ def test_a_server_that_cannot_be_started_again_says_so(data_dir: Path) -> None:
         (data_dir / "cluster" / "global" / "pg_control").unlink()
         with pytest.raises(PostgresUnavailable, match="did not start"):
             server.revive()
+
+
+def test_what_nobody_keeps_lies_in_memory_and_what_the_dead_left_there_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "MEMORY", tmp_path)
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    left, used = (tmp_path / f"sellable-scratch-{pid}-abc" for pid in (dead.pid, os.getpid()))
+    left.mkdir()
+    used.mkdir()
+    with postgres.scratch() as folder:
+        assert {*tmp_path.iterdir()} == {used, folder}
+    assert not folder.exists()
+    monkeypatch.setattr(postgres, "MEMORY_BYTES_MIN", 2**62)
+    with postgres.scratch() as folder:
+        assert folder.parent != tmp_path, "there is not enough of it"
+    monkeypatch.setattr(postgres, "MEMORY", tmp_path / "nowhere")
+    with postgres.scratch() as folder:
+        assert folder.is_dir(), "not every system has any"
 
 
 @pytest.mark.parametrize("server_dies_too", [False, True])
