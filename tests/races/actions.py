@@ -204,6 +204,12 @@ def visible(tx: Tx, w: World) -> None:
     settle(tx, w, "unseen", Done({}))
 
 
+@action("allocation read unseen")
+def read_early(tx: Tx, w: World) -> None:
+    read = {"a0": next_seq(tx), "updated": "2026-11-27T09:00:00Z"}
+    settle(tx, w, "unseen", Done({"lines": w.ops["unseen"].payload["lines"], "read": read}))
+
+
 @action("noted unnoted")
 def noted(tx: Tx, w: World) -> None:
     settle(tx, w, "unnoted", Done({"version": 9}))
@@ -1042,6 +1048,11 @@ def drawn(tx: Tx, w: World) -> None:
 @action("budget cooled")
 def cooled(tx: Tx, w: World) -> None:
     budgets._cool(tx, "cin7_core", 30.0)
+
+
+@action("budget stays away")
+def stay_away(tx: Tx, w: World) -> None:
+    budgets._stay_away(tx, "cin7_core", 2.0, empty=True)
 
 
 @action("audit written up", again=True)

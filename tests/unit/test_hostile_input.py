@@ -97,6 +97,8 @@ def test_an_amount_beyond_all_amounts_leaves_the_order_captured_and_held(cents: 
     found = order(totalPrice=money(cents))
     assert abs(found.total) == translate.MINOR_MAX
     assert found.impossible == (f"{cents} minor units in all",)
+    dear = order(lineItems=[line(price={"value": money(cents)}, quantity=10**8)])
+    assert dear.impossible == (f"{cents} minor units on line line-1",), "no arithmetic is tried with it"
 
 
 @pytest.mark.parametrize(

@@ -192,10 +192,18 @@ def _impossible(found: wire.Order) -> Iterator[str]:
     for item in (*found.line_items, *(found.custom_line_items or ())):
         if item.quantity >= UNITS_MAX:
             yield f"{item.quantity} units on line {item.id}"[:QUOTED_MAX]
-        if _beyond(item.total_price):
-            yield f"{item.total_price.cent_amount} minor units on line {item.id}"[:QUOTED_MAX]
+        for money in (item.total_price, *(_prices(item) if isinstance(item, wire.LineItem) else ())):
+            if _beyond(money):
+                yield f"{money.cent_amount} minor units on line {item.id}"[:QUOTED_MAX]
     if _beyond(found.total_price):
         yield f"{found.total_price.cent_amount} minor units in all"[:QUOTED_MAX]
+
+
+def _prices(item: wire.LineItem) -> Iterator[wire.Money]:
+    yield item.price.value
+    if item.price.discounted:
+        yield item.price.discounted.value
+    yield from (tier.discounted_price.value for tier in item.discounted_price_per_quantity or ())
 
 
 def _beyond(money: wire.Money) -> bool:
