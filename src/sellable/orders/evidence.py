@@ -9,7 +9,7 @@ from typing import Any
 
 from sellable.book import book
 from sellable.connectors.port import Sale
-from sellable.runtime.database import Tx
+from sellable.runtime.database import ReadTx, Tx
 from sellable.stock import demand
 
 
@@ -64,7 +64,7 @@ def components_of(tx: Tx, part: Any, units_by_sku: Mapping[str, int]) -> dict[st
     return dict(found)
 
 
-def asked_of(tx: Tx, part: Any) -> list[tuple[str, int]]:
+def asked_of(tx: ReadTx, part: Any) -> list[tuple[str, int]]:
     """(SKU, units) of what the part's sale was asked for, as the back office has it."""
     lines = tx.all(book.sql.part_lines, order_id=part.order_id, part=part.part)
     if taken_apart(part, lines):

@@ -398,7 +398,7 @@ def _told(sale: Sale) -> Outcome:
     )
 
 
-def _asked(tx: Tx, part: Any) -> list[tuple[str, int]]:
+def _asked(tx: ReadTx, part: Any) -> list[tuple[str, int]]:
     units: Counter[str] = Counter()
     for sku, wanted in asked_of(tx, part):
         units[sku] += wanted
