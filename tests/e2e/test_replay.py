@@ -51,16 +51,6 @@ def test_a_history_is_traded_and_judged(tmp_path: Path) -> None:
     assert figures["writes_spent"] >= figures["writes_needed"] > 0
 
 
-def test_a_history_is_traded_over_two_back_offices_and_every_line_adds_up(tmp_path: Path) -> None:
-    code, figures, progress = run(tmp_path, "--routes", "lines=40,orders=20")
-    assert (code, figures["problems"]) == (0, []), progress
-    assert figures["orders_exported_once"] == figures["orders_captured"] > 0
-    assert figures["lines"] >= figures["orders_captured"]
-    assert (figures["lines_unbalanced"], figures["returns_differ"], figures["keys_wrong_at_end"]) == (0, 0, 0)
-    settings = (tmp_path / "kept" / "sellable.toml").read_text()
-    assert '[[routes]]\nname = "whole orders"\ntarget = "orderflow"' in settings
-
-
 def test_it_survives_a_kill_and_a_silent_back_office(tmp_path: Path) -> None:
     (tmp_path / "chaos.toml").write_text(
         '[[step]]\nat = 0.5\ndo = "cin7_down"\nfor = 1\n\n[[step]]\nat = 1\ndo = "kill_service"\n'
