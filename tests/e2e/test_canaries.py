@@ -220,6 +220,7 @@ async def story(world: Stage) -> list[str]:
         ),
         message(id="m-4", type="InventoryEntryQuantitySet", resource=resource, oldQuantityOnStock=word("poison")),
         message(id="m-5", note=word("gift")),
+        message(id="m-6", type="InventoryEntryCreated", resource=resource, inventoryEntry=word("poison")),
     ):  # fmt: skip
         assert await push(world, "commercetools", body, **known) == 200
     hook = {
@@ -350,7 +351,7 @@ def test_canaries_are_found_only_where_they_may_be(
     assert {"orders", "inbox"} <= permitted()
     assert set(hits(b"".join(stored[name] for name in permitted()), PERSONAL)), "nothing was looked for"
     assert any(b"P-[/x]\xef\xbf\xbd[2J:100:" in content for place, content in places.items() if "orders show" in place)
-    assert {"foreign_writer", "poison_payload", "order_refused", "write_refused"} <= kinds
+    assert {"foreign_writer", "poison_payload", "order_impossible", "order_refused", "write_refused"} <= kinds
     print(
         f"{len(PERSONAL)} personal and {len(secrets)} secret canaries in {len(places)} places: 0 where they may not be"
     )
