@@ -47,7 +47,9 @@ def test_a_history_is_traded_and_judged(tmp_path: Path) -> None:
     assert figures["orders_captured"] + figures["orders_refused"] == 31
     assert figures["orders_exported_once"] == figures["orders_captured"]  # also the one of 12a, which is 12A there
     assert (figures["orders_lost"], figures["orders_doubled"], figures["oversold_by_us"]) == (0, 0, 0)
-    assert (figures["keys"], figures["keys_wrong_at_end"], figures["cases"]) == (26, 0, {})
+    assert (figures["keys"], figures["keys_wrong_at_end"]) == (26, 0)
+    # What is written off at the warehouse after the shop sold it is somebody's to look at; nothing else happens here.
+    assert figures["cases"].keys() <= ({"oversold"} if figures["oversold_inherent"] else set())
     assert figures["writes_spent"] >= figures["writes_needed"] > 0
 
 
