@@ -21,9 +21,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 # Whole processes want the machine for themselves; everything else shares its cores, a file at a time, long ones first.
-# One worker more than cores, for some of them wait for their own servers; four at most.
-WORKERS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
-PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: setup lint
 	$(BIN)/pytest $(PARALLEL) -m "not alone"
 	$(BIN)/pytest -m alone tests/e2e

@@ -156,7 +156,9 @@ def test_a_sku_is_found_and_opened_by_keyboard(tab: Any) -> None:
 def test_an_id_is_copied(tab: Any) -> None:
     page = tab.page
     page.goto(f"/stock/{PLAIN[2]}")
-    page.locator("button.copy").first.focus()
+    button = page.locator("button.copy").first
+    button.wait_for()  # It is hidden until the script that copies runs.
+    button.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("button.copy.done")
     assert page.evaluate("navigator.clipboard.readText()") == PLAIN[2]

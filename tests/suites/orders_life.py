@@ -356,8 +356,8 @@ class Life:
         row = inbox.find(tx, tx.value(_ROW, name=name))
         assert row is not None
         reducing.on_sale(tx, row, now, context=self.context)
-        fulfilment.on_sale(tx, row, now, context=self.context)
-        returns.on_sale(tx, row, now, context=self.context)
+        if fulfilment.on_sale(tx, row, now, context=self.context):
+            returns.on_sale(tx, row, now, context=self.context)
 
     async def listed(self, sale_id: str, **changes: Any) -> list[str]:
         """Which sales are to be read after the list showed this one, authorised and untouched but for the changes."""

@@ -87,6 +87,28 @@ def test_goods_in_inspection_are_told_unit_by_unit_and_raise_nothing(store: Stor
     play(store, story)
 
 
+def test_goods_that_left_and_came_back_while_a_cancel_was_on_its_way_are_no_more_than_left(store: Store) -> None:
+    async def story(life: Life) -> None:
+        await life.begin(ARMCHAIR=10, TABLE=5)
+        order = life.order((CHAIR, 2), (TABLE, 1))
+        await life.take(order)
+        await life.steps()
+        gone = [msgspec.structs.replace(line, cancelled=int(line.sku == TABLE)) for line in order.lines]
+        await life.take(msgspec.structs.replace(order, version=2, lines=tuple(gone)))
+        sale = life.office.sales["sale-1"]
+        sale["shipments"], sale["returns"] = [shipment("t1", {CHAIR: 2, TABLE: 1})], [back(goods(CHAIR, 1))]
+        await life.read_sale("sale-1")
+        assert await life.cases() == {"refund_due"}
+        await life.steps()
+        await life.read_sale("sale-1")
+        await life.steps()
+        assert await lines(life) == {CHAIR: (2, 2, 0, 1), TABLE: (1, 1, 0, 0)}
+        assert await life.cases() == {"refund_due", "cancel_too_late"}
+        assert told(life) == [("l1", 1, "Returned", "")]
+
+    play(store, story)
+
+
 def test_the_number_rises_only_with_the_masters_own(store: Store) -> None:
     async def story(life: Life) -> None:
         await life.begin(ARMCHAIR=10)

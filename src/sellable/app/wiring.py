@@ -147,8 +147,8 @@ def handlers(
 
     def on_sale(tx: Tx, row: InboxRow, now: datetime) -> None:
         reducing.on_sale(tx, row, now, context=context)
-        fulfilment.on_sale(tx, row, now, context=context)
-        returns.on_sale(tx, row, now, context=context)
+        if fulfilment.on_sale(tx, row, now, context=context):
+            returns.on_sale(tx, row, now, context=context)
         tx.after_commit(sale_read)
 
     def on_cin7_hook(tx: Tx, row: InboxRow, now: datetime) -> None:

@@ -39,28 +39,31 @@ WAITS_MAX = timedelta(hours=4)
 MORE_ON_THE_SALE = "more on the sale than ordered"
 
 
-def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
-    """Inbox handler: a sale as read, with the causal numbers around the reading in the row's meta."""
+def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> bool:
+    """Inbox handler: a sale as read, with the causal numbers around the reading in the row's meta.
+
+    False where nothing of it was taken in for now, and it is read again: what came back waits for what left.
+    """
     sale = msgspec.json.decode(row.body, type=Sale)
     a0, a1 = row.meta["a0"], row.meta["a1"]
     part = tx.one(book.sql.part_of_sale, sale_id=sale.sale_id)
     if part is None:
-        return
+        return True
     head = book.lock(tx, part.order_id)
     part = book.part_of(tx, part.order_id, part.part)
     if part.state in ("voided", "dropped", "voiding", "planned", "created"):
-        return
+        return bool(part.state != "voiding")
     if a0 < part.allocation_seq:
         # It began before the newest thing we know of this sale: it may show what was, so it is read once more.
         want(tx, part.target, "sale", [sale.sale_id], 2, now)
-        return
+        return False
     if part.target in ONE_CALL and sale.faults:
         context.open_case(
             tx, "sale_state_unknown", f"vendor:{part.target}", now, expected={"states": "mapped"},
             actual={"order": part.order_id, "unreadable": list(sale.faults)},
         )  # fmt: skip
         if sale.status == "other":
-            return  # A word of a warehouse that nobody mapped proves nothing, for better or worse.
+            return True  # A word of a warehouse that nobody mapped proves nothing, for better or worse.
     elif sale.faults:
         context.open_case(
             tx, "shipment_unmatched", f"order:{part.order_id}", now, expected={"sale": "readable"},
@@ -89,6 +92,7 @@ def on_sale(tx: Tx, row: InboxRow, now: datetime, *, context: Context) -> None:
     if sale.picked and not part.picked and not left:
         _picked(tx, part, now, context)
     finish(tx, head, part, a1, now)
+    return True
 
 
 def _picked(tx: Tx, part: Any, now: datetime, context: Context) -> None:
