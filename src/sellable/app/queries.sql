@@ -233,8 +233,8 @@ SELECT coalesce((SELECT (cursor ->> 'passed')::timestamptz FROM feed WHERE name 
     AND NOT EXISTS (SELECT FROM unnest(%(masters)s::text[]) AS m (name) WHERE NOT EXISTS (SELECT FROM sweep s
         WHERE s.master = m.name AND s.scope = '' AND s.state IN ('proving', 'applied') AND s.first_a0 > %(seq)s))
     AND (NOT %(listed)s OR EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s))
-    AND NOT EXISTS (SELECT FROM feed WHERE name = ANY (%(windows)s::text[]) AND NOT coalesce(
-        (cursor ->> 'mark')::timestamptz >= %(since)s::timestamptz, false)) AS done;
+    AND (SELECT count(*) FROM feed WHERE name = ANY (%(windows)s::text[])
+        AND (cursor ->> 'mark')::timestamptz >= %(since)s::timestamptz) = cardinality(%(windows)s::text[]) AS done;
 
 -- name: disown_adjustments
 -- Writes of adjustments that were open in a backup pay nothing when it turns out what became of them.
