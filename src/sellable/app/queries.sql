@@ -97,13 +97,14 @@ WHERE NOT gone AND channel <> ALL (%(others)s::text[]);
 
 -- name: stock_that_differs
 -- Numbers of commercetools' own (with what is owed to them) less what the warehouse's reading of their place comes to,
--- units in flight there subtracted; SKUs that it does not tell are not compared.
+-- units in flight there subtracted, and those of orders that have no place yet; SKUs that it does not tell are not compared.
 WITH place AS (SELECT channel, location FROM unnest(%(channel)s::text[], %(location)s::text[]) AS t (channel, location)),
 told AS (
     SELECT p.channel, r.sku, r.available - coalesce((
         SELECT sum(CASE WHEN d.doubt_seq IS NOT NULL OR d.evidence_seq IS NULL OR d.evidence_seq >= r.a0
             THEN d.open_units + d.evidenced_units ELSE d.open_units END)
-        FROM demand d WHERE d.sku = r.sku AND d.location = p.location AND NOT d.settled), 0) AS units
+        FROM demand d WHERE d.sku = r.sku AND NOT d.settled
+            AND (d.location = p.location OR d.location IS NULL AND d.channel = p.channel)), 0) AS units
     FROM place p JOIN reading_now r USING (location)
 ), due AS (
     SELECT sku, channel, sum(units) AS units FROM adjustment WHERE NOT aside AND channel = ANY (%(channel)s::text[])
