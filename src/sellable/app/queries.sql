@@ -67,14 +67,16 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at;
 
 -- name: strange_numbers
 -- Numbers that changed at the storefront by nobody we know, found since an instant and since the last such alarm ended.
--- Left out: channels where somebody else is to write, a drift up by no more than orders of the seconds before the look
+-- Left out: what was written before the number an entry began with (that of the time since a backup nobody here knows),
+-- channels where somebody else is to write, a drift up by no more than orders of the seconds before the look
 -- (the next judgement takes it back), and one down by no more than what cancels were assumed to put back.
 WITH since AS (
     SELECT greatest(%(since)s::timestamptz, (SELECT max(resolved_at) FROM cases WHERE kind = 'drift_many')) AS at
 ), hit AS (
     SELECT f.sku, f.channel, max(f.remote_at) FILTER (WHERE f.kind = 'drift') AS looked_at,
         bool_or(f.kind = 'foreign') AS written
-    FROM entry_fact f WHERE f.kind IN ('drift', 'foreign') AND f.at > (SELECT at FROM since)
+    FROM entry_fact f JOIN entry e USING (sku, channel)
+    WHERE (f.kind = 'drift' OR (f.kind = 'foreign' AND f.remote_at > e.baseline_at)) AND f.at > (SELECT at FROM since)
         AND f.channel <> ALL (%(others)s::text[]) GROUP BY 1, 2
 ), weighed AS (
     SELECT h.*, p.net, p.lagging, p.assumed FROM hit h LEFT JOIN LATERAL (
