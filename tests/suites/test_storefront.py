@@ -131,7 +131,7 @@ def test_a_message_that_cannot_be_read_has_what_it_is_about_read(store: Store) -
 
 
 def test_writes_since_a_backup_have_no_writer_until_the_entry_was_read_again(store: Store) -> None:
-    """They may be ours, made in the life that the restored database does not know; a clock ahead of ours dates them late.
+    """They may be ours, of the life that the restored database does not know; a clock ahead of ours dates them late.
     Their units count all the same, and the first reading puts right what is not so."""
     opened: list[str] = []
 

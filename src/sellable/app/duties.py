@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from sellable.connectors.port import Conflict, LimitReached, Misconfigured, Refused, Unavailable
@@ -66,7 +67,7 @@ def alone(kind: Document) -> Carry:
     """A call for each operation."""
 
     async def send(op: Operation) -> Outcome:
-        document = await kind.prepare(op)
+        document = await _prepared(kind, op)
         if isinstance(document, Outcome):
             return document
         (answer,) = await kind.call(op.system, [document])
@@ -86,7 +87,7 @@ def together(kind: Document) -> CarryTogether:
         found: dict[str, Outcome] = {}
         documents: dict[str, Any] = {}
         for op in ops:
-            made = await _caught(kind.prepare, op)
+            made = await _caught(partial(_prepared, kind), op)
             (found if isinstance(made, Outcome) else documents)[op.id] = made
         sent = [op for op in ops if op.id in documents]
         if not sent:
@@ -105,6 +106,14 @@ def together(kind: Document) -> CarryTogether:
         return found
 
     return carry
+
+
+async def _prepared(kind: Document, op: Operation) -> Any:
+    """What is to be sent. A look that fails before leaves nothing open: no copy has left."""
+    try:
+        return await kind.prepare(op)
+    except (Unavailable, OutcomeLost) as error:
+        return NotApplied(str(error) or type(error).__name__)
 
 
 async def _caught(step: Callable[..., Awaitable[Any]], op: Operation, *more: Any) -> Any:

@@ -345,8 +345,10 @@ class _EntrySet(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True)
 class _Change:
-    """A direct write to an entry of ours: by how much, when, by whom, and whether our journal explains it; `unread` where
-    the journal may not know, because the entry was not read since the database was restored."""
+    """A direct write to an entry of ours: by how much, when, by whom, and whether our journal explains it.
+
+    `unread`: it may be ours all the same, for the entry was not read since the database was restored.
+    """
 
     row_id: int
     sku: str
