@@ -78,8 +78,8 @@ def alone(kind: Document) -> Carry:
 
 def together(kind: Document) -> CarryTogether:
     """One call for several operations. Where the vendor refuses it as a whole nobody knows because of which of them, so
-    each goes again by itself; an answer that is lost leaves each open by itself. The call is told of the first one, and
-    each says whose call it went with.
+    each goes again by itself; an answer that is lost leaves each open by itself. The call is told of the first one that
+    is in it, and each other that is settled by it says whose call it went with.
     """
     single = carried(alone(kind))
 
@@ -92,16 +92,17 @@ def together(kind: Document) -> CarryTogether:
         sent = [op for op in ops if op.id in documents]
         if not sent:
             return found
+        first = sent[0]
         try:
-            with correlated(ops[0].id):
-                answers = await kind.call(ops[0].system, list(documents.values()))
+            with correlated(first.id):
+                answers = await kind.call(first.system, list(documents.values()))
         except Refused:
             return found | {op.id: await single(op) for op in sent}
         except FAILURES as error:
             return found | {op.id: _known(error) for op in sent}
         for op, answer in zip(sent, answers, strict=True):
             outcome = await _caught(kind.answered, op, answer)
-            found[op.id] = _with(outcome, ops[0]) if isinstance(outcome, Done) else outcome
+            found[op.id] = outcome if op is first else _with(outcome, first)
         return found
 
     return carry
@@ -123,8 +124,14 @@ async def _caught(step: Callable[..., Awaitable[Any]], op: Operation, *more: Any
         return _known(error)
 
 
-def _with(outcome: Done, first: Operation) -> Done:
-    return Done({**outcome.result, "with": first.id})
+def _with(outcome: Outcome, first: Operation) -> Outcome:
+    match outcome:
+        case Done(result=result):
+            return Done({**result, "with": first.id})
+        case Rejected(cause=cause, detail=detail):
+            return Rejected(cause, {**detail, "with": first.id})
+        case _:
+            return outcome
 
 
 def looked(resolve: Carry | None) -> Carry | None:

@@ -99,13 +99,14 @@ WHERE NOT gone AND channel <> ALL (%(others)s::text[]);
 
 -- name: stock_that_differs
 -- Numbers of commercetools' own (with what is owed to them) less what the warehouse's reading of their place comes to,
--- units in flight there subtracted; SKUs that it does not tell are not compared.
+-- units in flight there subtracted, and those of orders that have no place yet; SKUs that it does not tell are not compared.
 WITH place AS (SELECT channel, location FROM unnest(%(channel)s::text[], %(location)s::text[]) AS t (channel, location)),
 told AS (
     SELECT p.channel, r.sku, r.available - coalesce((
         SELECT sum(CASE WHEN d.doubt_seq IS NOT NULL OR d.evidence_seq IS NULL OR d.evidence_seq >= r.a0
             THEN d.open_units + d.evidenced_units ELSE d.open_units END)
-        FROM demand d WHERE d.sku = r.sku AND d.location = p.location AND NOT d.settled), 0) AS units
+        FROM demand d WHERE d.sku = r.sku AND NOT d.settled
+            AND (d.location = p.location OR d.location IS NULL AND d.channel = p.channel)), 0) AS units
     FROM place p JOIN reading_now r USING (location)
 ), due AS (
     SELECT sku, channel, sum(units) AS units FROM adjustment WHERE NOT aside AND channel = ANY (%(channel)s::text[])
@@ -235,8 +236,8 @@ SELECT coalesce((SELECT (cursor ->> 'passed')::timestamptz FROM feed WHERE name 
     AND NOT EXISTS (SELECT FROM unnest(%(masters)s::text[]) AS m (name) WHERE NOT EXISTS (SELECT FROM sweep s
         WHERE s.master = m.name AND s.scope = '' AND s.state IN ('proving', 'applied') AND s.first_a0 > %(seq)s))
     AND (NOT %(listed)s OR EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s))
-    AND NOT EXISTS (SELECT FROM feed WHERE name = ANY (%(windows)s::text[]) AND NOT coalesce(
-        (cursor ->> 'mark')::timestamptz >= %(since)s::timestamptz, false)) AS done;
+    AND (SELECT count(*) FROM feed WHERE name = ANY (%(windows)s::text[])
+        AND (cursor ->> 'mark')::timestamptz >= %(since)s::timestamptz) = cardinality(%(windows)s::text[]) AS done;
 
 -- name: disown_adjustments
 -- Writes of adjustments that were open in a backup pay nothing when it turns out what became of them.
