@@ -209,12 +209,12 @@ def test_a_restored_database_reads_the_warehouse_again_before_anything_rises(sto
     play(story, store, **ALONE)
 
 
-@pytest.mark.parametrize(("status", "rate"), [(500, 0.1), (503, 0.1)])
+@pytest.mark.parametrize(("status", "rate"), [(500, 0.2), (503, 0.25)])
 def test_every_order_is_there_once_whatever_is_lost_on_the_way(store: Store, status: int, rate: float) -> None:
     async def story(world: Houses) -> None:
         await world.until_shown(ARMCHAIR__web_eu=7, TABLE__web_eu=3)
         await world.faults(FLOW, [
-            {"name": "lost answers", "effect": "reset", "when": "after", "rate": 0.2},
+            {"name": "lost answers", "effect": "reset", "when": "after", "rate": 0.35},
             {"name": "errors", "effect": "status", "status": status, "rate": rate},
         ])  # fmt: skip
         bought = [await world.buy({"ARMCHAIR": 1}, channel) for channel in ("web-eu", "web-uk", "web-eu", "web-uk")]
@@ -225,9 +225,7 @@ def test_every_order_is_there_once_whatever_is_lost_on_the_way(store: Store, sta
             stages = [await world.stage(order["id"]) for order in bought]
             return stages[1] in ("cancelled", "shipped") and {*stages[:1], *stages[2:]} == {"shipped"}
 
-        # More than a quarter of all calls fails, an import needs several in a row, and each attempt waits longer. With
-        # half of all calls failing an import may stay open for more than an hour of the shop's time.
-        await world.until(settled, "every order has its end", 80.0)
+        await world.until(settled, "every order has its end")
         await world.faults(FLOW, [])
         refs = [each["imported_as"] or each["reference"] for each in await world.imported()]
         assert len(refs) == len(set(refs))

@@ -10,6 +10,7 @@ from tests.suites.orders_life import CHAIR, TABLE, query
 from tests.suites.test_announcing import back
 from tests.suites.test_importing import FLOW, House, despatch, play
 
+from sellable.app import status
 from sellable.domain.orders import InventoryMode, Order, OrderState
 from sellable.orders import returns
 from sellable.runtime.database import Store
@@ -230,5 +231,28 @@ def test_what_is_owed_is_the_difference_and_the_warehouse_is_only_compared(store
         assert (number.e, number.d, number.explanation.target) == (7, -3, 4)
         assert number.explanation.counted is not None
         assert number.explanation.counted.by_warehouse == 17
+
+    play(store, story, **counted())
+
+
+def test_units_of_an_order_that_has_no_place_yet_are_no_difference(store: Store) -> None:
+    """commercetools has taken them off already, however long the order waits for a person."""
+
+    async def story(life: House) -> None:
+        await life.begin(ARMCHAIR=7)
+        await life.store.write(lambda tx: tx.run(ENTRY))
+        places = {"channel": ["web-eu"], "location": ["Berlin"]}
+
+        async def differing() -> list[tuple[str, int]]:
+            rows = await life.store.read(lambda tx: tx.all(status.sql.stock_that_differs, **places))
+            return [(row.sku, row.units) for row in rows]
+
+        assert await differing() == []
+        await life.take(life.order((CHAIR, 2), total=1))
+        await life.steps()
+        assert await life.stage() == "held"
+        assert await differing() == []
+        await life.count(ARMCHAIR=6)
+        assert await differing() == [(CHAIR, 1)]
 
     play(store, story, **counted())

@@ -7,6 +7,7 @@ from tests.suites.orders_life import CHAIR, TABLE, query
 from tests.suites.test_importing import House, play
 
 from sellable.connectors.port import Unavailable
+from sellable.runtime import operations
 from sellable.runtime.database import Store
 from sellable.runtime.http import NotSent, OutcomeLost
 
@@ -22,6 +23,13 @@ async def buy(life: House, *names: str) -> None:
         await life.bought((CHAIR, 1), (TABLE, 2), order_id=name)
 
 
+async def noted_with(life: House) -> list[str | None]:
+    """The order with whose call each went, of those that say one."""
+    found = [(await life.store.read(operations.of_order, f"order:{name}", 10))[0] for name in NAMES]
+    names = {op.id: name for op, name in zip(found, NAMES, strict=True)}
+    return [names[op.result["with"]] if op.result and "with" in op.result else None for op in found]
+
+
 async def stages(life: House) -> list[str]:
     return [await life.stage(name) for name in NAMES]
 
@@ -31,6 +39,7 @@ def test_what_waits_is_one_call_and_every_order_is_there(store: Store) -> None:
         await buy(life, *NAMES)
         assert await life.import_together() == ["Done"] * 3
         assert life.depot.together == [3]
+        assert await noted_with(life) == [None, "o1", "o1"]
         assert sorted(life.depot.orders) == [f"shop:{name}:1" for name in NAMES]
         await life.steps()
         assert await stages(life) == ["exported"] * 3
@@ -56,6 +65,7 @@ def test_one_that_is_refused_and_one_that_is_there_already_hold_no_other(store: 
         life.depot.orders["shop:o3:1"] = {"units": {CHAIR: 1, TABLE: 2}, "status": "authorised", "stage": "waiting"}
         assert await life.import_together() == ["Done", "Rejected", "Done"]
         assert life.depot.calls == ["import", "detail"], "the duplicate is looked up by its own reference"
+        assert await noted_with(life) == [None, "o1", "o1"], "the story of one that was refused shows the call too"
         await life.steps()
         assert await stages(life) == ["exported", "held", "exported"]
         assert await life.cases() == {"order_refused"}
@@ -121,6 +131,7 @@ def test_an_order_that_does_not_add_up_stays_out_of_the_call(store: Store) -> No
         await life.store.write(lambda tx: tx.run(TAMPER))
         assert await life.import_together() == ["Done", "Done", "Done"]
         assert life.depot.together == [2]
+        assert await noted_with(life) == [None, None, "o2"], "the call is told of one that is in it"
         await life.steps()
         assert await stages(life) == ["held", "exported", "exported"]
         assert await life.cases() == {"totals_differ"}

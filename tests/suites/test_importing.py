@@ -25,6 +25,7 @@ from sellable.connectors.port import (
     Returns,
     Sale,
     SaleDraft,
+    Unavailable,
 )
 from sellable.domain.orders import Order
 from sellable.orders import announcing, arrivals, cancel, departures, fulfilment, importing, reducing
@@ -61,10 +62,16 @@ SPLIT: dict[str, Any] = {
 }
 
 
+LATE = ("packed", "despatched")
+
+
 class Depot:
-    """A warehouse in memory. `lost` are raised after a document was taken, `deaf` before, `unheard` after a
-    cancellation; `refuses` is said instead of taking one (or `refused`), `unsayable` are refused before any call;
-    `together` is how many came with each call."""
+    """A warehouse in memory.
+
+    `lost` are raised after a document was taken, `deaf` before, `unheard` after a cancellation, `blind` instead of a
+    look (None: that one is answered); `refuses` is said instead of taking one (or `refused`), `unsayable` are refused
+    before any call; `together` is how many came with each call.
+    """
 
     def __init__(self) -> None:
         self.orders: dict[str, dict[str, Any]] = {}
@@ -72,6 +79,7 @@ class Depot:
         self.lost: list[Exception] = []
         self.deaf: list[Exception] = []
         self.unheard: list[Exception] = []
+        self.blind: list[Exception | None] = []
         self.cities: list[str] = []
         self.refuses = ""
         self.refused: str | None = None
@@ -118,19 +126,20 @@ class Depot:
 
     async def order_detail(self, ref: str, *, lane: str) -> Sale | None:
         self.calls.append("detail")
+        if self.blind and (error := self.blind.pop(0)) is not None:
+            raise error
         return self.read(ref)
 
     async def cancel_order(self, ref: str, *, free_reference: bool, lane: str) -> bool:
         self.calls.append("cancel")
-        if self.orders[ref]["stage"] in ("packed", "despatched"):
-            return False
-        if free_reference:
+        late = self.orders[ref]["stage"] in LATE
+        if free_reference and not late:
             del self.orders[ref]
-        else:
+        elif not late:
             self.orders[ref]["status"] = "voided"
         if self.unheard:
             raise self.unheard.pop(0)
-        return True
+        return not late
 
     def read(self, ref: str) -> Sale | None:
         found = self.orders.get(ref)
@@ -140,7 +149,7 @@ class Depot:
         lines = tuple(Allocation(sku=sku, quantity=n, backorder=0 if held else n) for sku, n in found["units"].items())
         return Sale(
             sale_id=ref, number=ref, ref=ref, status=found["status"], location="", lines=lines, totals=None,
-            shipments=(), picked=False, updated="", stage=found["stage"],
+            shipments=(), picked=False, updated="", stage=found["stage"], late=found["stage"] in LATE,
         )  # fmt: skip
 
 
@@ -285,6 +294,21 @@ def test_what_never_arrived_is_sent_again_after_the_settle_time(store: Store) ->
     play(store, story)
 
 
+def test_a_look_that_fails_undoes_nothing_of_what_is_known(store: Store) -> None:
+    """The first look after an import need not be answered, and one before the next import leaves no copy open."""
+
+    async def story(life: House) -> None:
+        await life.begin(ARMCHAIR=10)
+        life.depot.deaf = [OutcomeLost("no answer")]
+        life.depot.blind = [Unavailable("500", code="500"), None, OutcomeLost("no answer"), None]
+        await life.bought((CHAIR, 1))
+        await life.steps()
+        assert life.depot.calls == ["import", *["detail"] * 4, "import"]
+        assert await life.parts() == {1: "authorised"}
+
+    play(store, story)
+
+
 @pytest.mark.parametrize(("there", "kinds"), [({CHAIR: 2}, set()), ({CHAIR: 5}, {"import_differs"})])
 def test_a_duplicate_counts_only_with_the_same_content(store: Store, there: dict[str, int], kinds: set[str]) -> None:
     async def story(life: House) -> None:
@@ -344,14 +368,20 @@ def test_a_cancelled_order_is_withdrawn_and_its_units_wait_for_a_reading(store: 
     play(store, story)
 
 
-def test_what_is_packed_cannot_be_withdrawn(store: Store) -> None:
+@pytest.mark.parametrize("unheard", [0, 1])
+def test_what_is_packed_cannot_be_withdrawn(store: Store, unheard: int) -> None:
+    """Where the answer that says so was lost, the one look that follows says it too, and nothing is asked again."""
+
     async def story(life: House) -> None:
         await life.begin(ARMCHAIR=10)
         order = await life.bought((CHAIR, 3))
         await life.steps()
         life.depot.orders["shop:o1:1"]["stage"] = "packed"
+        life.depot.unheard = [OutcomeLost("no answer")] * unheard
+        life.depot.calls.clear()
         await life.cancel(order)
         await life.steps()
+        assert life.depot.calls == ["cancel", "detail"] + ["detail"] * (1 - unheard)
         assert await life.cases() == {"cancel_too_late"}
         assert await life.parts() == {1: "authorised"}
         assert await life.shown() == 7

@@ -328,6 +328,17 @@ def stopped(store: Store) -> bool:
     return store.read_now(DESK.raises_stopped)
 
 
+def test_what_was_written_before_the_number_an_entry_begins_with_stops_nothing(store: Store) -> None:
+    """Of the time between a backup and its restore, told by a clock ahead of ours, and then contained in a reading."""
+    skus = shop_of(store, 2000)
+    ahead = NOW + timedelta(minutes=2)
+    changed(store, skus[:100], "foreign", 3, ahead)
+    store.write_now(lambda tx: tx.run(query("UPDATE entry SET baseline_at = %(at)s"), at=ahead))
+    assert many(store) is None
+    changed(store, skus[:25], "foreign", 3, ahead + timedelta(seconds=1), "since")
+    assert (many(store) or {})["written_by_others"] == 25
+
+
 def test_more_than_one_in_a_hundred_that_drift_stop_raises_until_a_person_resolves_the_case(store: Store) -> None:
     skus = shop_of(store, 2000)
     changed(store, skus[:21], "drift", 3)

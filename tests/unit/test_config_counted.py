@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.test_counted_at_storefront import COUNTED
 from tests.e2e.world import settings_of
 
+from sellable.app.check import ages
 from sellable.config.check.counted import counted
 from sellable.config.check.places import locations
 
@@ -56,3 +57,9 @@ def test_the_same_site_under_another_master_is_refused() -> None:
     settings = settings_of(datetime(2026, 1, 1, tzinfo=UTC), **{**COUNTED, "locations": twice})
     found = [key for key, _, _ in locations(settings, ["orderflow", "commercetools"])]
     assert found == ["locations[1].remote"]
+
+
+def test_the_ages_of_numbers_are_told_of_the_places_that_their_master_counts() -> None:
+    mixed = settings_of(datetime(2026, 1, 1, tzinfo=UTC), **{**COUNTED, "locations": [LEEDS, YORK]})
+    assert [(age["master"], age["locations"]) for age in ages(mixed)] == [("orderflow", ["York"])]
+    assert ages(settings_of(datetime(2026, 1, 1, tzinfo=UTC), **COUNTED)) == []

@@ -27,7 +27,7 @@ def ages(settings: Settings) -> list[dict[str, Any]]:
     return [
         {
             "master": master,
-            "locations": [place.name for place in settings.locations if place.keeper == master],
+            "locations": [place.name for place in settings.locations if place.master == master],
             "read_every_seconds": age.read_every_seconds,
             "too_old_after_minutes": age.limit_seconds / 60,
             "held_back_then": age.buffer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from sellable.connectors.port import Conflict, LimitReached, Misconfigured, Refused, Unavailable
@@ -66,7 +67,7 @@ def alone(kind: Document) -> Carry:
     """A call for each operation."""
 
     async def send(op: Operation) -> Outcome:
-        document = await kind.prepare(op)
+        document = await _prepared(kind, op)
         if isinstance(document, Outcome):
             return document
         (answer,) = await kind.call(op.system, [document])
@@ -77,8 +78,8 @@ def alone(kind: Document) -> Carry:
 
 def together(kind: Document) -> CarryTogether:
     """One call for several operations. Where the vendor refuses it as a whole nobody knows because of which of them, so
-    each goes again by itself; an answer that is lost leaves each open by itself. The call is told of the first one, and
-    each says whose call it went with.
+    each goes again by itself; an answer that is lost leaves each open by itself. The call is told of the first one that
+    is in it, and each other that is settled by it says whose call it went with.
     """
     single = carried(alone(kind))
 
@@ -86,24 +87,33 @@ def together(kind: Document) -> CarryTogether:
         found: dict[str, Outcome] = {}
         documents: dict[str, Any] = {}
         for op in ops:
-            made = await _caught(kind.prepare, op)
+            made = await _caught(partial(_prepared, kind), op)
             (found if isinstance(made, Outcome) else documents)[op.id] = made
         sent = [op for op in ops if op.id in documents]
         if not sent:
             return found
+        first = sent[0]
         try:
-            with correlated(ops[0].id):
-                answers = await kind.call(ops[0].system, list(documents.values()))
+            with correlated(first.id):
+                answers = await kind.call(first.system, list(documents.values()))
         except Refused:
             return found | {op.id: await single(op) for op in sent}
         except FAILURES as error:
             return found | {op.id: _known(error) for op in sent}
         for op, answer in zip(sent, answers, strict=True):
             outcome = await _caught(kind.answered, op, answer)
-            found[op.id] = _with(outcome, ops[0]) if isinstance(outcome, Done) else outcome
+            found[op.id] = outcome if op is first else _with(outcome, first)
         return found
 
     return carry
+
+
+async def _prepared(kind: Document, op: Operation) -> Any:
+    """What is to be sent. A look that fails before leaves nothing open: no copy has left."""
+    try:
+        return await kind.prepare(op)
+    except (Unavailable, OutcomeLost) as error:
+        return NotApplied(str(error) or type(error).__name__)
 
 
 async def _caught(step: Callable[..., Awaitable[Any]], op: Operation, *more: Any) -> Any:
@@ -114,8 +124,14 @@ async def _caught(step: Callable[..., Awaitable[Any]], op: Operation, *more: Any
         return _known(error)
 
 
-def _with(outcome: Done, first: Operation) -> Done:
-    return Done({**outcome.result, "with": first.id})
+def _with(outcome: Outcome, first: Operation) -> Outcome:
+    match outcome:
+        case Done(result=result):
+            return Done({**result, "with": first.id})
+        case Rejected(cause=cause, detail=detail):
+            return Rejected(cause, {**detail, "with": first.id})
+        case _:
+            return outcome
 
 
 def looked(resolve: Carry | None) -> Carry | None:

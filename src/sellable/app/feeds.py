@@ -27,8 +27,8 @@ from sellable.runtime.schedule import Chance
 from sellable.runtime.wanted import Fetcher
 from sellable.sync import creation, masters, storefront, warehouse
 
-LOOK_SECONDS, LOOKS_SHARE = 60.0, 10
-"""How often orders at a warehouse are read again, and the share (1 in so many) of a minute's calls they may take."""
+LOOK_SECONDS = 60.0
+"""How often orders at a warehouse are read again, `looks_per_minute` of them."""
 
 
 def feeds_of(
@@ -91,7 +91,6 @@ def _cin7_feeds(
 
 def _house_feeds(settings: Settings, store: Store, clock: Clock, ids: Ids, house: House) -> list[Feed]:
     theirs, overlap = house.settings, timedelta(minutes=house.settings.overlap_minutes)
-    looks = max(1, theirs.calls_per_minute // LOOKS_SHARE)
     start = settings.orders.start_at
     return [
         Feed(
@@ -117,7 +116,11 @@ def _house_feeds(settings: Settings, store: Store, clock: Clock, ids: Ids, house
             if theirs.return_report
             else []
         ),
-        Feed(name=f"{FLOW}.looks", every_seconds=LOOK_SECONDS, turn=warehouse.LookFeed(store, FLOW, looks).turn),
+        Feed(
+            name=f"{FLOW}.looks",
+            every_seconds=LOOK_SECONDS,
+            turn=warehouse.LookFeed(store, FLOW, theirs.looks_per_minute).turn,
+        ),
     ]
 
 

@@ -67,14 +67,16 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at;
 
 -- name: strange_numbers
 -- Numbers that changed at the storefront by nobody we know, found since an instant and since the last such alarm ended.
--- Left out: channels where somebody else is to write, a drift up by no more than orders of the seconds before the look
+-- Left out: what was written before the number an entry began with (that of the time since a backup nobody here knows),
+-- channels where somebody else is to write, a drift up by no more than orders of the seconds before the look
 -- (the next judgement takes it back), and one down by no more than what cancels were assumed to put back.
 WITH since AS (
     SELECT greatest(%(since)s::timestamptz, (SELECT max(resolved_at) FROM cases WHERE kind = 'drift_many')) AS at
 ), hit AS (
     SELECT f.sku, f.channel, max(f.remote_at) FILTER (WHERE f.kind = 'drift') AS looked_at,
         bool_or(f.kind = 'foreign') AS written
-    FROM entry_fact f WHERE f.kind IN ('drift', 'foreign') AND f.at > (SELECT at FROM since)
+    FROM entry_fact f JOIN entry e USING (sku, channel)
+    WHERE (f.kind = 'drift' OR (f.kind = 'foreign' AND f.remote_at > e.baseline_at)) AND f.at > (SELECT at FROM since)
         AND f.channel <> ALL (%(others)s::text[]) GROUP BY 1, 2
 ), weighed AS (
     SELECT h.*, p.net, p.lagging, p.assumed FROM hit h LEFT JOIN LATERAL (
@@ -97,13 +99,14 @@ WHERE NOT gone AND channel <> ALL (%(others)s::text[]);
 
 -- name: stock_that_differs
 -- Numbers of commercetools' own (with what is owed to them) less what the warehouse's reading of their place comes to,
--- units in flight there subtracted; SKUs that it does not tell are not compared.
+-- units in flight there subtracted, and those of orders that have no place yet; SKUs that it does not tell are not compared.
 WITH place AS (SELECT channel, location FROM unnest(%(channel)s::text[], %(location)s::text[]) AS t (channel, location)),
 told AS (
     SELECT p.channel, r.sku, r.available - coalesce((
         SELECT sum(CASE WHEN d.doubt_seq IS NOT NULL OR d.evidence_seq IS NULL OR d.evidence_seq >= r.a0
             THEN d.open_units + d.evidenced_units ELSE d.open_units END)
-        FROM demand d WHERE d.sku = r.sku AND d.location = p.location AND NOT d.settled), 0) AS units
+        FROM demand d WHERE d.sku = r.sku AND NOT d.settled
+            AND (d.location = p.location OR d.location IS NULL AND d.channel = p.channel)), 0) AS units
     FROM place p JOIN reading_now r USING (location)
 ), due AS (
     SELECT sku, channel, sum(units) AS units FROM adjustment WHERE NOT aside AND channel = ANY (%(channel)s::text[])
@@ -233,8 +236,8 @@ SELECT coalesce((SELECT (cursor ->> 'passed')::timestamptz FROM feed WHERE name 
     AND NOT EXISTS (SELECT FROM unnest(%(masters)s::text[]) AS m (name) WHERE NOT EXISTS (SELECT FROM sweep s
         WHERE s.master = m.name AND s.scope = '' AND s.state IN ('proving', 'applied') AND s.first_a0 > %(seq)s))
     AND (NOT %(listed)s OR EXISTS (SELECT FROM sales_walk w WHERE w.seq > %(seq)s))
-    AND NOT EXISTS (SELECT FROM feed WHERE name = ANY (%(windows)s::text[]) AND NOT coalesce(
-        (cursor ->> 'mark')::timestamptz >= %(since)s::timestamptz, false)) AS done;
+    AND (SELECT count(*) FROM feed WHERE name = ANY (%(windows)s::text[])
+        AND (cursor ->> 'mark')::timestamptz >= %(since)s::timestamptz) = cardinality(%(windows)s::text[]) AS done;
 
 -- name: disown_adjustments
 -- Writes of adjustments that were open in a backup pay nothing when it turns out what became of them.

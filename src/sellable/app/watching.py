@@ -136,9 +136,7 @@ def _tell(tx: Tx, desk: CaseDesk, settings: Settings, sku: str, units: int, now:
 
 def _taken_elsewhere(tx: Tx, settings: Settings, sku: str, orders: Sequence[Row]) -> int:
     """Units of these orders, newest first, that the master lost to others so late that nobody could have known."""
-    slowest = max(
-        settings.cin7_core.sweep_seconds, settings.orderflow.inventory_poll_seconds if settings.orderflow else 0
-    )
+    slowest = max((age.read_every_seconds for age in settings.ages.values()), default=0)
     bound = timedelta(seconds=2 * slowest) + LAG
     found = 0
     for order in orders:

@@ -95,7 +95,7 @@ def _flows_of(house: OrderFlow, settings: Settings, parts: int) -> dict[str, int
         # At worst each order goes alone; what waits goes together.
         "order import": parts,
         # Each is read back once for its allocation, beside the looks at orders that are open.
-        "order reads": 60 * max(1, house.calls_per_minute // 10) + parts,
+        "order reads": 60 * house.looks_per_minute + parts,
         # All places but the last are read twice, so that nothing moved between them counts twice.
         "inventory": _turns(house.inventory_poll_seconds) * max(1, 2 * sites - 1),
         "shipments that left": _turns(house.despatch_poll_seconds),

@@ -488,6 +488,11 @@ class OrderFlow(_Settings, frozen=True, kw_only=True):
         """How often all its numbers are read."""
         return self.inventory_poll_seconds
 
+    @property
+    def looks_per_minute(self) -> int:
+        """How many open orders are read again in a minute: a tenth of its calls."""
+        return max(1, self.calls_per_minute // 10)
+
 
 class Age(msgspec.Struct, frozen=True, kw_only=True):
     """From which age on a master's numbers are too old, and how often all of them are read.

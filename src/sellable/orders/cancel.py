@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sellable.book import book
-from sellable.connectors.port import OrderTarget, Refused
+from sellable.connectors.port import OrderTarget, Refused, Sale
 from sellable.domain.orders import Order, OrderState
 from sellable.domain.stock import Priority
 from sellable.orders import adjusting, evidence
@@ -126,6 +126,10 @@ def _report_late(tx: Tx, part: Any, actual: dict[str, Any], now: datetime, conte
     book.tell(tx, part.order_id, "cancel came too late", now, part=part.part, sale=part.sale_id)
 
 
+def _is_void(op: Operation, sale: Sale) -> bool:
+    return sale.status == "voided" or (op.payload["undo"] and sale.status == "draft")
+
+
 class Voiding:
     """Voids (or undoes) the sale of a part."""
 
@@ -149,21 +153,22 @@ class Voiding:
         try:
             await self._target.void_sale(part.sale_id, undo=op.payload["undo"], lane="orders")
         except Refused as refusal:
-            if await self._is_void(op, part):
+            if _is_void(op, await self._target.read_sale(part.sale_id, lane="orders")):
                 return Done({"already": True})
             return Done({"too_late": True, "cause": str(refusal), "code": refusal.code})
         return Done({})
 
     async def resolve(self, op: Operation) -> Outcome:
-        """Reads the sale: voided (or draft again) is done, anything else may be asked again."""
+        """Reads the sale: voided (or draft again) is done, packed is too late, anything else may be asked again."""
         part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
         if part is None or part.sale_id is None:
             return await self.send(op)  # Finding and voiding again does no harm.
-        return Done({}) if await self._is_void(op, part) else NotApplied("the sale is not voided")
-
-    async def _is_void(self, op: Operation, part: Any) -> bool:
         sale = await self._target.read_sale(part.sale_id, lane="orders")
-        return sale.status == "voided" or (op.payload["undo"] and sale.status == "draft")
+        if _is_void(op, sale):
+            return Done({})
+        if sale.late:
+            return Done({"too_late": True, "cause": sale.stage, "code": "too_late"})
+        return NotApplied("the sale is not voided")
 
     async def _void_found(self, ref: str) -> Outcome:
         found = [row for row in await self._target.find_by_ref(ref, lane="orders") if row.status != "voided"]

@@ -10,9 +10,11 @@ or repeated call leaves behind stays a draft, which a sweep voids. One rule: tot
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,6 +28,7 @@ from sellable.connectors.port import (
     SaleDraft,
     SaleRow,
     SaleTotals,
+    Unavailable,
 )
 from sellable.orders import strays, totals
 from sellable.orders.context import SETTLED_BY_EXPORT, STOREFRONT, Context
@@ -34,6 +37,7 @@ from sellable.orders.telling import LEFT, Telling
 from sellable.runtime.budgets import urgent
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import ReadTx, Store, Tx
+from sellable.runtime.http import OutcomeLost
 from sellable.runtime.operations import Done, NotApplied, Operation, Outcome, Rejected, Unknown, next_seq
 from sellable.runtime.wanted import want
 from sellable.stock import demand
@@ -73,10 +77,8 @@ class Exporting:
     async def search(self, op: Operation) -> Outcome:
         """After an unknown outcome: search, wait until a late sale must be findable, search again."""
         part = await self._part(op)
-        found = await self._found(part.ref)
-        if found is None:
-            await self._clock.sleep(self._context.office(part.target).search_settle_seconds)
-            found = await self._found(part.ref)
+        settle_seconds = self._context.office(part.target).search_settle_seconds
+        found = await sooner_or_later(partial(self._found, part.ref), self._clock, settle_seconds)
         if found is None and part.state != "planned":
             return Done({"nothing": True})
         return found or NotApplied("no sale with our reference after the settle time")
@@ -396,6 +398,19 @@ def _told(sale: Sale) -> Outcome:
             "lines": _lines(sale),
         }
     )
+
+
+async def sooner_or_later(
+    look: Callable[[], Awaitable[Outcome | None]], clock: Clock, settle_seconds: float
+) -> Outcome | None:
+    """What is found at once, else once something late must be findable. Only the second look proves that nothing is
+    there, so that only it must be answered.
+    """
+    with contextlib.suppress(Unavailable, OutcomeLost):
+        if (found := await look()) is not None:
+            return found
+    await clock.sleep(settle_seconds)
+    return await look()
 
 
 def _asked(tx: ReadTx, part: Any) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from sellable.connectors.port import NOT_THERE, Imported, OrderImport, Refused, 
 from sellable.domain.money import to_minor
 from sellable.orders.context import Context
 from sellable.orders.evidence import units_on
-from sellable.orders.export import refused, went_out
+from sellable.orders.export import refused, sooner_or_later, went_out
 from sellable.orders.totals import Expected, compare
 from sellable.runtime.clock import Clock
 from sellable.runtime.database import Store, Tx
@@ -80,10 +81,8 @@ class Importing:
         part = await self._store.read(book.read_part, op.payload["order_id"], op.payload["part"])
         if part is None:
             return Done({"nothing": True})
-        found = await self._there(op, part)
-        if found is None:
-            await self._clock.sleep(self._context.office(op.system).search_settle_seconds)
-            found = await self._there(op, part)
+        settle_seconds = self._context.office(op.system).search_settle_seconds
+        found = await sooner_or_later(partial(self._there, op, part), self._clock, settle_seconds)
         if found is None and part.state not in OPEN:
             return Done({"nothing": True})
         return found or NotApplied("no order under our reference after the settle time")

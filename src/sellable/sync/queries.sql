@@ -173,8 +173,9 @@ SELECT sku, channel FROM gone ORDER BY sku, channel;
 
 -- name: our_writes
 -- For each named entry of ours (place counts from 1), with those of our newest writes to it that may have made this
--- version of it (0: not told); a row without an id where there is none.
-SELECT t.place, e.sku, e.channel, o.id, o.state, o.payload, o.result
+-- version of it (0: not told); a row without an id where there is none. `unread`: not read since the database was restored.
+SELECT t.place, e.sku, e.channel, o.id, o.state, o.payload, o.result,
+    e.q_seq < coalesce((SELECT value::bigint FROM remembered WHERE name = 'restored'), 0) AS unread
 FROM unnest(%(remote_id)s::text[], %(version)s::bigint[]) WITH ORDINALITY AS t (remote_id, version, place)
 JOIN entry e ON e.remote_id = t.remote_id
 LEFT JOIN LATERAL (

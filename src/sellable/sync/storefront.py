@@ -345,13 +345,17 @@ class _EntrySet(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True)
 class _Change:
-    """A direct write to an entry of ours: by how much, when, by whom, and whether our journal explains it."""
+    """A direct write to an entry of ours: by how much, when, by whom, and whether our journal explains it.
+
+    `unread`: it may be ours all the same, for the entry was not read since the database was restored.
+    """
 
     row_id: int
     sku: str
     channel: str
     body: _EntrySet
     ours: bool
+    unread: bool
 
     @property
     def units(self) -> int:
@@ -370,7 +374,7 @@ def _changes(tx: Tx, rows: Sequence[InboxRow]) -> list[_Change]:
         body, version = bodies[place], versions[place]
         change = body.new_quantity_on_stock - body.old_quantity_on_stock
         ours = change == 0 or any(w.id and writer.explains(w, change=change, version=version) for w in writes)
-        found.append(_Change(rows[place].id, writes[0].sku, writes[0].channel, body, ours))
+        found.append(_Change(rows[place].id, writes[0].sku, writes[0].channel, body, ours, writes[0].unread))
     return found
 
 
@@ -384,7 +388,7 @@ def _entry_set(tx: Tx, row: InboxRow, now: datetime, shop: Shop) -> None:
             resource=row.message_id, line="", seq=change.body.resource_version, remote_at=change.body.created_at,
         )  # fmt: skip
         known = entries.record(tx, [fact], now, priority=Priority.LOWER, reason="foreign write")
-        if known and not _may_write(change, shop):
+        if known and not change.unread and not _may_write(change, shop):
             shop.open_case(
                 tx, "foreign_writer", f"sku:{change.sku}", now, expected={"writer": "sellable"},
                 actual={"channel": change.channel, "change": change.units, "by": change.body.created_by},

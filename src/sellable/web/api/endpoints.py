@@ -55,7 +55,7 @@ class Endpoint:
 
 
 async def availability(visit: Visit, asked: shapes.WhichSkus, _: Any) -> shapes.Availability:
-    """What channels may sell of up to 100 SKUs, from what was planned last: milliseconds old, one statement."""
+    """What channels may sell of up to 100 SKUs, from what was planned last: milliseconds old."""
     marks = {channel.key: channel.low_mark for channel in visit.console.settings.channels}
     if asked.channel is not None and asked.channel not in marks:
         raise Refused(422, "there is no such channel", f"Channels: {', '.join(map(repr, marks))}.")
