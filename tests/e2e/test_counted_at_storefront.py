@@ -8,11 +8,11 @@ from typing import Any
 from tests.e2e.test_back_offices import FLOW, SECTION, WORK, Houses, play, told
 from tests.e2e.test_main_job import case_kinds, explained, healthy
 from tests.e2e.world import COMPANY, CT, NO_BRAKE, SHOP
+from tests.suites.orders_life import query
 
 from sellable.app import recovery
 from sellable.desk import cases
-from sellable.runtime.database import ReadTx, Store
-from sellable.runtime.queries import Query
+from sellable.runtime.database import Store
 
 COUNTED: dict[str, Any] = {
     "commercetools": {"restocks_on_cancel": "no", "restocks_on_return": "no", "hot_poll_seconds": 1},
@@ -25,20 +25,16 @@ STOCKED = [{"sku": sku, "channel": "web-eu", "quantity": units} for sku, units i
 SEEDS = ({**SHOP, "inventory": STOCKED}, COMPANY)
 DEAF = {"name": "deaf", "effect": "status", "status": 503, "match": ".*cancel.*", "rate": 1}
 LOST = {"name": "lost", "effect": "reset", "when": "after", "match": "POST .*(graphql|inventory)", "rate": 0.6}
-WRITES = Query(
-    package="t", name="t", purpose="t",
-    text="SELECT payload ->> 'sku' AS sku, (payload ->> 'd')::int AS d FROM operation WHERE kind = 'stock.write'"
-    " AND state = 'done' AND (payload ->> 'd')::int <> 0 ORDER BY created_seq",
-)  # fmt: skip
-OWED = Query(
-    package="t", name="t", purpose="t",
-    text="SELECT coalesce(sum(abs(units)), 0) FROM (SELECT sum(units) AS units FROM adjustment WHERE NOT aside"
-    " GROUP BY sku, channel) AS due",
-)  # fmt: skip
-ADJUSTED = Query(
-    package="t", name="t", purpose="t",
-    text="SELECT sku, units FROM adjustment WHERE source = 'order' ORDER BY id",
-)  # fmt: skip
+WRITES = query(
+    "SELECT payload ->> 'sku' AS sku, (payload ->> 'd')::int AS d FROM operation WHERE kind = 'stock.write'"
+    " AND state = 'done' AND (payload ->> 'd')::int <> 0 ORDER BY created_seq"
+)
+OWED = query(
+    "SELECT coalesce(sum(abs(units)), 0) FROM (SELECT sum(units) AS units FROM adjustment WHERE NOT aside"
+    " GROUP BY sku, channel) AS due"
+)
+ADJUSTED = query("SELECT sku, units FROM adjustment WHERE source = 'order' ORDER BY id")
+SEEN = query("SELECT (SELECT count(*) FROM entry) = 2 AND EXISTS (SELECT FROM observed)")
 
 
 def tell(story: Callable[[Houses], Awaitable[None]], store: Store, **changes: Any) -> None:
@@ -66,15 +62,9 @@ async def known(world: Houses) -> None:
     """Until entries and the warehouse's inventory were read."""
 
     async def read() -> bool:
-        found = await world.store.read(_seen)
-        return bool(found)
+        return bool(await world.store.read(lambda tx: tx.value(SEEN)))
 
     await world.until(read, "entries and inventory are known")
-
-
-def _seen(tx: ReadTx) -> bool:
-    query = "SELECT (SELECT count(*) FROM entry) = 2 AND EXISTS (SELECT FROM observed)"
-    return bool(tx.value(Query(package="t", name="t", purpose="t", text=query)))
 
 
 async def ship(world: Houses, lines: dict[str, int], mode: str = "ReserveOnOrder") -> Any:

@@ -334,8 +334,9 @@ def test_an_order_in_another_currency_waits_for_its_rate_and_is_booked_at_it(sto
                  "supplyChannel": {"typeId": "channel", "id": found["results"][0]["id"]}}  # fmt: skip
         order = await world.buy({}, currency="CHF", taxMode="External", shippingMethod=None, lineItems=[goods])
         await world.until_stage(order["id"], "held")
-        (case,) = [c for c in await world.store.read(cases.listing) if c.kind == "currency_rate_missing"]
-        assert (case.subject, case.actual) == ("rate:CHF", {"currency": "CHF"})
+        opened = await world.store.read(cases.listing)  # A slow day may open others, about feeds and numbers.
+        found = [(c.kind, c.subject, c.actual) for c in opened if c.subject.startswith(("order:", "rate:"))]
+        assert found == [("currency_rate_missing", "rate:CHF", {"currency": "CHF"})]
         await world.until_shown(ARMCHAIR__web_eu=12)
 
         await again(world, "currency_rate_missing", "own")

@@ -11,7 +11,7 @@ from tests.suites.test_announcing import back
 from tests.suites.test_importing import FLOW, House, despatch, play
 
 from sellable.app import status
-from sellable.domain.orders import InventoryMode, Order
+from sellable.domain.orders import InventoryMode, Order, OrderState
 from sellable.orders import returns
 from sellable.runtime.database import Store
 from sellable.stock import numbers
@@ -21,7 +21,7 @@ OWED = query("SELECT sku, sum(units)::int AS units FROM adjustment WHERE NOT asi
 MADE = query("SELECT units::int AS units FROM adjustment WHERE source = 'order' ORDER BY id")
 ENTRY = query(
     "INSERT INTO entry (sku, channel, remote_id, version, e, q, q_at, q_seq, baseline_at)"
-    " VALUES ('ARMCHAIR', 'web-eu', 'r', 1, 7, 7, now(), 1, now() - interval '1 day')"
+    " VALUES ('ARMCHAIR', 'web-eu', 'r', 1, 7, 7, app_now(), 1, app_now() - interval '1 day')"
 )
 
 
@@ -120,16 +120,10 @@ def test_an_order_that_nobody_was_told_of_is_given_back_at_once(store: Store) ->
         await life.take(order)
         await life.cancel(order)
         assert await made(life) == [3]
-        await life.take(msgspec.structs.replace(order, order_id="o2", version=2, state=_cancelled()))
+        await life.take(msgspec.structs.replace(order, order_id="o2", version=2, state=OrderState.CANCELLED))
         assert await made(life) == [3, 3], "cancelled before it was seen"
 
     play(store, story, **counted())
-
-
-def _cancelled() -> Any:
-    from sellable.domain.orders import OrderState
-
-    return OrderState.CANCELLED
 
 
 @pytest.mark.parametrize(("word", "expected"), [("gone", []), ("back", [1])])
@@ -153,7 +147,7 @@ def test_an_order_that_the_warehouse_cancels_whole_is_lowered_before_commercetoo
         await life.seen(REF)
         assert await owed(life) == {CHAIR: -3}
         await life.steps()
-        await life.take(msgspec.structs.replace(order, version=9, state=_cancelled()))
+        await life.take(msgspec.structs.replace(order, version=9, state=OrderState.CANCELLED))
         assert (await owed(life), await made(life)) == ({CHAIR: -3}, [-3])
 
     play(store, story, **counted(shop={"restocks_on_cancel": "yes"}, orders={"staff_cancels": True}))
@@ -181,7 +175,7 @@ def test_what_came_back_fit_to_be_sold_is_added_once_and_taken_off_when_it_is_no
         await life.came_back(good, bad)
         await life.came_back(good, bad)
         assert await made(life) == [2]
-        piece = f"{await _piece(life)}"
+        piece = await _piece(life)
         assert await life.store.write(returns.decide, piece, "damaged", "Ada", "torn", life.clock.now(), life.context)
         assert await made(life) == [2, -2]
 

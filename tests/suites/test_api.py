@@ -138,7 +138,8 @@ def test_who_asks_at_the_same_moment_shares_statements_and_gets_their_own_answer
         assert both.json()["unknown"] == ["GHOST"]
         assert placed.json()["numbers"][0]["locations"][0]["on_hand"] == 9
         assert refused.status_code == 401
-        assert asked["token_people"] + asked["offered"] <= 6, asked
+        assert 1 <= asked["token_people"] <= 3, asked
+        assert 1 <= asked["offered"] <= 3, asked
 
     played(store, scene, porch=False)
 

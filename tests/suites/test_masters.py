@@ -395,6 +395,16 @@ def close(tx: Tx, name: str, fault: str = "") -> None:
     masters._close(tx, name, fault, [], MASTER, NOW)
 
 
+def risen(tx: Tx, units: int) -> None:
+    """Of 10, A takes 3; the set after the one of 7 shows so many, and nobody has looked at A's sale since."""
+    entry(tx)
+    whole(tx, "s0", [row(10)])
+    sold(tx)
+    whole(tx, "s1", [row(7)])
+    page(tx, "s2", [row(units)])
+    close(tx, "s2")
+
+
 def test_a_page_that_shows_less_than_what_waits_lowers_what_waits(store: Store) -> None:
     """7 counts and 10 waits for proof; a newer page says 8, no lower than what counts. Proved late, 10 is 8."""
 
@@ -438,12 +448,7 @@ def test_a_sale_undone_before_its_units_were_seen_again_stays_in_flight(store: S
     """The 47 were 44 and A's 3: the reading of A's sale takes its evidence, and the doubt with it."""
 
     def story(tx: Tx) -> list[int]:
-        entry(tx)
-        whole(tx, "s0", [row(10)])
-        sold(tx)
-        whole(tx, "s1", [row(7)])
-        page(tx, "s2", [row(47)])
-        close(tx, "s2")
+        risen(tx, 47)
         demand.evidence(tx, "A", "WH1", {}, next_seq(tx), NOW)
         found = [shown(tx)]
         demand.evidence(tx, "A", "WH1", {LAMP: 3}, next_seq(tx), NOW)
@@ -458,12 +463,7 @@ def test_a_raise_no_larger_than_the_unseen_sales_waits_for_them(store: Store) ->
     """Two more where staff may have undone three: nothing rises, and nothing falls either."""
 
     def story(tx: Tx) -> list[int]:
-        entry(tx)
-        whole(tx, "s0", [row(10)])
-        sold(tx)
-        whole(tx, "s1", [row(7)])
-        page(tx, "s2", [row(9)])
-        close(tx, "s2")
+        risen(tx, 9)
         found = [shown(tx)]
         tx.run(SEEN)
         masters.prove(tx, MASTER, NOW)
@@ -476,12 +476,7 @@ def test_a_raise_that_waits_is_proved_although_newer_sets_are_complete(store: St
     """In a busy shop a set is complete every minute and its proof takes three: each newer set would wait anew."""
 
     def story(tx: Tx) -> list[int]:
-        entry(tx)
-        whole(tx, "s0", [row(10)])
-        sold(tx)
-        whole(tx, "s1", [row(7)])
-        page(tx, "s2", [row(9)])
-        close(tx, "s2")
+        risen(tx, 9)
         tx.run(SEEN)
         for name in ("s3", "s4"):
             page(tx, name, [row(9)])
@@ -495,12 +490,7 @@ def test_a_raise_that_waits_is_proved_although_newer_sets_are_complete(store: St
 
 def test_a_raise_that_was_not_proved_for_long_begins_anew_with_the_newest_set(store: Store) -> None:
     def story(tx: Tx) -> list[int]:
-        entry(tx)
-        whole(tx, "s0", [row(10)])
-        sold(tx)
-        whole(tx, "s1", [row(7)])
-        page(tx, "s2", [row(9)])
-        close(tx, "s2")
+        risen(tx, 9)
         tx.run(SEEN)
         page(tx, "s3", [row(9)])
         masters._close(tx, "s3", "", [], MASTER, NOW + observe.PATIENCE + timedelta(seconds=1))
@@ -544,12 +534,7 @@ def test_another_rise_needs_another_look_at_the_sale(store: Store) -> None:
     """A was seen after the first delivery and undone before the second: its units are in doubt anew."""
 
     def story(tx: Tx) -> list[int]:
-        entry(tx)
-        whole(tx, "s0", [row(10)])
-        sold(tx)
-        whole(tx, "s1", [row(7)])
-        page(tx, "s2", [row(47)])
-        close(tx, "s2")
+        risen(tx, 47)
         tx.run(SEEN)
         page(tx, "s3", [row(100)])
         close(tx, "s3")
@@ -563,12 +548,7 @@ def test_units_in_doubt_that_are_shipped_count_until_a_reading_after_the_shipmen
     """Undone and allocated again it may have been before it left: only a later number surely lacks it."""
 
     def story(tx: Tx) -> list[int]:
-        entry(tx)
-        whole(tx, "s0", [row(10)])
-        sold(tx)
-        whole(tx, "s1", [row(7)])
-        page(tx, "s2", [row(47)])
-        close(tx, "s2")
+        risen(tx, 47)
         demand.shipped(tx, "A", "WH1", next_seq(tx), NOW)
         found = [shown(tx)]
         whole(tx, "s3", [row(47)])

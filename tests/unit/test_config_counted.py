@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import pytest
 from tests.e2e.test_counted_at_storefront import COUNTED
 from tests.e2e.world import settings_of
 
 from sellable.app.check import ages
 from sellable.config.check.counted import counted
-from sellable.config.settings import Settings
+from sellable.config.check.places import locations
 
 LEEDS = COUNTED["locations"][0]
 POOL, CHANNEL = COUNTED["pools"][0], COUNTED["channels"][0]
@@ -21,7 +20,7 @@ YORK = {"name": "York", "master": "orderflow", "remote": "YORK"}
 
 def problems(**changes: Any) -> dict[str, str]:
     settings = settings_of(datetime(2026, 1, 1, tzinfo=UTC), **{**COUNTED, **changes})
-    return {key: says for key, says, _ in counted(msgspec.convert(settings, Settings))}
+    return {key: says for key, says, _ in counted(settings)}
 
 
 def test_one_place_one_pool_one_channel_is_right() -> None:
@@ -54,8 +53,6 @@ def test_a_second_owner_or_a_number_that_stays_wrong_is_refused(changes: dict[st
 
 
 def test_the_same_site_under_another_master_is_refused() -> None:
-    from sellable.config.check.places import locations
-
     twice = [LEEDS, {"name": "Leeds again", "master": "orderflow", "remote": "LEEDS"}]
     settings = settings_of(datetime(2026, 1, 1, tzinfo=UTC), **{**COUNTED, "locations": twice})
     found = [key for key, _, _ in locations(settings, ["orderflow", "commercetools"])]

@@ -25,7 +25,7 @@ CALL: dict[str, Any] = {"lane": "reads", "credential": "erp:orders"}
 
 
 class Purse:
-    """Budgets that only note who pays."""
+    """Budgets that only note who pays and who answers."""
 
     def __init__(self) -> None:
         self.paid: list[tuple[str, str]] = []
@@ -77,6 +77,14 @@ def test_a_call_pays_and_returns_what_came() -> None:
     assert json.loads(seen[0].content) == {"qty": 3}
     assert (seen[0].headers["content-type"], seen[0].headers["api-key"]) == ("application/json", "k")
     assert purse.paid == [("erp:orders", "reads")]
+    assert purse.heard == ["erp:orders"]
+
+
+@pytest.mark.parametrize(("status", "heard"), [(200, 1), (404, 1), (429, 1), (500, 0), (503, 0)])
+def test_an_error_of_the_vendors_own_is_no_sign_that_it_is_there(status: int, heard: int) -> None:
+    purse = Purse()
+    asked(lambda _: httpx2.Response(status), {}, purse=purse)
+    assert (len(purse.paid), len(purse.heard)) == (1, heard)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
